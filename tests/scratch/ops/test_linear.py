@@ -1,0 +1,38 @@
+import pytest
+import torch
+from prove import parametrize_cases
+
+from tinytorch_course.scratch.ops.linear import linear_backward, linear_forward
+from tinytorch_course.verify.case_tables.linear import TABLE
+from tinytorch_course.verify.cases import check_case
+
+
+@parametrize_cases(TABLE)
+def test_equals_torch(case):
+    check_case(TABLE, case).require()
+
+
+def test_input_gradient_can_be_left_out():
+    x, weight, dout = torch.randn(5, 3), torch.randn(4, 3), torch.randn(5, 4)
+    _, cache = linear_forward(x, weight)
+    dx, dweight, _ = linear_backward(dout, cache, need_dx=False)
+    assert dx is None
+    assert torch.equal(dweight, linear_backward(dout, cache)[1])
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "bias", "error", "message"),
+    [
+        (torch.ones(5, 3), torch.ones(4, 2), None, ValueError, r"x has 3 features .* expects 2"),
+        (torch.ones(5, 3), torch.ones(4, 3), torch.ones(3), ValueError, r"bias must have shape \(4,\)"),
+        (torch.ones(5, 3), torch.ones(3), torch.ones(()), ValueError, "bias must be None beside a weight of one axis"),
+        (torch.ones(5, 3), torch.ones(4, 3, 1), None, ValueError, "weight must be"),
+        (torch.tensor(1.0), torch.ones(4, 1), None, ValueError, "at least one axis"),
+        (torch.ones(5, 3), torch.ones(4, 3).double(), None, TypeError, "weight has dtype torch.float64, but x has"),
+        (torch.ones(5, 3).long(), torch.ones(4, 3), None, TypeError, "x must be a floating-point tensor"),
+        ([1.0], torch.ones(4, 1), None, TypeError, "x must be a tensor, but it is a list"),
+    ],
+)
+def test_bad_input_is_named(x, weight, bias, error, message):
+    with pytest.raises(error, match=message):
+        linear_forward(x, weight, bias)

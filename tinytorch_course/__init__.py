@@ -1,0 +1,6 @@
+"""A hand-written twin of PyTorch: raw tensors and gradients by hand beside ``nn.Module`` and autograd.
+
+Nothing heavy is imported here, so that ``tinytorch --help`` answers at once.
+"""
+
+__version__ = "0.1.0"

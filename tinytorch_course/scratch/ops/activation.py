@@ -1,0 +1,266 @@
+"""Activation functions. All but (log-)softmax act on each element alone.
+
+Each saves its output where the derivative can be written in it (relu, sigmoid, tanh, softmax), because the next
+layer holds that tensor anyway; the others save their input.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tinytorch_course.scratch.ops.checks import normalize_dim, require, require_float
+
+
+class ReluCache(NamedTuple):
+    out: Tensor  # as x
+
+
+def relu_forward(x: Tensor) -> tuple[Tensor, ReluCache]:
+    """Rectified linear unit: ``out = max(x, 0)``.
+
+    Backward: ``dx = dout where out > 0, else 0``. At x = 0, where any slope from 0 to 1 would do, it is 0: torch's
+    convention for relu (torch's own ``clamp_min(0)`` takes 1 there).
+
+    Args:
+        x: any shape.
+
+    Returns:
+        out, as x, and the cache: ``out > 0`` says all that backward needs of x.
+
+    Raises:
+        TypeError: if x is not floating point.
+
+    Source: Nair & Hinton (2010), "Rectified linear units improve restricted Boltzmann machines".
+    """
+    require_float(x=x)
+    out = x.clamp_min(0)
+    return out, ReluCache(out)
+
+
+def relu_backward(dout: Tensor, cache: ReluCache) -> Tensor:
+    """Gradient of :func:`relu_forward`: dx, as x."""
+    (out,) = cache
+    # out = max(x, 0)
+    return torch.where(out > 0, dout, 0)
+
+
+class LeakyReluCache(NamedTuple):
+    x: Tensor
+    negative_slope: float
+
+
+def leaky_relu_forward(x: Tensor, negative_slope: float = 0.01) -> tuple[Tensor, LeakyReluCache]:
+    """Leaky rectifier: ``out = x where x > 0, else negative_slope · x``.
+
+    Backward: ``dx = dout where x > 0, else negative_slope · dout``; at 0 it is the negative side, as in torch.
+
+    Args:
+        x: any shape.
+        negative_slope: the slope below zero; any number. (A negative one makes out's sign ambiguous, so x is saved.)
+
+    Returns:
+        out, as x, and the cache.
+
+    Raises:
+        TypeError: if x is not floating point.
+
+    Source: Maas, Hannun & Ng (2013), "Rectifier nonlinearities improve neural network acoustic models".
+    """
+    require_float(x=x)
+    return torch.where(x > 0, x, negative_slope * x), LeakyReluCache(x, negative_slope)
+
+
+def leaky_relu_backward(dout: Tensor, cache: LeakyReluCache) -> Tensor:
+    """Gradient of :func:`leaky_relu_forward`: dx, as x."""
+    x, negative_slope = cache
+    # out = x where x > 0, else negative_slope · x
+    return torch.where(x > 0, dout, negative_slope * dout)
+
+
+class SigmoidCache(NamedTuple):
+    out: Tensor  # as x
+
+
+def sigmoid_forward(x: Tensor) -> tuple[Tensor, SigmoidCache]:
+    """Logistic sigmoid: ``out = 1 / (1 + e⁻ˣ)``.
+
+    Backward: ``dx = dout · out · (1 − out)``.
+
+    Stable as written: for very negative x, e⁻ˣ overflows to inf and 1/inf is the right answer, 0.
+
+    Args:
+        x: any shape.
+
+    Returns:
+        out, as x, and the cache (out alone).
+
+    Raises:
+        TypeError: if x is not floating point.
+    """
+    require_float(x=x)
+    out = 1 / (1 + torch.exp(-x))
+    return out, SigmoidCache(out)
+
+
+def sigmoid_backward(dout: Tensor, cache: SigmoidCache) -> Tensor:
+    """Gradient of :func:`sigmoid_forward`: dx, as x."""
+    (out,) = cache
+    # out = 1 / (1 + e⁻ˣ)
+    return dout * out * (1 - out)
+
+
+class TanhCache(NamedTuple):
+    out: Tensor  # as x
+
+
+def tanh_forward(x: Tensor) -> tuple[Tensor, TanhCache]:
+    """Hyperbolic tangent: ``out = tanh x``.
+
+    Backward: ``dx = dout · (1 − out²)``.
+
+    Args:
+        x: any shape.
+
+    Returns:
+        out, as x, and the cache (out alone).
+
+    Raises:
+        TypeError: if x is not floating point.
+    """
+    require_float(x=x)
+    out = torch.tanh(x)
+    return out, TanhCache(out)
+
+
+def tanh_backward(dout: Tensor, cache: TanhCache) -> Tensor:
+    """Gradient of :func:`tanh_forward`: dx, as x."""
+    (out,) = cache
+    # out = tanh x
+    return dout * (1 - out * out)
+
+
+class GeluCache(NamedTuple):
+    x: Tensor
+    approximate: str
+
+
+def gelu_forward(x: Tensor, approximate: str = "none") -> tuple[Tensor, GeluCache]:
+    """Gaussian error linear unit: ``out = x · Φ(x)``, with Φ the distribution function of the standard normal.
+
+    ``"none"``: ``Φ(x) = (1 + erf(x/√2)) / 2``;
+    backward ``dx = dout · (Φ(x) + x φ(x))`` with ``φ(x) = e^(−x²/2) / √(2π)``.
+    ``"tanh"``: ``Φ(x) ≈ (1 + tanh u) / 2`` with ``u = √(2/π) (x + 0.044715 x³)``;
+    backward ``dx = dout · (Φ + x · (1 − tanh² u)/2 · du/dx)``.
+
+    Args:
+        x: any shape.
+        approximate: "none" or "tanh".
+
+    Returns:
+        out, as x, and the cache: x alone, since Φ is cheap to compute again.
+
+    Raises:
+        ValueError: for another ``approximate``. TypeError: if x is not floating point.
+
+    Source: Hendrycks & Gimpel (2016), "Gaussian error linear units (GELUs)", section 2.
+    """
+    require_float(x=x)
+    require(approximate in ("none", "tanh"), f"approximate must be 'none' or 'tanh', but it is {approximate!r}")
+    if approximate == "none":
+        cdf = (1 + torch.erf(x / math.sqrt(2))) / 2
+    else:
+        cdf = (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))) / 2
+    return x * cdf, GeluCache(x, approximate)
+
+
+def gelu_backward(dout: Tensor, cache: GeluCache) -> Tensor:
+    """Gradient of :func:`gelu_forward`: dx, as x."""
+    x, approximate = cache
+    # out = x · Φ(x), so dx = dout · (Φ(x) + x · Φ'(x))
+    if approximate == "none":
+        cdf = (1 + torch.erf(x / math.sqrt(2))) / 2
+        slope = torch.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+    else:
+        tanh_u = torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+        du = math.sqrt(2 / math.pi) * (1 + 3 * 0.044715 * x**2)
+        cdf = (1 + tanh_u) / 2
+        slope = (1 - tanh_u * tanh_u) / 2 * du
+    return dout * (cdf + x * slope)
+
+
+class SoftmaxCache(NamedTuple):
+    out: Tensor  # as x
+    dim: int
+
+
+def softmax_forward(x: Tensor, dim: int) -> tuple[Tensor, SoftmaxCache]:
+    """Softmax: ``out = eˣ / Σ eˣ`` along ``dim``: positive, and summing to one.
+
+    Backward: ``dx = out · (dout − Σ dout · out)``: the Jacobian ``diag(out) − out outᵀ`` applied to dout.
+
+    The largest entry is subtracted first, which changes nothing in the quotient and keeps eˣ from overflowing.
+
+    Args:
+        x: any shape.
+        dim: the axis of the classes.
+
+    Returns:
+        out, as x, and the cache (out alone).
+
+    Raises:
+        IndexError: if x has no such axis. TypeError: if x is not floating point.
+    """
+    require_float(x=x)
+    dim = normalize_dim("dim", dim, x.dim())
+    if x.numel() == 0:
+        return x.clone(), SoftmaxCache(x, dim)
+    exp = torch.exp(x - x.amax(dim, keepdim=True))
+    out = exp / exp.sum(dim, keepdim=True)
+    return out, SoftmaxCache(out, dim)
+
+
+def softmax_backward(dout: Tensor, cache: SoftmaxCache) -> Tensor:
+    """Gradient of :func:`softmax_forward`: dx, as x."""
+    out, dim = cache
+    # out = eˣ / Σ eˣ
+    return out * (dout - (dout * out).sum(dim, keepdim=True))
+
+
+class LogSoftmaxCache(NamedTuple):
+    out: Tensor  # as x
+    dim: int
+
+
+def log_softmax_forward(x: Tensor, dim: int) -> tuple[Tensor, LogSoftmaxCache]:
+    """Logarithm of the softmax: ``out = x − log Σ eˣ`` along ``dim``.
+
+    Backward: ``dx = dout − softmax(x) · Σ dout``.
+
+    Never computed as log(softmax): a probability that underflows to 0 would give −inf where −10000 is meant.
+
+    Args:
+        x: any shape.
+        dim: the axis of the classes.
+
+    Returns:
+        out, as x, and the cache: out alone, for ``softmax(x) = e^out``.
+
+    Raises:
+        IndexError: if x has no such axis. TypeError: if x is not floating point.
+    """
+    require_float(x=x)
+    dim = normalize_dim("dim", dim, x.dim())
+    if x.numel() == 0:
+        return x.clone(), LogSoftmaxCache(x, dim)
+    shifted = x - x.amax(dim, keepdim=True)
+    out = shifted - torch.log(torch.exp(shifted).sum(dim, keepdim=True))
+    return out, LogSoftmaxCache(out, dim)
+
+
+def log_softmax_backward(dout: Tensor, cache: LogSoftmaxCache) -> Tensor:
+    """Gradient of :func:`log_softmax_forward`: dx, as x."""
+    out, dim = cache
+    # out = x − log Σ eˣ
+    return dout - torch.exp(out) * dout.sum(dim, keepdim=True)

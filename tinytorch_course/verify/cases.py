@@ -1,0 +1,105 @@
+"""The case tables: every op on every keyword, on the shapes and values that are easily got wrong.
+
+One line a case. ``tests/scratch`` runs them all, and so does every planted mistake in ``mistakes.py``: a mistake that
+no case rejects is a hole in this table. Each family's table is a module of this package's ``case_tables`` folder.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tinytorch_course.verify.gradients import GradientCheck, check_gradient
+
+
+class Case(NamedTuple):
+    """One check of one op on one set of inputs."""
+
+    op: str  # the op's name: f"{op}_forward" and f"{op}_backward" in ``module``
+    inputs: tuple  # of shapes (drawn from the standard normal), tensors, functions of a generator, None
+    kwargs: dict = {}  # noqa: RUF012
+    differences: bool = True  # False on a kink
+    note: str = ""
+
+    def __str__(self) -> str:
+        keywords = (f"{key}={_spell(value)}" for key, value in self.kwargs.items())
+        return " ".join([self.op, *map(_spell, self.inputs), *keywords, self.note]).strip()
+
+
+class Table(NamedTuple):
+    """The cases of one family of ops."""
+
+    module: Any  # holds the forward/backward pairs
+    twins: dict[str, Callable[..., Tensor]]  # op -> torch's function with the same arguments
+    cases: list[Case]
+    constant: dict[str, tuple[int, ...]] = {}  # noqa: RUF012 - op -> positions of tensors that get no gradient
+
+
+def check_case(table: Table, case: Case, *, dtype=torch.float64, device="cpu", seed=0, **options) -> GradientCheck:
+    """Run one case of ``table``, drawing its inputs from ``seed``."""
+    return check_gradient(
+        getattr(table.module, f"{case.op}_forward"),
+        getattr(table.module, f"{case.op}_backward"),
+        draw(case.inputs, dtype=dtype, device=device, seed=seed),
+        kwargs=case.kwargs,
+        twin=table.twins[case.op],
+        constant=table.constant.get(case.op, ()),
+        differences=case.differences,
+        seed=seed,
+        name=str(case),
+        **options,
+    )
+
+
+def draw(specs: tuple, *, dtype=torch.float64, device="cpu", seed=0) -> tuple:
+    """Turn input specifications into inputs."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def one(spec):
+        if isinstance(spec, tuple):
+            spec = torch.randn(spec, dtype=torch.float64, generator=generator)
+        elif callable(spec):
+            spec = spec(generator)
+        if not isinstance(spec, Tensor):
+            return spec
+        return spec.to(device, dtype) if spec.is_floating_point() else spec.to(device)
+
+    return tuple(one(spec) for spec in specs)
+
+
+def noncontiguous(*shape: int) -> Callable[[torch.Generator], Tensor]:
+    """A standard-normal tensor of ``shape`` whose memory is neither dense nor in order."""
+
+    def noncontiguous_draw(generator):
+        wide = torch.randn(*shape[:-1], 2 * shape[-1], dtype=torch.float64, generator=generator)
+        return wide.flip(0).transpose(0, -1).contiguous().transpose(0, -1)[..., ::2]
+
+    noncontiguous_draw.label = f"noncontiguous{shape}"
+    return noncontiguous_draw
+
+
+def on_grid(*shape: int, levels: int = 3) -> Callable[[torch.Generator], Tensor]:
+    """Small integers (as floats), so that zeros and ties are common."""
+
+    def grid_draw(generator):
+        return torch.randint(-(levels // 2), levels - levels // 2, shape, generator=generator).double()
+
+    grid_draw.label = f"on_grid{shape}"
+    return grid_draw
+
+
+def scaled(scale: float, *shape: int, shift: float = 0.0) -> Callable[[torch.Generator], Tensor]:
+    """Standard normal times ``scale`` plus ``shift``."""
+
+    def scaled_draw(generator):
+        return torch.randn(shape, dtype=torch.float64, generator=generator) * scale + shift
+
+    scaled_draw.label = f"scaled{shape}*{scale:g}{shift:+g}"
+    return scaled_draw
+
+
+def _spell(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"<{'x'.join(map(str, value.shape))} {str(value.dtype).removeprefix('torch.')}>"
+    return str(getattr(value, "label", value)).replace(" ", "")

@@ -73,7 +73,9 @@ def check_gradient(
             there is one). None stands for an argument that was None.
         inputs: positional arguments. Floating-point tensors get a gradient, all else does not.
         kwargs: keyword arguments, for ``forward`` and ``twin`` alike.
-        twin: torch's function with the same arguments; None leaves only the central difference.
+        twin: torch's function with the same arguments; None leaves only the central difference. What it returns
+            beside its first result (indices, running statistics) is compared with what ``forward`` returns between
+            out and cache.
         constant: positions of tensors to which no gradient belongs (class weights, running statistics).
         differences: False where the inputs lie on a kink, where a difference measures the mean of two slopes.
         tolerance: for errors against the twin. float64 inputs are assumed.
@@ -89,7 +91,7 @@ def check_gradient(
     before = [x.clone() if isinstance(x, Tensor) else x for x in inputs]
 
     with torch.no_grad():
-        out, *_, cache = forward(*inputs, **kwargs)
+        out, *extras, cache = forward(*inputs, **kwargs)
         dout = _random_like(out, generator)
         dout_before = dout.clone()
         grads = backward(dout, cache)
@@ -104,7 +106,7 @@ def check_gradient(
     slots = [i for i, x in enumerate(inputs) if i not in constant and (x is None or _is_float(x))]
     grads_by_position = _match_grads(check, grads, slots, inputs)
     if twin is not None:
-        _compare_with_twin(check, twin, inputs, kwargs, out, dout, grads_by_position, tolerance)
+        _compare_with_twin(check, twin, inputs, kwargs, (out, *_flat(extras)), dout, grads_by_position, tolerance)
     if differences and out.numel():
         _compare_with_differences(
             check,
@@ -151,26 +153,28 @@ def _match_grads(check: GradientCheck, grads: tuple, slots: list[int], inputs: t
     return matched
 
 
-def _compare_with_twin(check, twin, inputs, kwargs, out, dout, grads, tolerance) -> None:
+def _compare_with_twin(check, twin, inputs, kwargs, results, dout, grads, tolerance) -> None:
     positions = sorted(grads)
 
     def of_tensors(*tensors):
         args = list(inputs)
         for position, tensor in zip(positions, tensors, strict=True):
             args[position] = tensor
-        result = twin(*args, **kwargs)
-        return result[0] if isinstance(result, tuple) else result
+        out, *extras = _flat(twin(*args, **kwargs))
+        return out, [extra for extra in extras if extra is not None]
 
-    expected_out, vjp = torch.func.vjp(of_tensors, *(inputs[i] for i in positions))
-    if out.shape != expected_out.shape or out.dtype != expected_out.dtype:
-        check.problems.append(
-            f"forward gives {out.dtype} {tuple(out.shape)}, "
-            f"but torch gives {expected_out.dtype} {tuple(expected_out.shape)}"
-        )
+    expected_out, vjp, expected_extras = torch.func.vjp(of_tensors, *(inputs[i] for i in positions), has_aux=True)
+    expected_results = [expected_out, *expected_extras]
+    results = [result for result in results if result is not None]
+    if [(r.shape, r.dtype) for r in results] != [(e.shape, e.dtype) for e in expected_results]:
+        check.problems.append(f"forward gives {_spell(results)}, but torch gives {_spell(expected_results)}")
         return
-    check.forward_error, worst = _error(out, expected_out)
-    if not check.forward_error <= tolerance:
-        check.problems.append(f"forward is wrong: {worst}")
+    check.forward_error = 0.0
+    for number, (result, expected) in enumerate(zip(results, expected_results, strict=True)):
+        error, worst = _error(result, expected)
+        check.forward_error = max(check.forward_error, error)
+        if not error <= tolerance:
+            check.problems.append(f"forward's result {number} is wrong: {worst}")
     for position, expected in zip(positions, vjp(dout), strict=True):
         error, worst = _error(grads[position], expected)
         check.gradient_errors[position] = error
@@ -208,6 +212,7 @@ def _error(got: Tensor, expected: Tensor) -> tuple[float, str]:
     """The worst mixed error, and a sentence about the entry where it stands. Equal infinities and NaNs agree."""
     if got.numel() == 0:
         return 0.0, ""
+    got, expected = got.to(torch.float64), expected.to(torch.float64)
     error = ((got - expected).abs() / (1 + expected.abs())).masked_fill(got == expected, 0)
     error = error.masked_fill(got.isnan() & expected.isnan(), 0).nan_to_num(nan=math.inf)
     worst = int(error.argmax())
@@ -219,6 +224,17 @@ def _error(got: Tensor, expected: Tensor) -> tuple[float, str]:
 def _random_like(x: Tensor, generator: torch.Generator) -> Tensor:
     """Standard normal, drawn on the CPU, so that one seed gives the same numbers on every device."""
     return torch.randn(x.shape, dtype=x.dtype, generator=generator).to(x.device)
+
+
+def _flat(results: Any) -> tuple:
+    """Tensors and Nones of a result, out of any tuples they are in."""
+    if isinstance(results, (tuple, list)):
+        return tuple(leaf for result in results for leaf in _flat(result))
+    return (results,)
+
+
+def _spell(tensors: list[Tensor]) -> str:
+    return ", ".join(f"{str(tensor.dtype).removeprefix('torch.')} {tuple(tensor.shape)}" for tensor in tensors)
 
 
 def _is_float(x: Any) -> bool:

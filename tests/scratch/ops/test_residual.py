@@ -1,0 +1,17 @@
+import pytest
+import torch
+from prove import parametrize_cases
+
+from tinytorch_course.scratch.ops.residual import add_forward
+from tinytorch_course.verify.case_tables.residual import TABLE
+from tinytorch_course.verify.cases import check_case
+
+
+@parametrize_cases(TABLE)
+def test_equals_torch(case):
+    check_case(TABLE, case).require()
+
+
+def test_shapes_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match=r"x of shape \(2, 3\) and shortcut of shape \(2, 4\) cannot be added"):
+        add_forward(torch.ones(2, 3), torch.ones(2, 4))

@@ -1,0 +1,69 @@
+"""The twin of ``scratch.layers``: the same names, as ``torch.nn`` modules with autograd."""
+
+from collections import OrderedDict
+
+import torch
+from torch import nn
+
+linear = nn.Linear
+conv2d = nn.Conv2d
+batch_norm1d = nn.BatchNorm1d
+batch_norm2d = nn.BatchNorm2d
+relu = nn.ReLU
+leaky_relu = nn.LeakyReLU
+gelu = nn.GELU
+sigmoid = nn.Sigmoid
+tanh = nn.Tanh
+softmax = nn.Softmax
+log_softmax = nn.LogSoftmax
+flatten = nn.Flatten
+max_pool2d = nn.MaxPool2d
+avg_pool2d = nn.AvgPool2d
+adaptive_avg_pool2d = nn.AdaptiveAvgPool2d
+
+
+class dropout(nn.Dropout):
+    """``nn.Dropout``, but drawing its masks from ``self.generator``.
+
+    ``nn.Dropout`` draws from the global generator of its device, so that no other implementation could draw the same
+    masks. This one draws as ``scratch`` does: on the CPU, in float32. See :func:`set_generator`.
+    """
+
+    generator: torch.Generator | None = None
+
+    def forward(self, x):
+        if not self.training or self.p == 0:
+            return x
+        mask = (torch.rand(x.shape, generator=self.generator, dtype=torch.float32) >= self.p).to(x.device)
+        return torch.where(mask, x / (1 - self.p), 0) if self.p < 1 else x * 0
+
+
+def set_generator(module: nn.Module, generator: torch.Generator | None) -> None:
+    """Let every dropout layer in ``module`` draw its masks from ``generator``."""
+    for layer in module.modules():
+        if isinstance(layer, dropout):
+            layer.generator = generator
+
+
+def sequential(*layers: nn.Module, **named: nn.Module) -> nn.Sequential:
+    """``nn.Sequential`` of unnamed or of named layers."""
+    if layers and named:
+        raise ValueError("sequential takes named layers or unnamed ones, not both")
+    return nn.Sequential(*layers) if layers else nn.Sequential(OrderedDict(named))
+
+
+class residual(nn.Sequential):
+    """A residual block: ``activation(sequential(named)(x) + downsample(x))``."""
+
+    def __init__(self, *, downsample: nn.Module | None = None, activation: nn.Module | None = None, **named: nn.Module):
+        super().__init__(OrderedDict(named))
+        self.body = list(named)
+        self.downsample = downsample
+        self.activation = activation
+
+    def forward(self, x):
+        out = x
+        for name in self.body:
+            out = getattr(self, name)(out)
+        out = out + (x if self.downsample is None else self.downsample(x))
+        return out if self.activation is None else self.activation(out)

@@ -1,0 +1,401 @@
+"""Layers: an op together with the parameters it needs, as three pure functions over flat dicts.
+
+A network is one layer made of others by :func:`sequential` and :func:`residual`. Its parameters are one flat dict whose
+keys, shapes and layouts are those of the ``state_dict`` of the same network in ``torch.nn`` ("conv1.weight"), so that
+either implementation loads the other's.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tinytorch_course.scratch import initializers
+from tinytorch_course.scratch.ops import activation as activations
+from tinytorch_course.scratch.ops import convolution, normalization, pooling, reshaping
+from tinytorch_course.scratch.ops import dropout as dropouts
+from tinytorch_course.scratch.ops import linear as linears
+from tinytorch_course.scratch.ops import residual as residuals
+from tinytorch_course.scratch.ops.checks import pair, require
+
+Tensors = dict[str, Tensor]
+
+
+class Layer(NamedTuple):
+    """Three pure functions. Nothing is remembered between calls: all that changes goes in and comes out.
+
+    ``init(generator) -> params, state``: new parameters, and what else the layer keeps (running statistics), as flat
+    dicts. Always float32 on the CPU, so that one seed gives the same start in every dtype and on every device.
+
+    ``forward(params, state, x, *, training, generator=None) -> out, state, cache``: the generator draws the masks of
+    dropout.
+
+    ``backward(dout, cache, *, need_dx=True) -> dx, grads``: grads has the keys of params. Without need_dx, dx may be
+    None: the gradient of a network's input is never computed when nobody needs it.
+    """
+
+    init: Callable[..., tuple[Tensors, Tensors]]
+    forward: Callable[..., tuple[Tensor, Tensors, Any]]
+    backward: Callable[..., tuple[Tensor | None, Tensors]]
+
+
+# --- layers with parameters ------------------------------------------------------------------------------------------
+
+
+def linear(in_features: int, out_features: int, bias: bool = True) -> Layer:
+    """``x weightᵀ + bias``, as ``nn.Linear``: weight (out_features, in_features), bias (out_features,)."""
+
+    def init(generator):
+        weight, offset = initializers.linear_default((out_features, in_features), generator)
+        return _named(weight=weight, bias=offset if bias else None), {}
+
+    def forward(params, state, x, *, training, generator=None):
+        out, cache = linears.linear_forward(x, params["weight"], params.get("bias"))
+        return out, state, cache
+
+    def backward(dout, cache, *, need_dx=True):
+        dx, dweight, dbias = linears.linear_backward(dout, cache, need_dx=need_dx)
+        return dx, _named(weight=dweight, bias=dbias)
+
+    return Layer(init, forward, backward)
+
+
+def conv2d(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int | tuple[int, int],
+    stride: int | tuple[int, int] = 1,
+    padding: int | tuple[int, int] | str = 0,
+    dilation: int | tuple[int, int] = 1,
+    groups: int = 1,
+    bias: bool = True,
+    padding_mode: str = "zeros",
+) -> Layer:
+    """Convolution, as ``nn.Conv2d``: weight (out_channels, in_channels/groups, KH, KW), bias (out_channels,).
+
+    ``padding_mode``: "zeros", or "reflect", "replicate", "circular", which continue the image by its own pixels.
+    """
+    kernel = pair("kernel_size", kernel_size, minimum=1)
+    require(groups >= 1, f"groups must be at least 1, but it is {groups}")
+    require(in_channels % groups == 0, f"groups must divide in_channels, but they are {groups} and {in_channels}")
+    require(out_channels % groups == 0, f"groups must divide out_channels, but they are {groups} and {out_channels}")
+    modes = ("zeros", "reflect", "replicate", "circular")
+    require(padding_mode in modes, f"padding_mode must be one of {', '.join(modes)}, but it is {padding_mode!r}")
+    pads_itself = padding_mode != "zeros"
+
+    def init(generator):
+        shape = (out_channels, in_channels // groups, *kernel)
+        weight, offset = initializers.conv_default(shape, generator)
+        return _named(weight=weight, bias=offset if bias else None), {}
+
+    def forward(params, state, x, *, training, generator=None):
+        pad_cache = None
+        if pads_itself:
+            top, bottom, left, right = convolution.padding_sides(padding, kernel, stride, dilation)
+            x, pad_cache = reshaping.pad2d_forward(x, (left, right, top, bottom), padding_mode)
+        out, cache = convolution.conv2d_forward(
+            x, params["weight"], params.get("bias"), stride, 0 if pads_itself else padding, dilation, groups
+        )
+        return out, state, (cache, pad_cache)
+
+    def backward(dout, cache, *, need_dx=True):
+        cache, pad_cache = cache
+        dx, dweight, dbias = convolution.conv2d_backward(dout, cache, need_dx=need_dx)
+        if pad_cache is not None and need_dx:
+            dx = reshaping.pad2d_backward(dx, pad_cache)
+        return dx, _named(weight=dweight, bias=dbias)
+
+    return Layer(init, forward, backward)
+
+
+def _batch_norm(
+    ndims: tuple[int, ...],
+    layout: str,
+    num_features: int,
+    eps: float = 1e-5,
+    momentum: float | None = 0.1,
+    affine: bool = True,
+    track_running_stats: bool = True,
+) -> Layer:
+    def init(generator):
+        params, state = {}, {}
+        if affine:
+            params = {"weight": torch.ones(num_features), "bias": torch.zeros(num_features)}
+        if track_running_stats:
+            state = {
+                "running_mean": torch.zeros(num_features),
+                "running_var": torch.ones(num_features),
+                "num_batches_tracked": torch.tensor(0),
+            }
+        return params, state
+
+    def forward(params, state, x, *, training, generator=None):
+        require(x.dim() in ndims, f"x must be {layout}, but its shape is {tuple(x.shape)}")
+        running = state.get("running_mean"), state.get("running_var")
+        batches = state["num_batches_tracked"] + 1 if state and training else None
+        # momentum=None asks for the mean over all batches so far.
+        part = momentum if momentum is not None else 1 / int(batches) if batches is not None else 0.0
+        out, running, cache = normalization.batch_norm_forward(
+            x, *running, params.get("weight"), params.get("bias"), training or not state, part, eps
+        )
+        if batches is not None:
+            state = {"running_mean": running[0], "running_var": running[1], "num_batches_tracked": batches}
+        return out, state, cache
+
+    def backward(dout, cache, *, need_dx=True):
+        dx, dweight, dbias = normalization.batch_norm_backward(dout, cache)
+        return dx, _named(weight=dweight, bias=dbias)
+
+    return Layer(init, forward, backward)
+
+
+def batch_norm1d(
+    num_features: int,
+    eps: float = 1e-5,
+    momentum: float | None = 0.1,
+    affine: bool = True,
+    track_running_stats: bool = True,
+) -> Layer:
+    """Batch normalisation of (N, C) or (N, C, L), as ``nn.BatchNorm1d``.
+
+    In the state: running_mean, running_var (C,) and the int64 scalar num_batches_tracked. ``momentum=None`` makes the
+    running statistics plain means over all batches. Without them (``track_running_stats=False``), the batch's own are
+    used in evaluation too.
+    """
+    return _batch_norm((2, 3), "(N, C) or (N, C, L)", num_features, eps, momentum, affine, track_running_stats)
+
+
+def batch_norm2d(
+    num_features: int,
+    eps: float = 1e-5,
+    momentum: float | None = 0.1,
+    affine: bool = True,
+    track_running_stats: bool = True,
+) -> Layer:
+    """Batch normalisation of (N, C, H, W), as ``nn.BatchNorm2d``. See :func:`batch_norm1d`."""
+    return _batch_norm((4,), "(N, C, H, W)", num_features, eps, momentum, affine, track_running_stats)
+
+
+# --- layers without parameters ---------------------------------------------------------------------------------------
+
+
+def _plain(forward_op: Callable, backward_op: Callable, **keywords) -> Layer:
+    """The layer of an op that has no parameters, draws nothing, and is the same in training and evaluation."""
+
+    def init(generator):
+        return {}, {}
+
+    def forward(params, state, x, *, training, generator=None):
+        out, cache = forward_op(x, **keywords)
+        return out, state, cache
+
+    def backward(dout, cache, *, need_dx=True):
+        return (backward_op(dout, cache) if need_dx else None), {}
+
+    return Layer(init, forward, backward)
+
+
+def relu() -> Layer:
+    """``max(x, 0)``, as ``nn.ReLU``."""
+    return _plain(activations.relu_forward, activations.relu_backward)
+
+
+def leaky_relu(negative_slope: float = 0.01) -> Layer:
+    """As ``nn.LeakyReLU``."""
+    return _plain(activations.leaky_relu_forward, activations.leaky_relu_backward, negative_slope=negative_slope)
+
+
+def gelu(approximate: str = "none") -> Layer:
+    """As ``nn.GELU``."""
+    return _plain(activations.gelu_forward, activations.gelu_backward, approximate=approximate)
+
+
+def sigmoid() -> Layer:
+    """As ``nn.Sigmoid``."""
+    return _plain(activations.sigmoid_forward, activations.sigmoid_backward)
+
+
+def tanh() -> Layer:
+    """As ``nn.Tanh``."""
+    return _plain(activations.tanh_forward, activations.tanh_backward)
+
+
+def softmax(dim: int) -> Layer:
+    """As ``nn.Softmax``. A classifier ends in logits, not in this: cross-entropy takes the softmax itself."""
+    return _plain(activations.softmax_forward, activations.softmax_backward, dim=dim)
+
+
+def log_softmax(dim: int) -> Layer:
+    """As ``nn.LogSoftmax``."""
+    return _plain(activations.log_softmax_forward, activations.log_softmax_backward, dim=dim)
+
+
+def flatten(start_dim: int = 1, end_dim: int = -1) -> Layer:
+    """Merge axes, as ``nn.Flatten``: all but the batch's, unless told otherwise."""
+    return _plain(reshaping.flatten_forward, reshaping.flatten_backward, start_dim=start_dim, end_dim=end_dim)
+
+
+def max_pool2d(
+    kernel_size: int | tuple[int, int],
+    stride: int | tuple[int, int] | None = None,
+    padding: int | tuple[int, int] = 0,
+    dilation: int | tuple[int, int] = 1,
+    ceil_mode: bool = False,
+) -> Layer:
+    """As ``nn.MaxPool2d`` (a layer has one output: the op returns the indices too if asked)."""
+    return _plain(
+        pooling.max_pool2d_forward,
+        pooling.max_pool2d_backward,
+        kernel_size=kernel_size,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        ceil_mode=ceil_mode,
+    )
+
+
+def avg_pool2d(
+    kernel_size: int | tuple[int, int],
+    stride: int | tuple[int, int] | None = None,
+    padding: int | tuple[int, int] = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Layer:
+    """As ``nn.AvgPool2d``."""
+    return _plain(
+        pooling.avg_pool2d_forward,
+        pooling.avg_pool2d_backward,
+        kernel_size=kernel_size,
+        stride=stride,
+        padding=padding,
+        ceil_mode=ceil_mode,
+        count_include_pad=count_include_pad,
+        divisor_override=divisor_override,
+    )
+
+
+def adaptive_avg_pool2d(output_size: int | tuple[int | None, int | None]) -> Layer:
+    """As ``nn.AdaptiveAvgPool2d``."""
+    return _plain(pooling.adaptive_avg_pool2d_forward, pooling.adaptive_avg_pool2d_backward, output_size=output_size)
+
+
+def dropout(p: float = 0.5) -> Layer:
+    """As ``nn.Dropout``; the masks come from the generator that forward is given."""
+    require(0 <= p <= 1, f"p must be a probability from 0 to 1, but it is {p}")
+
+    def init(generator):
+        return {}, {}
+
+    def forward(params, state, x, *, training, generator=None):
+        out, cache = dropouts.dropout_forward(x, p, training, generator=generator)
+        return out, state, cache
+
+    def backward(dout, cache, *, need_dx=True):
+        return dropouts.dropout_backward(dout, cache), {}
+
+    return Layer(init, forward, backward)
+
+
+# --- layers made of layers -------------------------------------------------------------------------------------------
+
+
+class SequentialCache(NamedTuple):
+    caches: dict[str, Any]  # of each layer
+    first_to_learn: str | None  # the first layer that has parameters: the last that backward has to reach
+
+
+def sequential(*layers: Layer, **named: Layer) -> Layer:
+    """One after the other, as ``nn.Sequential``. Unnamed layers are called "0", "1", ...
+
+    The parameters of layer "conv1" appear as "conv1.weight" and so on. Forward goes through the layers in order,
+    backward in reverse.
+    """
+    require(not (layers and named), "sequential takes named layers or unnamed ones, not both")
+    children = {str(number): layer for number, layer in enumerate(layers)} or named
+
+    def init(generator):
+        params, state = {}, {}
+        for name, layer in children.items():
+            layer_params, layer_state = layer.init(generator)
+            params |= _with_prefix(name, layer_params)
+            state |= _with_prefix(name, layer_state)
+        return params, state
+
+    def forward(params, state, x, *, training, generator=None):
+        params_of, state_of = _by_layer(params), _by_layer(state)
+        new_state, caches = {}, {}
+        for name, layer in children.items():
+            x, layer_state, caches[name] = layer.forward(
+                params_of.get(name, {}), state_of.get(name, {}), x, training=training, generator=generator
+            )
+            new_state |= _with_prefix(name, layer_state)
+        return x, new_state, SequentialCache(caches, next((name for name in children if name in params_of), None))
+
+    def backward(dout, cache, *, need_dx=True):
+        caches, first_to_learn = cache
+        grads = {}
+        for name, layer in reversed(children.items()):
+            need_this_dx = need_dx or name != first_to_learn
+            dout, layer_grads = layer.backward(dout, caches[name], need_dx=need_this_dx)
+            grads = _with_prefix(name, layer_grads) | grads
+            if not need_this_dx:
+                break
+        return dout if need_dx else None, grads
+
+    return Layer(init, forward, backward)
+
+
+def residual(*, downsample: Layer | None = None, activation: Layer | None = None, **named: Layer) -> Layer:
+    """A residual block: ``activation(sequential(named)(x) + downsample(x))``.
+
+    Without ``downsample`` the shortcut is x itself; without ``activation`` the sum is the output. The named layers'
+    parameters keep their names ("conv1.weight"), the shortcut's begin with "downsample.": torchvision's keys.
+
+    Source: He et al. (2016), "Deep residual learning for image recognition", section 3.2.
+    """
+    body = sequential(**named)
+    shortcut = sequential(**_named(downsample=downsample))
+    after = sequential(**_named(activation=activation))
+
+    def init(generator):
+        (params, state), (shortcut_params, shortcut_state) = body.init(generator), shortcut.init(generator)
+        return params | shortcut_params, state | shortcut_state
+
+    def forward(params, state, x, *, training, generator=None):
+        mode = {"training": training, "generator": generator}
+        main, body_state, body_cache = body.forward(params, state, x, **mode)
+        short, shortcut_state, shortcut_cache = shortcut.forward(params, state, x, **mode)
+        total, add_cache = residuals.add_forward(main, short)
+        out, _, after_cache = after.forward({}, {}, total, **mode)
+        return out, body_state | shortcut_state, (body_cache, shortcut_cache, add_cache, after_cache)
+
+    def backward(dout, cache, *, need_dx=True):
+        body_cache, shortcut_cache, add_cache, after_cache = cache
+        dtotal, _ = after.backward(dout, after_cache)
+        dmain, dshort = residuals.add_backward(dtotal, add_cache)
+        dx_main, grads = body.backward(dmain, body_cache, need_dx=need_dx)
+        dx_short, shortcut_grads = shortcut.backward(dshort, shortcut_cache, need_dx=need_dx)
+        # x went two ways, so its gradient is the sum of both.
+        return dx_main + dx_short if need_dx else None, grads | shortcut_grads
+
+    return Layer(init, forward, backward)
+
+
+def _named(**values: Any) -> dict[str, Any]:
+    """The values that are there, by name."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _with_prefix(name: str, tensors: Tensors) -> Tensors:
+    return {f"{name}.{key}": tensor for key, tensor in tensors.items()}
+
+
+def _by_layer(tensors: Tensors) -> dict[str, Tensors]:
+    """A flat dict as one dict a layer: {"conv1.weight": w} becomes {"conv1": {"weight": w}}."""
+    layers: dict[str, Tensors] = {}
+    for key, tensor in tensors.items():
+        name, _, rest = key.partition(".")
+        layers.setdefault(name, {})[rest] = tensor
+    return layers

@@ -1,0 +1,666 @@
+"""Loss functions: how far ``input``, what the network says, is from ``target``, what it should say.
+
+Each computes one loss per element or per sample (``losses``) and then reduces them: ``reduction="none"`` keeps them
+all, ``"sum"`` adds them up, ``"mean"`` divides the sum by their number, or by what the docstring says. The mean of no
+loss at all is nan. In the formulas, ``dlosses`` is each one's share of dloss: dloss itself, or for the mean dloss
+divided by the same number.
+
+A backward returns one gradient per floating-point tensor among (input, target), in this order: ``dinput`` alone where
+target holds integers, else ``(dinput, dtarget)``. Weights get none. Floating-point arguments share one dtype (torch
+would promote some of them).
+
+Legend: N batch, C classes, ``d...`` any number of further axes (none at all included). An unbatched input has no N.
+"""
+
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tinytorch_course.scratch.ops.activation import log_softmax_forward
+from tinytorch_course.scratch.ops.checks import require, require_dim, require_float, require_same_shape
+
+
+def _reduce(losses: Tensor, reduction: str, count: Tensor | int) -> Tensor:
+    """``reduction`` of the losses; ``count`` is what the mean divides by."""
+    if reduction == "none":
+        return losses
+    return losses.sum() if reduction == "sum" else losses.sum() / count
+
+
+def _spread(dloss: Tensor, reduction: str, count: Tensor | int, shape: torch.Size) -> Tensor:
+    """Backward of :func:`_reduce`: every loss of ``shape`` gets the same share."""
+    return (dloss / count if reduction == "mean" else dloss).expand(shape)
+
+
+def _times(x: Tensor, weight: Tensor | None) -> Tensor:
+    return x if weight is None else x * weight
+
+
+class MSELossCache(NamedTuple):
+    input: Tensor
+    target: Tensor
+    weight: Tensor | None  # as input
+    reduction: str
+
+
+def mse_loss_forward(
+    input: Tensor, target: Tensor, *, weight: Tensor | None = None, reduction: str = "mean"
+) -> tuple[Tensor, MSELossCache]:
+    """Squared error: ``losses = weight · (input − target)²``; the mean divides by the number of elements or Σ weight.
+
+    Backward: ``dinput = 2 weight (input − target) · dlosses`` and ``dtarget = −dinput``.
+
+    Args:
+        input: any shape.
+        target: as input. Another shape is broadcast and warned of, as in torch: (N,) beside (N, 1) silently compares
+            every sample with every other one. Integers are accepted and get no gradient.
+        weight: as input, or None for ones.
+        reduction: "none", "mean" or "sum".
+
+    Returns:
+        The loss, and the cache: the arguments, since their difference is cheap to compute again.
+
+    Raises:
+        ValueError: if the shapes do not fit, or for another ``reduction``. TypeError: for a dtype that does not.
+    """
+    _check_regression(input, target, weight, reduction)
+    diff = input - target
+    losses = _times(diff * diff, weight)
+    return _reduce(losses, reduction, _total_weight(diff, weight)), MSELossCache(input, target, weight, reduction)
+
+
+def mse_loss_backward(dloss: Tensor, cache: MSELossCache) -> Tensor | tuple[Tensor, Tensor]:
+    """Gradients of :func:`mse_loss_forward`: dinput, and dtarget unless target holds integers."""
+    input, target, weight, reduction = cache
+    diff = input - target
+    # loss = Σ losses / total weight
+    dlosses = _spread(dloss, reduction, _total_weight(diff, weight), diff.shape)
+    # losses = weight · diff²
+    ddiff = _times(2 * diff * dlosses, weight)
+    # diff = input − target
+    return _difference_backward(ddiff, input, target)
+
+
+class L1LossCache(NamedTuple):
+    input: Tensor
+    target: Tensor
+    weight: Tensor | None  # as input
+    reduction: str
+
+
+def l1_loss_forward(
+    input: Tensor, target: Tensor, *, weight: Tensor | None = None, reduction: str = "mean"
+) -> tuple[Tensor, L1LossCache]:
+    """Absolute error: ``losses = weight · |input − target|``; the mean divides by the number of elements or Σ weight.
+
+    Backward: ``dinput = weight · sign(input − target) · dlosses`` and ``dtarget = −dinput``. Where input equals target
+    any slope from −1 to 1 would do; it is 0, as in torch.
+
+    Args:
+        input: any shape.
+        target: as input. Another shape is broadcast and warned of, as in :func:`mse_loss_forward`. Integers are
+            accepted and get no gradient.
+        weight: as input, or None for ones.
+        reduction: "none", "mean" or "sum".
+
+    Returns:
+        The loss, and the cache: the arguments, since their difference is cheap to compute again.
+
+    Raises:
+        ValueError: if the shapes do not fit, or for another ``reduction``. TypeError: for a dtype that does not.
+    """
+    _check_regression(input, target, weight, reduction)
+    diff = input - target
+    losses = _times(diff.abs(), weight)
+    return _reduce(losses, reduction, _total_weight(diff, weight)), L1LossCache(input, target, weight, reduction)
+
+
+def l1_loss_backward(dloss: Tensor, cache: L1LossCache) -> Tensor | tuple[Tensor, Tensor]:
+    """Gradients of :func:`l1_loss_forward`: dinput, and dtarget unless target holds integers."""
+    input, target, weight, reduction = cache
+    diff = input - target
+    # loss = Σ losses / total weight
+    dlosses = _spread(dloss, reduction, _total_weight(diff, weight), diff.shape)
+    # losses = weight · |diff|
+    ddiff = _times(diff.sign() * dlosses, weight)
+    # diff = input − target
+    return _difference_backward(ddiff, input, target)
+
+
+def _difference_backward(ddiff: Tensor, input: Tensor, target: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+    """Gradients of ``diff = input − target``. Broadcasting copies a value; a copied value's gradient is a sum."""
+    dinput = ddiff.sum_to_size(input.shape)
+    return (dinput, -ddiff.sum_to_size(target.shape)) if target.is_floating_point() else dinput
+
+
+def _total_weight(losses: Tensor, weight: Tensor | None) -> Tensor | int:
+    return losses.numel() if weight is None else weight.sum()
+
+
+LEAST_VARIANCE = 9.999999960041972e-13  # of a yes or no, p (1 − p): what torch divides by, 1e-12 rounded to float32
+
+
+class BinaryCrossEntropyCache(NamedTuple):
+    input: Tensor
+    target: Tensor  # as input
+    weight: Tensor | None  # broadcasts to input
+    reduction: str
+
+
+def binary_cross_entropy_forward(
+    input: Tensor, target: Tensor, *, weight: Tensor | None = None, reduction: str = "mean"
+) -> tuple[Tensor, BinaryCrossEntropyCache]:
+    """Cross-entropy of a yes or no of probability p = input.
+
+    ``losses = −weight · (target · log p + (1 − target) · log(1 − p))``.
+    The mean divides by the number of elements, weighted or not.
+
+    Backward: ``dinput = weight · (p − target) / (p (1 − p)) · dlosses`` and
+    ``dtarget = weight · (log(1 − p) − log p) · dlosses``.
+
+    torch's conventions: a logarithm below −100 counts as −100, so that p of exactly 0 or 1 costs 100 and not inf. In
+    dinput, ``p (1 − p)`` counts as 1e-12 where it is less, so that a p of exactly 0 or 1 that is wrong has a slope of
+    1e12 and not inf. In dtarget nothing is bounded. With logits none of this is needed, and nothing is lost near 0 and
+    1: prefer :func:`binary_cross_entropy_with_logits_forward`.
+
+    Args:
+        input: probabilities from 0 to 1, any shape.
+        target: as input, also from 0 to 1.
+        weight: broadcasts to input's shape, or None for ones.
+        reduction: "none", "mean" or "sum".
+
+    Returns:
+        The loss, and the cache: the arguments, since the logarithms are needed for dtarget alone.
+
+    Raises:
+        ValueError: for a value outside [0, 1], if the shapes do not fit, or for another ``reduction``.
+        TypeError: if the dtypes differ or are not floating point (yes-or-no targets are 0.0 and 1.0).
+    """
+    require_float(input=input, target=target, weight=weight)
+    _check_reduction(reduction)
+    require_same_shape("target", target, "input", input)
+    _check_broadcasts_to_input("weight", weight, input)
+    _check_from_0_to_1("input", input)
+    _check_from_0_to_1("target", target)
+
+    log_yes = torch.log(input).clamp_min(-100)
+    log_no = torch.log1p(-input).clamp_min(-100)
+    losses = -_times(target * log_yes + (1 - target) * log_no, weight)
+    return _reduce(losses, reduction, losses.numel()), BinaryCrossEntropyCache(input, target, weight, reduction)
+
+
+def binary_cross_entropy_backward(dloss: Tensor, cache: BinaryCrossEntropyCache) -> tuple[Tensor, Tensor]:
+    """Gradients of :func:`binary_cross_entropy_forward`: dinput and dtarget, as input."""
+    input, target, weight, reduction = cache
+    # loss = Σ losses / number of elements
+    dlosses = _times(_spread(dloss, reduction, input.numel(), input.shape), weight)
+    # losses = −(target · log p + (1 − target) · log(1 − p))
+    dinput = (input - target) / (input * (1 - input)).clamp_min(LEAST_VARIANCE) * dlosses
+    dtarget = (torch.log1p(-input) - torch.log(input)) * dlosses
+    return dinput, dtarget
+
+
+class BinaryCrossEntropyWithLogitsCache(NamedTuple):
+    input: Tensor
+    target: Tensor  # as input
+    weight: Tensor | None  # broadcasts to input
+    pos_weight: Tensor | None  # broadcasts to input
+    reduction: str
+
+
+def binary_cross_entropy_with_logits_forward(
+    input: Tensor,
+    target: Tensor,
+    *,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> tuple[Tensor, BinaryCrossEntropyWithLogitsCache]:
+    """Binary cross-entropy of ``p = σ(input)``, in one formula that no logit overflows.
+
+    With ``softplus(x) = log(1 + eˣ)``, ``−log σ(x)`` is softplus(−x) and ``−log(1 − σ(x))`` is softplus(x), so
+    ``losses = weight · (pos_weight · target · softplus(−input) + (1 − target) · softplus(input))``.
+    The mean divides by the number of elements, weighted or not.
+
+    Backward, since σ is softplus's derivative:
+    ``dinput = weight · ((1 − target) · σ(input) − pos_weight · target · σ(−input)) · dlosses``, which is
+    ``(σ(input) − target) · dlosses`` without weights, and
+    ``dtarget = weight · (pos_weight · softplus(−input) − softplus(input)) · dlosses``.
+
+    Args:
+        input: logits, any shape.
+        target: as input; from 0 to 1 if it is to be a probability, which is not checked, as in torch.
+        weight: of each element; broadcasts to input's shape, or None for ones.
+        reduction: "none", "mean" or "sum".
+        pos_weight: how much more a yes counts than a no; broadcasts to input's shape, or None for ones.
+
+    Returns:
+        The loss, and the cache: the arguments, since σ is cheap to compute again.
+
+    Raises:
+        ValueError: if the shapes do not fit, or for another ``reduction``.
+        TypeError: if the dtypes differ or are not floating point (yes-or-no targets are 0.0 and 1.0).
+    """
+    require_float(input=input, target=target, weight=weight, pos_weight=pos_weight)
+    _check_reduction(reduction)
+    require_same_shape("target", target, "input", input)
+    _check_broadcasts_to_input("weight", weight, input)
+    _check_broadcasts_to_input("pos_weight", pos_weight, input)
+
+    yes = _times(target, pos_weight)
+    losses = _times(yes * _softplus(-input) + (1 - target) * _softplus(input), weight)
+    cache = BinaryCrossEntropyWithLogitsCache(input, target, weight, pos_weight, reduction)
+    return _reduce(losses, reduction, losses.numel()), cache
+
+
+def binary_cross_entropy_with_logits_backward(
+    dloss: Tensor, cache: BinaryCrossEntropyWithLogitsCache
+) -> tuple[Tensor, Tensor]:
+    """Gradients of :func:`binary_cross_entropy_with_logits_forward`: dinput and dtarget, as input."""
+    input, target, weight, pos_weight, reduction = cache
+    yes = _times(target, pos_weight)
+    # loss = Σ losses / number of elements
+    dlosses = _times(_spread(dloss, reduction, input.numel(), input.shape), weight)
+    # losses = pos_weight · target · softplus(−input) + (1 − target) · softplus(input)
+    dinput = ((1 - target) / (1 + torch.exp(-input)) - yes / (1 + torch.exp(input))) * dlosses
+    dtarget = (_times(_softplus(-input), pos_weight) - _softplus(input)) * dlosses
+    return dinput, dtarget
+
+
+def _softplus(x: Tensor) -> Tensor:
+    """``log(1 + eˣ)``, written so that only e to a negative power is taken."""
+    return x.clamp_min(0) + torch.log1p(torch.exp(-x.abs()))
+
+
+class NLLLossCache(NamedTuple):
+    index: Tensor  # (N, 1, d...) int64, 0 where ignored
+    kept: Tensor  # (N, 1, d...) bool, False where ignored
+    sample_weight: Tensor  # (N, 1, d...), 0 where ignored
+    input_shape: torch.Size
+    reduction: str
+
+
+def nll_loss_forward(
+    input: Tensor,
+    target: Tensor,
+    *,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> tuple[Tensor, NLLLossCache]:
+    """Negative log-likelihood of the right class: ``losses = −weight[target] · input[target]``, 0 where ignored.
+
+    The mean divides by ``Σ weight[target]`` over the samples not ignored: their number, without weights. With every
+    sample ignored it is nan.
+
+    Backward: ``dinput[target] = −weight[target] · dlosses``, and 0 everywhere else.
+
+    Args:
+        input: log-probabilities, (C,), (N, C) or (N, C, d...).
+        target: class indices from 0 to C − 1, int64 or uint8: input's shape without its C. It gets no gradient.
+        weight: (C,), one per class, or None for ones. It gets no gradient.
+        ignore_index: samples of this target do not count; it need not be a class.
+        reduction: "none" for input's shape without its C, "mean" or "sum".
+
+    Returns:
+        The loss, and the cache: of input, nothing but its shape is needed.
+
+    Raises:
+        IndexError: for a target that is no class. ValueError: if the shapes do not fit, or for another ``reduction``.
+        TypeError: for a dtype that does not.
+    """
+    class_dim = _check_classification(input, weight, reduction, ignore_index)
+    index, kept = _check_class_indices(input, target, ignore_index)
+    sample_weight = torch.where(kept, input.new_ones(()) if weight is None else weight[index], 0)
+    picked = input.gather(class_dim, index)  # (N, 1, d...)
+    losses = torch.where(kept, -sample_weight * picked, 0).squeeze(class_dim)  # (N, d...)
+    loss = _reduce(losses, reduction, sample_weight.sum())
+    return loss, NLLLossCache(index, kept, sample_weight, input.shape, reduction)
+
+
+def nll_loss_backward(dloss: Tensor, cache: NLLLossCache) -> Tensor:
+    """Gradient of :func:`nll_loss_forward`: dinput, as input."""
+    index, kept, sample_weight, input_shape, reduction = cache
+    class_dim = _class_dim(input_shape)
+    # loss = Σ losses / Σ sample_weight
+    losses_shape = kept.squeeze(class_dim).shape
+    dlosses = _spread(dloss, reduction, sample_weight.sum(), losses_shape).unsqueeze(class_dim)  # (N, 1, d...)
+    # losses = −sample_weight · picked where kept, else 0
+    dpicked = torch.where(kept, -sample_weight * dlosses, 0)
+    # picked = input[index]
+    return dpicked.new_zeros(input_shape).scatter(class_dim, index, dpicked)  # (N, C, d...)
+
+
+class CrossEntropyCache(NamedTuple):
+    log_probs: Tensor  # (N, C, d...)
+    q: Tensor  # (N, C, d...), how much each log-probability counts
+    dq_dtarget: Tensor | None  # (C, 1...), for probabilities; None for class indices
+    kept: Tensor  # (N, 1, d...) bool, False where ignored; for probabilities () True
+    count: Tensor | int  # what the mean divides by
+    reduction: str
+
+
+def cross_entropy_forward(
+    input: Tensor,
+    target: Tensor,
+    *,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> tuple[Tensor, CrossEntropyCache]:
+    """Cross-entropy of ``softmax(input)`` and target: ``losses = −Σ q · log_softmax(input)`` over the classes.
+
+    ``q = weight · ((1 − ε) · p + ε / C)``: p holds the target's probabilities (one-hot for a class index), and label
+    smoothing ε mixes a share of the uniform distribution into them. Where the target is ignored, q is 0.
+
+    The mean divides, for class indices, by ``Σ weight[target]`` over the samples not ignored, smoothed or not (nan with
+    every sample ignored); for probabilities, by the number of samples, weighted or not.
+
+    Backward: ``dinput = (softmax(input) · Σ q − q) · dlosses``, in the plain case ``softmax(input) − one-hot``; and for
+    probabilities ``dtarget = −weight (1 − ε) · log_softmax(input) · dlosses``. No probability is divided by, nor is the
+    logarithm of one taken, so none can underflow; :func:`cross_entropy_long_forward` does both, step by step.
+
+    Args:
+        input: logits, (C,), (N, C) or (N, C, d...).
+        target: class indices from 0 to C − 1, int64 or uint8, input's shape without its C: no gradient. Or
+            probabilities, as input; that they are from 0 to 1 and sum to one is not checked, as in torch.
+        weight: (C,), one per class, or None for ones. It gets no gradient.
+        ignore_index: class indices that do not count; need not be a class. With probabilities it must be negative.
+        reduction: "none" for input's shape without its C, "mean" or "sum".
+        label_smoothing: ε, from 0 to 1.
+
+    Returns:
+        The loss, and the cache: log-probabilities and q, from which both gradients follow without input or target.
+
+    Raises:
+        IndexError: for a target that is no class. TypeError: for a dtype that does not fit.
+        ValueError: if the shapes do not fit, or for another ``reduction`` or ``label_smoothing``.
+
+    Source: Bridle (1990), "Probabilistic interpretation of feedforward classification network outputs"; for label
+    smoothing, Szegedy et al. (2016), "Rethinking the Inception architecture for computer vision", section 7. Weights,
+    ignored samples and what the mean divides by are torch's conventions.
+    """
+    class_dim = _check_classification(input, weight, reduction, ignore_index)
+    _check_label_smoothing(label_smoothing)
+    p, kept = _target_probabilities(input, target, ignore_index)
+    class_weight = _per_class(weight, input)  # (C, 1...)
+    q = class_weight * ((1 - label_smoothing) * p + label_smoothing / input.shape[class_dim])
+    q = torch.where(kept, q, 0)  # (N, C, d...)
+    log_probs, _ = log_softmax_forward(input, class_dim)
+    terms = q * log_probs
+
+    if target.is_floating_point():
+        count = terms.select(class_dim, 0).numel()
+        dq_dtarget = class_weight * (1 - label_smoothing)
+    else:
+        terms = terms.masked_fill(q == 0, 0)  # a class that does not count may have a logit of −inf
+        count = (class_weight * p).sum()
+        dq_dtarget = None
+    loss = _reduce(-terms.sum(class_dim), reduction, count)
+    return loss, CrossEntropyCache(log_probs, q, dq_dtarget, kept, count, reduction)
+
+
+def cross_entropy_backward(dloss: Tensor, cache: CrossEntropyCache) -> Tensor | tuple[Tensor, Tensor]:
+    """Gradients of :func:`cross_entropy_forward`: dinput, and dtarget if target holds probabilities."""
+    log_probs, q, dq_dtarget, kept, count, reduction = cache
+    class_dim = _class_dim(log_probs.shape)
+    sum_q = q.sum(class_dim, keepdim=True)  # (N, 1, d...)
+    # loss = Σ losses / count
+    dlosses = _spread(dloss, reduction, count, sum_q.squeeze(class_dim).shape).unsqueeze(class_dim)  # (N, 1, d...)
+    dlosses = torch.where(kept, dlosses, 0)  # also where count is 0
+    # losses = −Σ q · log_probs with log_probs = input − log Σ e^input, so dinput = dlog_probs − softmax · Σ dlog_probs
+    dinput = (torch.exp(log_probs) * sum_q - q) * dlosses
+    if dq_dtarget is None:
+        return dinput
+    # q = weight · ((1 − ε) · target + ε / C)
+    return dinput, -log_probs * dq_dtarget * dlosses
+
+
+def _target_probabilities(input: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
+    """``target`` as probabilities (N, C, d...), and which samples are kept: (N, 1, d...), or () for all of them.
+
+    Probabilities are known by their shape, which is input's. Class indices become one-hot, or all 0 where ignored.
+    """
+    if not isinstance(target, Tensor) or target.shape != input.shape:
+        index, kept = _check_class_indices(input, target, ignore_index)
+        return torch.zeros_like(input).scatter(_class_dim(input.shape), index, kept.to(input.dtype)), kept
+    require_float(input=input, target=target)
+    require(
+        ignore_index < 0,
+        f"ignore_index must be negative beside probabilities, where there is no index, but it is {ignore_index}",
+    )
+    return target, torch.ones((), dtype=torch.bool, device=target.device)
+
+
+class CrossEntropyLongCache(NamedTuple):
+    target: Tensor  # (N,)
+    exp: Tensor  # (N, C)
+    total: Tensor  # (N, 1)
+    probs: Tensor  # (N, C)
+
+
+def cross_entropy_long_forward(input: Tensor, target: Tensor) -> tuple[Tensor, CrossEntropyLongCache]:
+    """Softmax and cross-entropy one step at a time: the mean of ``−log softmax(input)[target]``.
+
+    Its backward goes through the same steps in reverse, each by its own derivative. Multiplied out, what remains is
+    :func:`cross_entropy_backward`'s ``(softmax − one-hot) / N``. This one is to be read: far from the largest logit,
+    a probability underflows to 0, its logarithm is −inf, and the gradient is nan where the closed form is exact.
+
+    Args:
+        input: logits (N, C).
+        target: class indices (N,) from 0 to C − 1, int64 or uint8.
+
+    Returns:
+        The mean loss, a scalar, and the cache: every step's result that its derivative needs.
+
+    Raises:
+        IndexError: for a target that is no class. ValueError: for another shape. TypeError: for another dtype.
+    """
+    require_float(input=input)
+    require_dim("input", input, (2,), "(N, C)")
+    target = _check_class_indices(input, target)[0].squeeze(1)  # (N,)
+    sample = torch.arange(len(target), device=target.device)  # (N,)
+
+    shifted = input - input.amax(dim=1, keepdim=True)  # (N, C)
+    exp = torch.exp(shifted)  # (N, C)
+    total = exp.sum(dim=1, keepdim=True)  # (N, 1)
+    probs = exp / total  # (N, C)
+    log_probs = torch.log(probs)  # (N, C)
+    picked = log_probs[sample, target]  # (N,)
+    loss = -picked.sum() / len(picked)  # ()
+    return loss, CrossEntropyLongCache(target, exp, total, probs)
+
+
+def cross_entropy_long_backward(dloss: Tensor, cache: CrossEntropyLongCache) -> Tensor:
+    """Gradient of :func:`cross_entropy_long_forward`: dinput (N, C)."""
+    target, exp, total, probs = cache
+    sample = torch.arange(len(target), device=target.device)  # (N,)
+
+    # loss = -picked.sum() / len(picked)
+    dpicked = (-dloss / len(target)).expand(len(target))  # (N,)
+    # picked = log_probs[sample, target]: what was not picked has no share
+    dlog_probs = torch.zeros_like(probs)  # (N, C)
+    dlog_probs[sample, target] = dpicked
+    # log_probs = log(probs)
+    dprobs = dlog_probs / probs
+    # probs = exp / total: by the numerator, and by the denominator, which all classes of a sample share
+    dexp = dprobs / total
+    dtotal = -(dprobs * exp / total**2).sum(dim=1, keepdim=True)  # (N, 1)
+    # total = exp.sum(dim=1): a second path to exp; the two add up
+    dexp = dexp + dtotal
+    # exp = e^shifted
+    dshifted = dexp * exp
+    # shifted = input - max: the maximum's share is −Σ dshifted, which is 0, since no shift changes the loss
+    return dshifted
+
+
+class Loss(NamedTuple):
+    """A loss with its keywords chosen, ready for training."""
+
+    forward: Callable[[Tensor, Tensor], tuple[Tensor, Any]]  # (input, target) -> loss, cache
+    backward: Callable[[Tensor, Any], Tensor]  # (dloss, cache) -> dinput
+
+
+def mse(*, reduction: str = "mean") -> Loss:
+    """:func:`mse_loss_forward` and its backward; nn.MSELoss's keywords."""
+    return _loss(mse_loss_forward, mse_loss_backward, reduction=reduction)
+
+
+def l1(*, reduction: str = "mean") -> Loss:
+    """:func:`l1_loss_forward` and its backward; nn.L1Loss's keywords."""
+    return _loss(l1_loss_forward, l1_loss_backward, reduction=reduction)
+
+
+def binary_cross_entropy(*, weight: Tensor | None = None, reduction: str = "mean") -> Loss:
+    """:func:`binary_cross_entropy_forward` and its backward; nn.BCELoss's keywords."""
+    return _loss(binary_cross_entropy_forward, binary_cross_entropy_backward, weight=weight, reduction=reduction)
+
+
+def binary_cross_entropy_with_logits(
+    *, weight: Tensor | None = None, reduction: str = "mean", pos_weight: Tensor | None = None
+) -> Loss:
+    """:func:`binary_cross_entropy_with_logits_forward` and its backward; nn.BCEWithLogitsLoss's keywords."""
+    return _loss(
+        binary_cross_entropy_with_logits_forward,
+        binary_cross_entropy_with_logits_backward,
+        weight=weight,
+        reduction=reduction,
+        pos_weight=pos_weight,
+    )
+
+
+def nll(*, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean") -> Loss:
+    """:func:`nll_loss_forward` and its backward; nn.NLLLoss's keywords."""
+    return _loss(nll_loss_forward, nll_loss_backward, weight=weight, ignore_index=ignore_index, reduction=reduction)
+
+
+def cross_entropy(
+    *,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Loss:
+    """:func:`cross_entropy_forward` and its backward; nn.CrossEntropyLoss's keywords."""
+    return _loss(
+        cross_entropy_forward,
+        cross_entropy_backward,
+        weight=weight,
+        ignore_index=ignore_index,
+        reduction=reduction,
+        label_smoothing=label_smoothing,
+    )
+
+
+def _loss(forward: Callable, backward: Callable, **keywords) -> Loss:
+    def dinput_alone(dloss: Tensor, cache: Any) -> Tensor:
+        grads = backward(dloss, cache)
+        return grads[0] if isinstance(grads, tuple) else grads
+
+    return Loss(functools.partial(forward, **keywords), dinput_alone)
+
+
+def _class_dim(input_shape: torch.Size) -> int:
+    """The axis of the classes: the second, or the only one of an unbatched (C,)."""
+    return min(1, len(input_shape) - 1)
+
+
+def _per_class(weight: Tensor | None, input: Tensor) -> Tensor:
+    """``weight``, or ones, as (C, 1...): against input, its C falls on the axis of the classes."""
+    class_dim = _class_dim(input.shape)
+    weight = input.new_ones(input.shape[class_dim]) if weight is None else weight
+    return weight.reshape(-1, *[1] * (input.dim() - class_dim - 1))
+
+
+def _check_reduction(reduction: str) -> None:
+    require(reduction in ("none", "mean", "sum"), f"reduction must be 'none', 'mean' or 'sum', but it is {reduction!r}")
+
+
+def _check_regression(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str) -> None:
+    """Arguments of a loss of ``input − target``: they may be broadcast, and target may hold integers."""
+    _check_reduction(reduction)
+    require_float(input=input, weight=weight)
+    if isinstance(target, Tensor) and (target.dtype == torch.bool or target.is_complex()):
+        raise TypeError(f"target must hold real numbers, but its dtype is {target.dtype}")
+    if not isinstance(target, Tensor) or target.is_floating_point():
+        require_float(input=input, target=target)
+    if weight is not None:
+        require_same_shape("weight", weight, "input", input)
+    if target.shape == input.shape:
+        return
+    shapes = f"target has shape {tuple(target.shape)}, but input has {tuple(input.shape)}"
+    try:
+        torch.broadcast_shapes(input.shape, target.shape)
+    except RuntimeError:
+        raise ValueError(f"{shapes}: they must be equal, or broadcast to each other") from None
+    warnings.warn(f"{shapes}: they are broadcast, which is seldom meant", stacklevel=3)
+
+
+def _check_broadcasts_to_input(name: str, weight: Tensor | None, input: Tensor) -> None:
+    if weight is None:
+        return
+    try:
+        fits = torch.broadcast_shapes(weight.shape, input.shape) == input.shape
+    except RuntimeError:
+        fits = False
+    require(fits, f"{name} has shape {tuple(weight.shape)}, which does not broadcast to input's {tuple(input.shape)}")
+
+
+def _check_from_0_to_1(name: str, x: Tensor) -> None:
+    outside = x[~((x >= 0) & (x <= 1))]  # nan is outside, too
+    if outside.numel():
+        raise ValueError(f"{name} must be from 0 to 1, but it has {outside[0].item()}")
+
+
+def _check_label_smoothing(label_smoothing: float) -> None:
+    if not isinstance(label_smoothing, (int, float)):
+        raise TypeError(f"label_smoothing must be a number, but it is {label_smoothing!r}")
+    require(0 <= label_smoothing <= 1, f"label_smoothing must be from 0 to 1, but it is {label_smoothing}")
+
+
+def _check_classification(input: Tensor, weight: Tensor | None, reduction: str, ignore_index: int) -> int:
+    """Arguments of a loss over classes, but for target; returns the axis of the classes."""
+    _check_reduction(reduction)
+    require_float(input=input, weight=weight)
+    require(input.dim() >= 1, "input must be (C,), (N, C) or (N, C, d...), but it is a scalar")
+    class_dim = _class_dim(input.shape)
+    classes = input.shape[class_dim]
+    require(classes >= 1, f"input must have at least one class, but its shape is {tuple(input.shape)}")
+    if weight is not None and weight.shape != (classes,):
+        raise ValueError(
+            f"weight must have shape ({classes},), one value per class, but its shape is {tuple(weight.shape)}"
+        )
+    if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
+        raise TypeError(f"ignore_index must be an integer, but it is {ignore_index!r}")
+    return class_dim
+
+
+def _check_class_indices(input: Tensor, target: Tensor, ignore_index: int | None = None) -> tuple[Tensor, Tensor]:
+    """``target`` as (index, kept), both (N, 1, d...): index is int64 and 0 where ignored, kept False there."""
+    if not isinstance(target, Tensor):
+        raise TypeError(f"target must be a tensor, but it is a {type(target).__name__}")
+    if target.dtype not in (torch.int64, torch.uint8):
+        raise TypeError(
+            f"target must hold class indices, torch.int64 or torch.uint8, but its dtype is {target.dtype} "
+            f"and its shape {tuple(target.shape)} beside an input of {tuple(input.shape)}"
+        )
+    class_dim = _class_dim(input.shape)
+    classes, expected = input.shape[class_dim], input.shape[:class_dim] + input.shape[class_dim + 1 :]
+    require(
+        target.shape == expected,
+        f"target must have shape {tuple(expected)}, one class index per sample, but its shape is {tuple(target.shape)}",
+    )
+    require(target.device == input.device, f"target is on {target.device}, but input is on {input.device}: move it")
+
+    target = target.long()
+    kept = torch.ones_like(target, dtype=torch.bool) if ignore_index is None else target != ignore_index
+    wrong = target[kept & ((target < 0) | (target >= classes))]
+    if wrong.numel():
+        ignored = "" if ignore_index is None else f", or {ignore_index} to be ignored"
+        raise IndexError(f"target must be a class from 0 to {classes - 1}{ignored}, but it has {wrong[0].item()}")
+    return torch.where(kept, target, 0).unsqueeze(class_dim), kept.unsqueeze(class_dim)

@@ -47,8 +47,8 @@ def linear(in_features: int, out_features: int, bias: bool = True) -> Layer:
     """``x weightᵀ + bias``, as ``nn.Linear``: weight (out_features, in_features), bias (out_features,)."""
 
     def init(generator):
-        weight, offset = initializers.linear_default((out_features, in_features), generator)
-        return _named(weight=weight, bias=offset if bias else None), {}
+        weight, offset = initializers.linear_default((out_features, in_features), generator, bias=bias)
+        return _named(weight=weight, bias=offset), {}
 
     def forward(params, state, x, *, training, generator=None):
         out, cache = linears.linear_forward(x, params["weight"], params.get("bias"))
@@ -77,6 +77,7 @@ def conv2d(
     ``padding_mode``: "zeros", or "reflect", "replicate", "circular", which continue the image by its own pixels.
     """
     kernel = pair("kernel_size", kernel_size, minimum=1)
+    stride, dilation = pair("stride", stride, minimum=1), pair("dilation", dilation, minimum=1)
     require(groups >= 1, f"groups must be at least 1, but it is {groups}")
     require(in_channels % groups == 0, f"groups must divide in_channels, but they are {groups} and {in_channels}")
     require(out_channels % groups == 0, f"groups must divide out_channels, but they are {groups} and {out_channels}")
@@ -86,8 +87,8 @@ def conv2d(
 
     def init(generator):
         shape = (out_channels, in_channels // groups, *kernel)
-        weight, offset = initializers.conv_default(shape, generator)
-        return _named(weight=weight, bias=offset if bias else None), {}
+        weight, offset = initializers.conv_default(shape, generator, bias=bias)
+        return _named(weight=weight, bias=offset), {}
 
     def forward(params, state, x, *, training, generator=None):
         pad_cache = None

@@ -42,7 +42,7 @@ def check_case(table: Table, case: Case, *, dtype=torch.float64, device="cpu", s
         getattr(table.module, f"{case.op}_forward"),
         getattr(table.module, f"{case.op}_backward"),
         draw(case.inputs, dtype=dtype, device=device, seed=seed),
-        kwargs=case.kwargs,
+        kwargs={key: _moved(value, dtype, device) for key, value in case.kwargs.items()},
         twin=table.twins[case.op],
         constant=table.constant.get(case.op, ()),
         differences=case.differences,
@@ -61,11 +61,16 @@ def draw(specs: tuple, *, dtype=torch.float64, device="cpu", seed=0) -> tuple:
             spec = torch.randn(spec, dtype=torch.float64, generator=generator)
         elif callable(spec):
             spec = spec(generator)
-        if not isinstance(spec, Tensor):
-            return spec
-        return spec.to(device, dtype) if spec.is_floating_point() else spec.to(device)
+        return _moved(spec, dtype, device)
 
     return tuple(one(spec) for spec in specs)
+
+
+def _moved(value: Any, dtype: torch.dtype, device: str | torch.device) -> Any:
+    """A tensor on the device, in the dtype if it is floating point; anything else as it is."""
+    if not isinstance(value, Tensor):
+        return value
+    return value.to(device, dtype) if value.is_floating_point() else value.to(device)
 
 
 def noncontiguous(*shape: int) -> Callable[[torch.Generator], Tensor]:

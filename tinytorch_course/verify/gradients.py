@@ -88,7 +88,8 @@ def check_gradient(
     kwargs = kwargs or {}
     check = GradientCheck(name or forward.__name__.removesuffix("_forward"))
     generator = torch.Generator().manual_seed(seed)
-    before = [x.clone() if isinstance(x, Tensor) else x for x in inputs]
+    arguments = {**{f"argument {position}": x for position, x in enumerate(inputs)}, **kwargs}
+    before = {name: x.clone() for name, x in arguments.items() if isinstance(x, Tensor)}
 
     with torch.no_grad():
         out, *extras, cache = forward(*inputs, **kwargs)
@@ -97,9 +98,9 @@ def check_gradient(
         grads = backward(dout, cache)
     grads = grads if isinstance(grads, tuple) else (grads,)
 
-    for position, (x, old) in enumerate(zip(inputs, before, strict=True)):
-        if isinstance(x, Tensor) and not _same(x, old):
-            check.problems.append(f"argument {position} was changed in place")
+    for name, old in before.items():
+        if not _same(arguments[name], old):
+            check.problems.append(f"{name} was changed in place")
     if not _same(dout, dout_before):
         check.problems.append("backward changed dout in place")
 

@@ -1,0 +1,196 @@
+import pytest
+import torch
+
+from tinytorch_course import reference
+from tinytorch_course.reference import layers as twins
+from tinytorch_course.scratch import layers
+
+IMAGE, ROWS, SEQUENCE = (4, 6, 8, 8), (4, 6), (4, 6, 5)
+
+
+def block(L, **keywords):
+    """A residual block of ResNet."""
+    return L.residual(
+        conv1=L.conv2d(6, 6, 3, padding=1, bias=False),
+        bn1=L.batch_norm2d(6),
+        relu=L.relu(),
+        conv2=L.conv2d(6, 6, 3, padding=1, bias=False),
+        bn2=L.batch_norm2d(6),
+        **keywords,
+    )
+
+
+def shrinking_block(L):
+    """A residual block whose shortcut has a layer of its own."""
+    return L.residual(
+        conv1=L.conv2d(6, 9, 3, stride=2, padding=1),
+        downsample=L.sequential(L.conv2d(6, 9, 1, stride=2, bias=False), L.batch_norm2d(9)),
+        activation=L.relu(),
+    )
+
+
+# name -> (build, input shape): every layer with every keyword of its twin
+LAYERS = {
+    "linear": (lambda L: L.linear(6, 5), ROWS),
+    "linear no bias": (lambda L: L.linear(6, 5, bias=False), ROWS),
+    "linear many axes": (lambda L: L.linear(8, 5), IMAGE),
+    "linear unbatched": (lambda L: L.linear(6, 5), (6,)),
+    "conv2d": (lambda L: L.conv2d(6, 4, 3), IMAGE),
+    "conv2d no bias": (lambda L: L.conv2d(6, 4, (3, 2), (2, 1), (1, 0), bias=False), IMAGE),
+    "conv2d dilation groups": (lambda L: L.conv2d(6, 4, 3, dilation=2, groups=2), IMAGE),
+    "conv2d same": (lambda L: L.conv2d(6, 4, 4, padding="same"), IMAGE),
+    "conv2d unbatched": (lambda L: L.conv2d(6, 4, 3), IMAGE[1:]),
+    "conv2d reflect": (lambda L: L.conv2d(6, 4, 3, padding=(1, 2), padding_mode="reflect"), IMAGE),
+    "conv2d replicate": (lambda L: L.conv2d(6, 4, 3, stride=2, padding=2, padding_mode="replicate"), IMAGE),
+    "conv2d circular": (lambda L: L.conv2d(6, 4, 4, padding="same", padding_mode="circular"), IMAGE),
+    "batch_norm1d": (lambda L: L.batch_norm1d(6), ROWS),
+    "batch_norm1d sequence": (lambda L: L.batch_norm1d(6, eps=0.1, momentum=0.3), SEQUENCE),
+    "batch_norm2d": (lambda L: L.batch_norm2d(6), IMAGE),
+    "batch_norm2d not affine": (lambda L: L.batch_norm2d(6, affine=False), IMAGE),
+    "batch_norm2d no statistics": (lambda L: L.batch_norm2d(6, track_running_stats=False), IMAGE),
+    "batch_norm2d mean of all": (lambda L: L.batch_norm2d(6, momentum=None), IMAGE),
+    "relu": (lambda L: L.relu(), IMAGE),
+    "leaky_relu": (lambda L: L.leaky_relu(0.2), IMAGE),
+    "gelu": (lambda L: L.gelu(), IMAGE),
+    "gelu tanh": (lambda L: L.gelu(approximate="tanh"), IMAGE),
+    "sigmoid": (lambda L: L.sigmoid(), IMAGE),
+    "tanh": (lambda L: L.tanh(), IMAGE),
+    "softmax": (lambda L: L.softmax(dim=1), IMAGE),
+    "log_softmax": (lambda L: L.log_softmax(dim=-1), ROWS),
+    "flatten": (lambda L: L.flatten(), IMAGE),
+    "flatten some": (lambda L: L.flatten(start_dim=2, end_dim=3), IMAGE),
+    "max_pool2d": (lambda L: L.max_pool2d(3, 2, 1, 1, ceil_mode=True), IMAGE),
+    "max_pool2d dilation": (lambda L: L.max_pool2d(2, dilation=2), IMAGE),
+    "avg_pool2d": (
+        lambda L: L.avg_pool2d(3, 2, 1, ceil_mode=True, count_include_pad=False, divisor_override=None),
+        IMAGE,
+    ),
+    "avg_pool2d divisor": (lambda L: L.avg_pool2d(2, divisor_override=3), IMAGE),
+    "adaptive_avg_pool2d": (lambda L: L.adaptive_avg_pool2d((3, None)), IMAGE),
+    "dropout": (lambda L: L.dropout(0.3), IMAGE),
+    "dropout nothing": (lambda L: L.dropout(0.0), IMAGE),
+    "dropout everything": (lambda L: L.dropout(1.0), IMAGE),
+    "sequential": (lambda L: L.sequential(L.conv2d(6, 3, 3), L.relu(), L.flatten(), L.linear(108, 2)), IMAGE),
+    "sequential named": (lambda L: L.sequential(a=L.linear(6, 5), b=L.dropout(), c=L.linear(5, 2)), ROWS),
+    "sequential empty": (lambda L: L.sequential(), ROWS),
+    "sequential nested": (
+        lambda L: L.sequential(L.sequential(L.linear(6, 5), L.tanh()), L.sequential(L.sequential(L.linear(5, 3)))),
+        ROWS,
+    ),
+    "residual": (block, IMAGE),
+    "residual activation": (lambda L: block(L, activation=L.relu()), IMAGE),
+    "residual downsample": (shrinking_block, IMAGE),
+}
+
+
+def twins_of(build, seed=0):
+    """The layer's parameters and state in float64, and its twin holding the same."""
+    layer, module = build(layers), build(twins)
+    params, state = layer.init(torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed + 1)
+    tensors = {
+        name: (
+            tensor.double() + torch.rand(tensor.shape, generator=generator) if tensor.is_floating_point() else tensor
+        )
+        for name, tensor in (params | state).items()
+    }  # not at the special values 0 and 1, which could hide a mistake
+    module.double().load_state_dict(tensors, strict=True)
+    return layer, {name: tensors[name] for name in params}, {name: tensors[name] for name in state}, module
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["training", "evaluation"])
+@pytest.mark.parametrize("name", LAYERS)
+def test_equals_its_twin(name, training):
+    build, shape = LAYERS[name]
+    layer, params, state, module = twins_of(build)
+    module.train(training)
+    x = torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+
+    for step in range(3):  # several, for the running statistics
+        masks, twin_masks = torch.Generator().manual_seed(step), torch.Generator().manual_seed(step)
+        before = {key: tensor.clone() for key, tensor in (params | state).items()}
+        out, new_state, cache = layer.forward(params, state, x, training=training, generator=masks)
+        twins.set_generator(module, twin_masks)
+        twin_x = x.clone().requires_grad_()
+        twin_out = module(twin_x) * 1
+        torch.testing.assert_close(out, twin_out.detach(), rtol=1e-10, atol=1e-10)
+        assert all(torch.equal(tensor, (params | state)[key]) for key, tensor in before.items()), "changed in place"
+
+        dout = torch.randn(out.shape, dtype=torch.float64)
+        module.zero_grad()
+        twin_out.backward(dout)
+        dx, grads = layer.backward(dout, cache)
+        torch.testing.assert_close(dx, twin_x.grad, rtol=1e-10, atol=1e-10)
+        assert list(grads) == list(params)
+        for key, parameter in module.named_parameters():
+            torch.testing.assert_close(
+                grads[key], parameter.grad, rtol=1e-10, atol=1e-10, msg=lambda m, key=key: f"{key}: {m}"
+            )
+
+        dx, grads_alone = layer.backward(dout, cache, need_dx=False)
+        assert all(torch.equal(grads_alone[key], grads[key]) for key in params)
+        state = new_state
+        for key, tensor in state.items():
+            torch.testing.assert_close(tensor, module.state_dict()[key], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_first_parameters_are_the_twins_bit_for_bit(name):
+    build, _ = LAYERS[name]
+    params, state = build(layers).init(torch.Generator().manual_seed(7))
+    module = build(twins)
+    reference.initializers.reset_parameters(module, torch.Generator().manual_seed(7))
+    expected = module.state_dict()
+    assert set(params | state) == set(expected)
+    assert list(params) == [key for key, _ in module.named_parameters()]
+    for key, tensor in (params | state).items():
+        assert tensor.dtype == expected[key].dtype
+        assert torch.equal(tensor, expected[key]), key
+
+
+def test_a_networks_input_gradient_is_never_computed_when_nobody_needs_it(monkeypatch):
+    asked = []
+    original = layers.convolution.conv2d_backward
+    monkeypatch.setattr(
+        layers.convolution,
+        "conv2d_backward",
+        lambda dout, cache, need_dx=True: (asked.append(need_dx), original(dout, cache, need_dx=need_dx))[1],
+    )
+    net = layers.sequential(layers.relu(), layers.conv2d(1, 2, 3), layers.conv2d(2, 2, 3))
+    params, state = net.init(torch.Generator())
+    out, _, cache = net.forward(params, state, torch.randn(1, 1, 6, 6), training=True)
+    dx, grads = net.backward(torch.ones_like(out), cache, need_dx=False)
+    assert dx is None
+    assert asked == [True, False]
+    assert set(grads) == set(params)
+
+
+def test_a_network_that_was_forgotten_a_parameter_says_so():
+    net = layers.sequential(fc=layers.linear(3, 2))
+    with pytest.raises(KeyError, match="weight"):
+        net.forward({}, {}, torch.ones(1, 3), training=True)
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: layers.sequential(layers.relu(), named=layers.relu()), "named layers or unnamed ones, not both"),
+        (lambda: layers.dropout(1.5), "p must be a probability from 0 to 1, but it is 1.5"),
+        (lambda: layers.conv2d(3, 4, 3, groups=2), "groups must divide in_channels, but they are 2 and 3"),
+        (lambda: layers.conv2d(4, 3, 3, groups=2), "groups must divide out_channels, but they are 2 and 3"),
+        (lambda: layers.conv2d(4, 3, 0), "kernel_size must be at least 1"),
+        (lambda: layers.conv2d(4, 3, 3, padding_mode="mirror"), "padding_mode must be one of zeros, reflect"),
+    ],
+)
+def test_bad_arguments_are_named(build, message):
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"), [(layers.batch_norm1d(3), (2, 3, 4, 4)), (layers.batch_norm2d(3), (2, 3))], ids=["1d", "2d"]
+)
+def test_batch_norm_refuses_another_layout(layer, shape):
+    params, state = layer.init(torch.Generator())
+    with pytest.raises(ValueError, match=r"x must be \(N, C"):
+        layer.forward(params, state, torch.ones(shape), training=True)

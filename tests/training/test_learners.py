@@ -1,0 +1,146 @@
+"""Both implementations side by side: same start, same batches, same masks."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from tinytorch_course import data
+from tinytorch_course.data.loaders import MemoryLoader, epoch_order
+from tinytorch_course.models import MODELS
+from tinytorch_course.seeds import derive_seed
+from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.learners import LEARNERS, NAMESPACES, make_schedule
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits")
+
+
+def learner(impl, config, device=CPU):
+    generator = torch.Generator().manual_seed(derive_seed("init", config.seed))
+    build = MODELS[config.model].build
+    return LEARNERS[impl](build, config, classes=10, channels=1, device=device, generator=generator)
+
+
+def lockstep(digits, config, steps, device=CPU):
+    """Train both for ``steps``; yields the two learners and losses after each."""
+    config = config.resolved()
+    learners = {impl: learner(impl, config, device) for impl in LEARNERS}
+    schedules = {impl: make_schedule(NAMESPACES[impl].schedules, config, steps, 1) for impl in LEARNERS}
+    loader = MemoryLoader(digits.train, digits.mean, digits.std, device=device, dtype=getattr(torch, config.dtype))
+    step = epoch = 0
+    while step < steps:
+        order = epoch_order(len(digits.train.images), config.seed, epoch)
+        for x, y in loader.batches(order, config.batch_size):
+            if step == steps:
+                return
+            losses = {}
+            for impl, each in learners.items():
+                masks = torch.Generator().manual_seed(derive_seed("masks", config.seed, step))
+                losses[impl], _ = each.train_step(x, y, masks, schedules[impl](step))
+            step += 1
+            yield learners["scratch"], learners["torch"], losses
+        epoch += 1
+
+
+def largest_difference(ours, twin):
+    """Over all parameters and running statistics: max |a − b| / (1 + |b|)."""
+    theirs = twin.state_dict()
+    assert set(ours.state_dict()) == set(theirs)
+    return max(
+        ((tensor - theirs[key]).abs() / (1 + theirs[key].abs())).max().item()
+        for key, tensor in ours.state_dict().items()
+    )
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        TrainConfig(optimizer="adam", schedule="one-cycle"),
+        TrainConfig(optimizer="sgd", lr=0.05, schedule="cosine", clip_norm=1.0, label_smoothing=0.1),
+    ],
+    ids=["adam", "sgd"],
+)
+def test_float64_training_is_the_same_for_200_steps(digits, config):
+    """With dropout and batch norm on: both draw the same masks."""
+    config = dataclasses.replace(config, model="mnist_cnn", dtype="float64", batch_size=8)
+    for ours, twin, losses in lockstep(digits, config, 200):
+        assert abs(losses["scratch"] - losses["torch"]) < 1e-9
+    assert largest_difference(ours, twin) < 1e-9
+
+
+@pytest.mark.parametrize("model", ["softmax", "mlp"])
+@pytest.mark.parametrize(
+    "keywords",
+    [
+        {"optimizer": "adamw", "schedule": "linear-warmup"},
+        {"optimizer": "rmsprop", "momentum": 0.5, "schedule": "step"},
+        {"optimizer": "sgd", "momentum": 0.0, "weight_decay": 1e-3, "schedule": "constant"},
+    ],
+    ids=lambda keywords: keywords["optimizer"],
+)
+def test_float64_training_is_the_same_with_every_optimizer_and_schedule(digits, model, keywords):
+    config = TrainConfig(model=model, dtype="float64", batch_size=32, **keywords)
+    for ours, twin, _ in lockstep(digits, config, 60):
+        pass
+    assert largest_difference(ours, twin) < 1e-9
+
+
+def test_float32_training_is_the_same_for_ten_steps(digits):
+    """Longer than that nobody can promise: torch parts from itself when the number of threads changes."""
+    for ours, twin, _ in lockstep(digits, TrainConfig(optimizer="sgd", lr=0.01, batch_size=32), 10):
+        pass
+    assert largest_difference(ours, twin) < 1e-5
+
+
+@pytest.mark.parametrize("impl", LEARNERS)
+def test_twenty_images_can_be_learned_by_heart(digits, impl):
+    config = TrainConfig(model="mlp", optimizer="adam", lr=3e-3, schedule="constant").resolved()
+    each = learner(impl, config)
+    loader = MemoryLoader(digits.train, digits.mean, digits.std, device=CPU, dtype=torch.float32)
+    x, y = next(loader.batches(None, 20))
+    for step in range(300):
+        loss, _ = each.train_step(x, y, torch.Generator().manual_seed(step), {"lr": 3e-3})
+    assert loss < 1e-3
+
+
+@pytest.mark.parametrize(("giver", "taker"), [("scratch", "torch"), ("torch", "scratch")])
+def test_a_state_dict_moves_to_the_other_implementation(digits, giver, taker):
+    config = TrainConfig(model="mnist_cnn").resolved()
+    first, second = learner(giver, config), learner(taker, TrainConfig(seed=1).resolved())
+    loader = MemoryLoader(digits.train, digits.mean, digits.std, device=CPU, dtype=torch.float32)
+    x, y = next(loader.batches(None, 64))
+    for step in range(5):
+        first.train_step(x, y, torch.Generator().manual_seed(step), {"lr": 1e-3})
+    second.load_state_dict(first.state_dict())
+    _, expected = first.evaluate(x, y)
+    _, got = second.evaluate(x, y)
+    torch.testing.assert_close(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+def test_float64_training_is_the_same_on_cuda(digits):
+    config = TrainConfig(model="mnist_cnn", dtype="float64", batch_size=32)
+    for ours, twin, losses in lockstep(digits, config, 200, torch.device("cuda")):
+        assert abs(losses["scratch"] - losses["torch"]) < 1e-9
+    assert largest_difference(ours, twin) < 1e-9
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("impl", LEARNERS)
+def test_cuda_draws_the_masks_of_the_cpu(digits, impl):
+    config = TrainConfig(model="mnist_cnn", dtype="float64").resolved()
+    results = []
+    for device in (CPU, torch.device("cuda")):
+        each = learner(impl, config, device)
+        loader = MemoryLoader(digits.train, digits.mean, digits.std, device=device, dtype=torch.float64)
+        x, y = next(loader.batches(None, 32))
+        loss, _ = each.train_step(x, y, torch.Generator().manual_seed(0), {"lr": 1e-3})
+        results.append(loss.cpu())
+    torch.testing.assert_close(*results, rtol=1e-10, atol=1e-10)

@@ -1,0 +1,185 @@
+"""A network that learns, twice: with hand-written gradients, and with autograd.
+
+Read the two ``train_step`` side by side: they are what this project is about.
+
+Both have the same face, so that one loop trains either and one checkpoint serves both.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tinytorch_course import reference, scratch
+from tinytorch_course.training.config import TrainConfig
+
+Rates = dict[str, float]  # this step's hyper-parameters, from a schedule
+
+
+class ScratchLearner:
+    """The network of ``scratch``: parameters, state and the optimizer's state are dicts of raw tensors.
+
+    The first parameters are drawn from ``generator``; the twin draws the very same numbers.
+    """
+
+    def __init__(
+        self,
+        build: Callable,
+        config: TrainConfig,
+        *,
+        classes: int,
+        channels: int,
+        device: torch.device,
+        generator: torch.Generator,
+    ):
+        self.device, self.dtype = device, getattr(torch, config.dtype)
+        self.clip_norm = config.clip_norm
+        self.net = build(scratch.layers, num_classes=classes, in_channels=channels)
+        self.loss = scratch.losses.cross_entropy(label_smoothing=config.label_smoothing)
+        self.plain_loss = scratch.losses.cross_entropy()
+        self.optimizer = make_optimizer(scratch.optimizers, config)
+
+        params, state = self.net.init(generator)
+        self.params, self.state = self._move(params), self._move(state)
+        self.opt_state = self.optimizer.init(self.params)
+
+    @torch.no_grad()  # there is nothing for autograd to record; this line is the promise
+    def train_step(self, x: Tensor, y: Tensor, generator: torch.Generator, rates: Rates) -> tuple[Tensor, Tensor]:
+        """One step on a batch; returns its loss and logits, as they were before the step."""
+        logits, self.state, cache = self.net.forward(self.params, self.state, x, training=True, generator=generator)
+        loss, loss_cache = self.loss.forward(logits, y)
+
+        dlogits = self.loss.backward(torch.ones_like(loss), loss_cache)
+        _, grads = self.net.backward(dlogits, cache, need_dx=False)
+
+        if self.clip_norm is not None:
+            grads, _ = scratch.clipping.clip_grad_norm(grads, self.clip_norm)
+        self.params, self.opt_state = self.optimizer.update(self.params, grads, self.opt_state, **rates)
+        return loss, logits
+
+    @torch.no_grad()
+    def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss (without label smoothing) and logits of a batch, in evaluation mode."""
+        logits, _, _ = self.net.forward(self.params, self.state, x, training=False)
+        return self.plain_loss.forward(logits, y)[0], logits
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Parameters and running statistics, with the twin's keys."""
+        return self.params | self.state
+
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        self.params = self._move({name: tensors[name] for name in self.params})
+        self.state = self._move({name: tensors[name] for name in self.state})
+
+    def optimizer_state(self) -> dict[str, Any]:
+        """The optimizer's state in torch.optim's layout."""
+        return self.optimizer.to_torch(self.opt_state)
+
+    def load_optimizer_state(self, state: dict[str, Any]) -> None:
+        self.opt_state = self.optimizer.from_torch(state, self.params)
+
+    def parameter_count(self) -> int:
+        """How many numbers are learned."""
+        return sum(tensor.numel() for tensor in self.params.values())
+
+    def _move(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        return {
+            name: tensor.to(self.device, self.dtype if tensor.is_floating_point() else tensor.dtype)
+            for name, tensor in tensors.items()
+        }
+
+
+class TorchLearner:
+    """The twin: an ``nn.Module``, autograd and ``torch.optim``."""
+
+    def __init__(
+        self,
+        build: Callable,
+        config: TrainConfig,
+        *,
+        classes: int,
+        channels: int,
+        device: torch.device,
+        generator: torch.Generator,
+    ):
+        self.device, self.dtype = device, getattr(torch, config.dtype)
+        self.clip_norm = config.clip_norm
+        self.net: nn.Module = build(reference.layers, num_classes=classes, in_channels=channels)
+        self.loss = reference.losses.cross_entropy(label_smoothing=config.label_smoothing)
+        self.plain_loss = reference.losses.cross_entropy()
+
+        reference.initializers.reset_parameters(self.net, generator)
+        self.net.to(self.device, self.dtype)
+        self.optimizer = make_optimizer(reference.optimizers, config)(self.net)
+
+    def train_step(self, x: Tensor, y: Tensor, generator: torch.Generator, rates: Rates) -> tuple[Tensor, Tensor]:
+        """One step on a batch; returns its loss and logits, as they were before the step."""
+        self.net.train()
+        reference.layers.set_generator(self.net, generator)
+        logits = self.net(x)
+        loss = self.loss(logits, y)
+
+        self.optimizer.zero_grad()
+        loss.backward()
+
+        if self.clip_norm is not None:
+            reference.clipping.clip_grad_norm(self.net, self.clip_norm)
+        reference.optimizers.set_rates(self.optimizer, **rates)
+        self.optimizer.step()
+        return loss.detach(), logits.detach()
+
+    @torch.no_grad()
+    def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss (without label smoothing) and logits of a batch, in evaluation mode."""
+        self.net.eval()
+        logits = self.net(x)
+        return self.plain_loss(logits, y), logits
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Parameters and running statistics."""
+        return self.net.state_dict()
+
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        self.net.load_state_dict(tensors, strict=True)
+
+    def optimizer_state(self) -> dict[str, Any]:
+        """The optimizer's state in torch.optim's layout."""
+        return self.optimizer.state_dict()
+
+    def load_optimizer_state(self, state: dict[str, Any]) -> None:
+        self.optimizer.load_state_dict(state)
+
+    def parameter_count(self) -> int:
+        """How many numbers are learned."""
+        return sum(tensor.numel() for tensor in self.net.parameters())
+
+
+LEARNERS = {"scratch": ScratchLearner, "torch": TorchLearner}
+NAMESPACES = {"scratch": scratch, "torch": reference}
+
+
+def make_optimizer(optimizers: Any, config: TrainConfig) -> Any:
+    """The configured optimizer, from either namespace of optimizers."""
+    hyper = {"lr": config.lr, "weight_decay": config.weight_decay}
+    if config.momentum is not None:
+        hyper["momentum"] = config.momentum
+    return getattr(optimizers, config.optimizer)(**hyper)
+
+
+def make_schedule(schedules: Any, config: TrainConfig, steps_per_epoch: int, epochs: int) -> Callable[[int], Rates]:
+    """The configured schedule, from either namespace of schedules: a function of the step, counted from 0.
+
+    step divides the rate by ten after each third of the run; linear-warmup rises during the first tenth; cosine and
+    one-cycle (whose peak is the configured rate, and which leaves the momentum alone) come down to almost nothing.
+    """
+    steps = steps_per_epoch * epochs
+    if config.schedule == "step":
+        return schedules.step(config.lr, step_size=max(1, -(-epochs // 3)) * steps_per_epoch)
+    if config.schedule == "cosine":
+        return schedules.cosine(config.lr, T_max=steps)
+    if config.schedule == "linear-warmup":
+        return schedules.linear_warmup(config.lr, total_iters=max(1, steps // 10))
+    if config.schedule == "one-cycle":
+        return schedules.one_cycle(config.lr, total_steps=steps, cycle_momentum=False)
+    return schedules.constant(config.lr)

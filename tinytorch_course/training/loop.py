@@ -1,0 +1,396 @@
+"""The training loop, one for both implementations.
+
+The epoch that is kept is chosen on validation data; the test data are looked at once, at the end. Whatever is random is
+a function of (seed, epoch, batch), so that a run that stopped goes on bit for bit as if it had not.
+"""
+
+import dataclasses
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchvision
+
+import tinytorch_course
+from tinytorch_course import data
+from tinytorch_course.data.loaders import MemoryLoader, StreamLoader, epoch_order
+from tinytorch_course.errors import InputError
+from tinytorch_course.models import MODELS
+from tinytorch_course.seeds import derive_seed
+from tinytorch_course.training import checkpoints
+from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.learners import LEARNERS, NAMESPACES, make_schedule
+from tinytorch_course.training.metrics import Metrics, wilson_interval
+from tinytorch_course.training.runs import RunFolder
+from tinytorch_course.training.signals import StopRequested, StopSignals
+
+EVALUATION_BATCH = 500
+CHECKPOINT_FORMAT = 1
+MAY_CHANGE_ON_RESUME = ("impl", "device", "data_dir", "epochs", "loader")
+
+
+class Interrupted(Exception):
+    """A signal stopped the run, which is saved and can be resumed."""
+
+    def __init__(self, run_folder: Path, signal_number: int):
+        super().__init__(f"stopped by signal {signal_number}; saved in {run_folder}")
+        self.run_folder, self.signal_number = run_folder, signal_number
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What a run came to."""
+
+    run_folder: str
+    impl: str
+    model: str
+    data: str
+    parameters: int
+    epochs: int
+    best_epoch: int  # counted from 1; chosen on validation data
+    val_accuracy: float  # of the best epoch
+    test_accuracy: float
+    test_interval: tuple[float, float]  # 95 %
+    test_loss: float
+    test_count: int
+    seconds: float
+    device: str
+    dtype: str
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+
+@dataclasses.dataclass
+class Progress:
+    """Where a run stands."""
+
+    epoch: int = 0  # epochs done
+    batch: int = 0  # batches done of the epoch under way
+    metrics: Metrics = dataclasses.field(default_factory=Metrics)  # of the epoch under way
+    seconds: float = 0.0  # spent in the epoch under way
+    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # a row for each epoch done
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        return next((row for row in reversed(self.history) if row["best"]), None)
+
+
+def train(config: TrainConfig, *, out: str | None = None, display: Any) -> Result:
+    """Train a network from the start.
+
+    Args:
+        config: the run.
+        out: its folder; None: a new one under ``runs/``.
+        display: see ``training.display``.
+
+    Raises:
+        InputError: if something that the user gave cannot be used; nothing is written then.
+        Interrupted: after Ctrl-C or SIGTERM; the run is saved.
+    """
+    config.validate()
+    session = _Session(config, display)
+    with RunFolder.create(out, session.config) as folder:
+        return session.run(folder, Progress())
+
+
+def resume(run: str, changes: dict[str, Any], *, display: Any) -> Result:
+    """Go on with a run that stopped, where it stopped.
+
+    Args:
+        run: its folder.
+        changes: settings that shall be different from now on: only those that leave what was done so far valid.
+        display: see ``training.display``.
+
+    Raises:
+        InputError, Interrupted: as :func:`train`.
+    """
+    with RunFolder.open(run) as folder:
+        config = _changed(folder.config, changes)
+        session = _Session(config, display)
+        progress = session.restore(folder.last_path)
+        if config.epochs is not None and config.epochs < progress.epoch + (progress.batch > 0):
+            raise InputError(f"--epochs is {config.epochs}, but the run has already begun epoch {progress.epoch + 1}")
+        if progress.epoch >= session.epochs:
+            display.notice(f"All {session.epochs} epochs of this run are done; --epochs with more of them goes on.")
+        elif session.config.epochs != folder.config.epochs and config.schedule != "constant":
+            display.notice(f"The {config.schedule} schedule is laid anew over {session.epochs} epochs.")
+        folder.write_config(session.config)
+        return session.run(folder, progress)
+
+
+class _Session:
+    """All that a run needs in memory: data, network, schedule."""
+
+    def __init__(self, config: TrainConfig, display: Any):
+        self.display = display
+        self.device = _find_device(config.device)
+        _compute_alike()
+        self.dataset = data.load(
+            config.data, config.data_dir, val_size=config.val_size, limit=config.limit, notify=display.notice
+        )
+        self.epochs = config.epochs or self.dataset.default_epochs
+        # "auto" and "the default" are settled now, so that the run can be resumed wherever it is.
+        self.config = dataclasses.replace(config.resolved(), data=self.dataset.name, epochs=self.epochs)
+
+        images = self.dataset.train.images
+        self.learner = LEARNERS[config.impl](
+            MODELS[config.model].build,
+            self.config,
+            classes=len(self.dataset.classes),
+            channels=images.shape[1],
+            device=self.device,
+            generator=torch.Generator().manual_seed(derive_seed("init", config.seed)),
+        )
+        self.steps_per_epoch = math.ceil(len(images) / config.batch_size)
+        self.schedule = make_schedule(NAMESPACES[config.impl].schedules, self.config, self.steps_per_epoch, self.epochs)
+        self._check_batches()
+
+    def run(self, folder: RunFolder, progress: Progress) -> Result:
+        """Train until all epochs are done, then test the best of them."""
+        self.display.start(
+            self.config,
+            self.dataset,
+            self.learner.parameter_count(),
+            self.steps_per_epoch,
+            self.epochs,
+            progress.epoch + 1,
+            folder.path,
+        )
+        with StopSignals() as signals:
+            try:
+                while progress.epoch < self.epochs:
+                    self._train_epoch(progress, signals)
+                    self._end_epoch(progress, signals, folder)
+                result = self._test(folder, progress, signals)
+            except StopRequested as stop:
+                self.save(folder, progress)
+                raise Interrupted(folder.path, stop.number) from None
+        folder.write_result(result.to_dict())
+        self.display.finish(result)
+        return result
+
+    def _train_epoch(self, progress: Progress, signals: StopSignals) -> None:
+        """The rest of the epoch under way."""
+        config, epoch = self.config, progress.epoch
+        began = time.perf_counter() - progress.seconds
+        order = epoch_order(len(self.dataset.train.images), config.seed, epoch)
+        self.display.epoch_start(epoch + 1, progress.batch)
+        for x, y in self._loader(self.dataset.train).batches(order, config.batch_size, start=progress.batch):
+            signals.check()
+            masks = torch.Generator().manual_seed(derive_seed("masks", config.seed, epoch, progress.batch))
+            rates = self.schedule(epoch * self.steps_per_epoch + progress.batch)
+            loss, logits = self.learner.train_step(x, y, masks, rates)
+            if not torch.isfinite(loss):
+                raise InputError(
+                    f"training diverged: the loss is {loss.item()} in step {progress.batch + 1} of epoch {epoch + 1}; "
+                    f"try a smaller --lr than {config.lr:g}, or --clip-norm 1"
+                )
+            progress.metrics.add(loss, logits, y)
+            progress.batch += 1
+            progress.seconds = time.perf_counter() - began
+            self.display.step(progress.batch, progress.metrics.loss, progress.metrics.accuracy, rates["lr"])
+
+    def _end_epoch(self, progress: Progress, signals: StopSignals, folder: RunFolder) -> None:
+        """Validate; keep the network if it is the best so far; save."""
+        signals.check()
+        began = time.perf_counter()
+        validation = self.evaluate(self.dataset.val, signals)
+        best = progress.best
+        row = {
+            "epoch": progress.epoch + 1,
+            "train_loss": progress.metrics.loss,
+            "train_accuracy": progress.metrics.accuracy,
+            "val_loss": validation.loss,
+            "val_accuracy": validation.accuracy,
+            "lr": self.schedule((progress.epoch + 1) * self.steps_per_epoch - 1)["lr"],
+            "seconds": progress.seconds + time.perf_counter() - began,
+            "impl": self.config.impl,
+        }
+        # Of two equal accuracies, the one with the lower loss.
+        merit = (validation.accuracy, -validation.loss)
+        row["best"] = best is None or merit > (best["val_accuracy"], -best["val_loss"])
+
+        progress.history.append(row)
+        progress.epoch, progress.batch, progress.seconds, progress.metrics = progress.epoch + 1, 0, 0.0, Metrics()
+        if row["best"]:
+            # Before last.pt: killed in between, the run repeats this epoch, to the same end.
+            checkpoints.save(folder.model_path, self.learner.state_dict())
+        self.save(folder, progress)
+        folder.write_history(progress.history)
+        folder.plot_curves(progress.history)
+        self.display.epoch_end(row)
+
+    def _test(self, folder: RunFolder, progress: Progress, signals: StopSignals) -> Result:
+        """The best epoch's network on the test data."""
+        best = checkpoints.load(folder.model_path)
+        checkpoints.check_state_dict(best, self._shapes(), folder.model_path)
+        self.learner.load_state_dict(best)
+        test = self.evaluate(self.dataset.test, signals)
+        return Result(
+            run_folder=str(folder.path),
+            impl=self.config.impl,
+            model=self.config.model,
+            data=self.dataset.name,
+            parameters=self.learner.parameter_count(),
+            epochs=progress.epoch,
+            best_epoch=progress.best["epoch"],
+            val_accuracy=progress.best["val_accuracy"],
+            test_accuracy=test.accuracy,
+            test_interval=wilson_interval(int(test.correct), test.count),
+            test_loss=test.loss,
+            test_count=test.count,
+            seconds=sum(row["seconds"] for row in progress.history),
+            device=str(self.device),
+            dtype=self.config.dtype,
+        )
+
+    def evaluate(self, split: data.Split, signals: StopSignals) -> Metrics:
+        """Loss and accuracy on a split, in file order."""
+        metrics = Metrics()
+        for x, y in self._loader(split).batches(None, EVALUATION_BATCH):
+            signals.check()
+            metrics.add(*self.learner.evaluate(x, y), y)
+        return metrics
+
+    def save(self, folder: RunFolder, progress: Progress) -> None:
+        """Everything that is needed to go on."""
+        checkpoints.save(
+            folder.last_path,
+            {
+                "format": CHECKPOINT_FORMAT,
+                "model": dict(self.learner.state_dict()),
+                "optimizer": self.learner.optimizer_state(),
+                "generators": _generator_states(),
+                "epoch": progress.epoch,
+                "batch": progress.batch,
+                "metrics": progress.metrics.state_dict(),
+                "seconds": progress.seconds,
+                "history": progress.history,
+                "versions": _versions(),
+            },
+        )
+
+    def restore(self, path: Path) -> Progress:
+        """The inverse of :meth:`save`."""
+        saved = checkpoints.load(path)
+        checkpoints.check_fields(
+            saved,
+            {
+                "format": int,
+                "model": dict,
+                "optimizer": dict,
+                "generators": dict,
+                "epoch": int,
+                "batch": int,
+                "metrics": dict,
+                "seconds": float,
+                "history": list,
+                "versions": dict,
+            },
+            path,
+        )
+        if saved["format"] != CHECKPOINT_FORMAT:
+            raise InputError(f"{path} has format {saved['format']}; this version reads format {CHECKPOINT_FORMAT}")
+        checkpoints.check_state_dict(saved["model"], self._shapes(), path)
+        try:
+            self.learner.load_state_dict(saved["model"])
+            self.learner.load_optimizer_state(saved["optimizer"])
+            _set_generator_states(saved["generators"])
+            progress = Progress(
+                saved["epoch"], saved["batch"], Metrics(**saved["metrics"]), saved["seconds"], saved["history"]
+            )
+        except (ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
+            raise InputError(f"{path} does not fit this run: {error}") from error
+        if progress.epoch != len(progress.history) or progress.batch > self.steps_per_epoch:
+            raise InputError(f"{path} is malformed: its position does not fit its history")
+        changed = {
+            f"{name} {was} then, {_versions()[name]} now"
+            for name, was in saved["versions"].items()
+            if was != _versions().get(name)
+        }
+        if changed:
+            self.display.notice(f"Going on in another environment, so not bit for bit: {', '.join(sorted(changed))}.")
+        return progress
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: tuple(tensor.shape) for name, tensor in self.learner.state_dict().items()}
+
+    def _loader(self, split: data.Split) -> Any:
+        kind = {"memory": MemoryLoader, "stream": StreamLoader}[self.config.loader]
+        return kind(
+            split, self.dataset.mean, self.dataset.std, device=self.device, dtype=getattr(torch, self.config.dtype)
+        )
+
+    def _check_batches(self) -> None:
+        count, size = len(self.dataset.train.images), self.config.batch_size
+        if size > count:
+            raise InputError(f"--batch-size is {size}, but there are only {count} images to train on")
+        uses_batch_norm = any(name.endswith("running_mean") for name in self.learner.state_dict())
+        if uses_batch_norm and 1 in (size, count % size):
+            which = "makes batches of one image" if size == 1 else f"leaves a last batch of one image of {count:,}"
+            raise InputError(
+                f"--batch-size {size} {which}, which batch norm in {self.config.model} cannot learn from: "
+                "an image would be compared with itself alone; choose another size"
+            )
+
+
+def _changed(config: TrainConfig, changes: dict[str, Any]) -> TrainConfig:
+    """The configuration with ``changes``, if they may be made."""
+    for name, value in changes.items():
+        if name not in MAY_CHANGE_ON_RESUME and value != getattr(config, name):
+            flag = "--" + name.replace("_", "-")
+            raise InputError(
+                f"{flag} cannot change when a run is resumed: it is {getattr(config, name)} in this run, not {value}"
+            )
+    changed = dataclasses.replace(config, **changes)
+    changed.validate()
+    return changed
+
+
+def _find_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda"):
+        if not torch.cuda.is_available():
+            raise InputError(f"--device is {name}, but torch finds no CUDA device here: use cpu or auto")
+        number = torch.device(name).index
+        if number is not None and number >= torch.cuda.device_count():
+            raise InputError(f"--device is {name}, but there are only {torch.cuda.device_count()} CUDA devices")
+    return torch.device(name)
+
+
+def _compute_alike() -> None:
+    """Let both implementations compute in full float32 on CUDA.
+
+    Left alone, cuDNN's convolutions use TF32 (three digits) while matmul does not: only one path would be rounded.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
+def _generator_states() -> dict[str, Any]:
+    """Torch's own generators. Training draws from none of them, but what is built on it may."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def _set_generator_states(states: dict[str, Any]) -> None:
+    torch.set_rng_state(states["cpu"])
+    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
+def _versions() -> dict[str, str]:
+    """What decides whether a run can be repeated bit for bit."""
+    return {
+        "tinytorch": tinytorch_course.__version__,
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "threads": str(torch.get_num_threads()),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+    }

@@ -1,0 +1,349 @@
+"""Whole runs on a few of the embedded digits: what they leave behind, and that they can be resumed bit for bit."""
+
+import dataclasses
+import json
+import math
+import os
+import signal
+
+import pytest
+import torch
+
+from tinytorch_course.data.loaders import MemoryLoader
+from tinytorch_course.errors import InputError
+from tinytorch_course.models import MODELS
+from tinytorch_course.reference import layers as twins
+from tinytorch_course.training import checkpoints
+from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.learners import LEARNERS
+from tinytorch_course.training.loop import Interrupted, _Session, resume, train
+
+# Batch norm and dropout on, three batches an epoch.
+SMALL = TrainConfig(model="mnist_cnn", data="digits", limit=24, batch_size=8, epochs=2, seed=3)
+
+
+class Display:
+    """Keeps what it is told, and sends a signal before a given step of the whole run, if asked."""
+
+    def __init__(self, stop_before=None, number=signal.SIGINT):
+        self.notices, self.rows, self.losses, self.stop_before, self.number = [], [], [], stop_before, number
+
+    def notice(self, sentence):
+        self.notices.append(sentence)
+
+    def start(self, config, dataset, parameter_count, steps_per_epoch, epochs, start_epoch, run_folder):
+        self.steps_per_epoch, self.parameter_count, self.dataset = steps_per_epoch, parameter_count, dataset
+
+    def epoch_start(self, epoch, start_step):
+        self.epoch = epoch
+        self.maybe_stop(start_step)
+
+    def step(self, step, loss, accuracy, lr):
+        self.losses.append(loss)
+        self.maybe_stop(step)
+
+    def maybe_stop(self, step):
+        if self.stop_before == (self.epoch - 1) * self.steps_per_epoch + step:
+            os.kill(os.getpid(), self.number)
+
+    def epoch_end(self, row):
+        self.rows.append(row)
+
+    def finish(self, result):
+        self.result = result
+
+
+def final_state(folder):
+    """All that a run leaves behind but its clock times, as one flat dict."""
+    last = checkpoints.load(folder / "last.pt")
+    flat = {f"model {name}": tensor for name, tensor in last["model"].items()}
+    for number, slot in last["optimizer"]["state"].items():
+        flat |= {f"optimizer {number} {name}": value for name, value in slot.items()}
+    flat |= {f"best {name}": tensor for name, tensor in checkpoints.load(folder / "model.pt").items()}
+    flat["position"] = (last["epoch"], last["batch"])
+    flat["history"] = [{key: value for key, value in row.items() if key != "seconds"} for row in last["history"]]
+    return flat
+
+
+def same(a, b):
+    assert a.keys() == b.keys()
+    return all(
+        torch.equal(value, b[key]) if isinstance(value, torch.Tensor) else value == b[key] for key, value in a.items()
+    )
+
+
+def test_a_run_leaves_what_it_promises(tmp_path):
+    display = Display()
+    result = train(SMALL, out=str(tmp_path / "run"), display=display)
+    folder = tmp_path / "run"
+    assert {path.name for path in folder.iterdir()} >= {
+        "config.toml",
+        "history.jsonl",
+        "last.pt",
+        "model.pt",
+        "result.json",
+        "loss.png",
+    }
+    rows = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert [row["epoch"] for row in rows] == [1, 2]
+    assert rows == display.rows
+    best = max(rows, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    assert (result.best_epoch, result.val_accuracy) == (best["epoch"], best["val_accuracy"])
+    assert json.loads((folder / "result.json").read_text()) == json.loads(json.dumps(result.to_dict()))
+    assert result.test_interval[0] <= result.test_accuracy <= result.test_interval[1]
+    assert result.test_count == len(display.dataset.test.labels)
+    assert display.parameter_count == result.parameters == 421_834
+    assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("impl", LEARNERS)
+def test_the_model_file_is_a_plain_state_dict_for_either_implementation(tmp_path, impl):
+    config = dataclasses.replace(SMALL, impl=impl, limit=64, epochs=1)
+    display = Display()
+    result = train(config, out=str(tmp_path / "run"), display=display)
+    tensors = torch.load(tmp_path / "run" / "model.pt", weights_only=True)
+    module = MODELS["mnist_cnn"].build(twins)
+    module.load_state_dict(tensors, strict=True)
+
+    test, dataset = display.dataset.test, display.dataset
+    loader = MemoryLoader(test, dataset.mean, dataset.std, device=torch.device("cpu"), dtype=torch.float32)
+    x, y = next(loader.batches(None, len(test.labels)))
+    logits = {"module": module.eval()(x).detach()}
+    for name, kind in LEARNERS.items():
+        each = kind(
+            MODELS["mnist_cnn"].build,
+            config.resolved(),
+            classes=10,
+            channels=1,
+            device=torch.device("cpu"),
+            generator=torch.Generator(),
+        )
+        each.load_state_dict(tensors)
+        logits[name] = each.evaluate(x, y)[1]
+    for got in logits.values():
+        torch.testing.assert_close(got, logits["scratch"], rtol=1e-5, atol=1e-5)
+        assert (got.argmax(1) == y).sum().item() / len(y) == result.test_accuracy
+
+
+@pytest.mark.parametrize(
+    ("impl", "keywords"),
+    [
+        ("scratch", {"optimizer": "adam"}),
+        ("scratch", {"optimizer": "sgd", "clip_norm": 1.0}),
+        ("torch", {"optimizer": "adam"}),
+        ("torch", {"optimizer": "sgd", "schedule": "cosine"}),
+    ],
+)
+def test_a_resumed_run_ends_bit_for_bit_as_if_it_had_not_stopped(tmp_path, impl, keywords):
+    """Stopped before the first step, within an epoch, between two, and after the last step."""
+    config = dataclasses.replace(SMALL, impl=impl, **keywords)
+    train(config, out=str(tmp_path / "whole"), display=Display())
+    expected = final_state(tmp_path / "whole")
+    for stop in (0, 1, 2, 3, 4, 6):
+        folder = tmp_path / f"stopped-{stop}"
+        with pytest.raises(Interrupted) as stopped:
+            train(config, out=str(folder), display=Display(stop_before=stop))
+        assert (stopped.value.run_folder, stopped.value.signal_number) == (folder, signal.SIGINT)
+        torch.manual_seed(1000 + stop)  # what another process would have
+        resume(str(folder), {}, display=Display())
+        assert same(final_state(folder), expected), f"stopped before step {stop}"
+
+
+def test_a_run_stopped_after_every_step_ends_the_same(tmp_path):
+    train(SMALL, out=str(tmp_path / "whole"), display=Display())
+    with pytest.raises(Interrupted):
+        train(SMALL, out=str(tmp_path / "run"), display=Display(stop_before=1))
+    for stop in range(2, 7):
+        with pytest.raises(Interrupted):
+            resume(str(tmp_path / "run"), {}, display=Display(stop_before=stop))
+    resume(str(tmp_path / "run"), {}, display=Display())
+    assert same(final_state(tmp_path / "run"), final_state(tmp_path / "whole"))
+
+
+def forget_momentum(saved):
+    for slot in saved["optimizer"]["state"].values():
+        slot["exp_avg"].zero_()
+
+
+def forget_step_count(saved):
+    for slot in saved["optimizer"]["state"].values():
+        slot["step"].zero_()
+
+
+FORGETTING = {
+    "position in the epoch": lambda saved: saved.update(batch=saved["batch"] + 1),
+    "parameters": lambda saved: saved["model"]["fc1.weight"].add_(1e-3),
+    "running statistics": lambda saved: saved["model"]["norm1.running_mean"].zero_(),
+    "optimizer's moments": forget_momentum,
+    "optimizer's step count": forget_step_count,
+    "sums of the epoch": lambda saved: saved["metrics"].update(loss_sum=0.0),
+}
+
+
+@pytest.mark.parametrize("forget", FORGETTING.values(), ids=FORGETTING)
+def test_whatever_is_forgotten_in_a_checkpoint_shows(tmp_path, forget):
+    """The controls of the tests above: each piece that is saved is needed."""
+    train(SMALL, out=str(tmp_path / "whole"), display=Display())
+    with pytest.raises(Interrupted):
+        train(SMALL, out=str(tmp_path / "run"), display=Display(stop_before=1))
+    saved = checkpoints.load(tmp_path / "run" / "last.pt")
+    forget(saved)
+    checkpoints.save(tmp_path / "run" / "last.pt", saved)
+    resume(str(tmp_path / "run"), {}, display=Display())
+    assert not same(final_state(tmp_path / "run"), final_state(tmp_path / "whole"))
+
+
+def test_sigterm_saves_too(tmp_path):
+    with pytest.raises(Interrupted) as stopped:
+        train(SMALL, out=str(tmp_path / "run"), display=Display(stop_before=2, number=signal.SIGTERM))
+    assert stopped.value.signal_number == signal.SIGTERM
+    assert checkpoints.load(tmp_path / "run" / "last.pt")["batch"] == 2
+
+
+def test_a_run_moves_between_implementations_and_back(tmp_path):
+    """In float64, two epochs of torch, two of scratch and two of torch end where six of either end."""
+    config = dataclasses.replace(SMALL, dtype="float64", epochs=6)
+    ends = {}
+    for impl in LEARNERS:
+        train(dataclasses.replace(config, impl=impl), out=str(tmp_path / impl), display=Display())
+        ends[impl] = checkpoints.load(tmp_path / impl / "last.pt")["model"]
+    with pytest.raises(Interrupted):
+        train(dataclasses.replace(config, impl="torch"), out=str(tmp_path / "mixed"), display=Display(stop_before=6))
+    with pytest.raises(Interrupted):
+        resume(str(tmp_path / "mixed"), {"impl": "scratch"}, display=Display(stop_before=12))
+    resume(str(tmp_path / "mixed"), {"impl": "torch"}, display=Display())
+    mixed = checkpoints.load(tmp_path / "mixed" / "last.pt")
+    assert [row["impl"] for row in mixed["history"]] == ["torch"] * 2 + ["scratch"] * 2 + ["torch"] * 2
+    for end in ends.values():
+        for name, tensor in end.items():
+            torch.testing.assert_close(mixed["model"][name], tensor, rtol=1e-9, atol=1e-9)
+
+
+def test_both_implementations_begin_alike(tmp_path):
+    first_losses = []
+    for impl in LEARNERS:
+        display = Display()
+        train(dataclasses.replace(SMALL, impl=impl, epochs=1), out=str(tmp_path / impl), display=display)
+        first_losses.append(display.losses[0])
+    assert math.isclose(*first_losses, rel_tol=1e-5)
+
+
+def test_a_run_depends_on_its_seed_alone(tmp_path):
+    for number in range(2):
+        torch.manual_seed(number)
+        train(SMALL, out=str(tmp_path / str(number)), display=Display())
+    train(dataclasses.replace(SMALL, seed=4), out=str(tmp_path / "other"), display=Display())
+    assert same(final_state(tmp_path / "0"), final_state(tmp_path / "1"))
+    assert not same(final_state(tmp_path / "0"), final_state(tmp_path / "other"))
+
+
+@pytest.mark.parametrize("impl", LEARNERS)
+def test_streaming_changes_nothing(tmp_path, impl):
+    config = dataclasses.replace(SMALL, impl=impl)
+    for loader in ("memory", "stream"):
+        train(dataclasses.replace(config, loader=loader), out=str(tmp_path / loader), display=Display())
+    assert same(final_state(tmp_path / "memory"), final_state(tmp_path / "stream"))
+
+
+def test_more_epochs_go_on_from_the_last(tmp_path):
+    config = dataclasses.replace(SMALL, schedule="constant")
+    train(config, out=str(tmp_path / "run"), display=Display())
+    display = Display()
+    result = resume(str(tmp_path / "run"), {"epochs": 3}, display=display)
+    assert result.epochs == 3
+    assert [row["epoch"] for row in display.rows] == [3]
+    train(dataclasses.replace(config, epochs=3), out=str(tmp_path / "three"), display=Display())
+    assert same(final_state(tmp_path / "run"), final_state(tmp_path / "three"))
+
+
+def test_a_run_that_is_done_says_so_and_gives_its_result_again(tmp_path):
+    first = train(SMALL, out=str(tmp_path / "run"), display=Display())
+    display = Display()
+    again = resume(str(tmp_path / "run"), {}, display=display)
+    assert again == first
+    assert "All 2 epochs of this run are done" in display.notices[-1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 16}, "--batch-size cannot change when a run is resumed: it is 8 in this run, not 16"),
+        ({"lr": 0.5}, "--lr cannot change when a run is resumed"),
+        ({"seed": 4}, "--seed cannot change"),
+        ({"model": "mlp"}, "--model cannot change"),
+        ({"epochs": 1}, "--epochs is 1, but the run has already begun epoch 3"),
+    ],
+)
+def test_what_would_make_the_past_untrue_cannot_change(tmp_path, changes, message):
+    train(SMALL, out=str(tmp_path / "run"), display=Display())
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.name != ".lock"}
+    with pytest.raises(InputError, match=message):
+        resume(str(tmp_path / "run"), changes, display=Display())
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.name != ".lock"}
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"batch_size": 25}, "--batch-size is 25, but there are only 24 images to train on"),
+        ({"batch_size": 1}, "--batch-size 1 makes batches of one image, which batch norm"),
+        ({"batch_size": 23}, "--batch-size 23 leaves a last batch of one image of 24"),
+    ],
+)
+def test_impossible_batches_are_refused_before_anything_is_written(tmp_path, keywords, message):
+    with pytest.raises(InputError, match=message):
+        train(dataclasses.replace(SMALL, **keywords), out=str(tmp_path / "run"), display=Display())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device here")
+def test_cuda_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(InputError, match="--device is cuda, but torch finds no CUDA device here: use cpu or auto"):
+        train(dataclasses.replace(SMALL, device="cuda"), out=str(tmp_path / "run"), display=Display())
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("impl", LEARNERS)
+def test_a_run_that_diverges_stops_at_once_and_saves_nothing_of_it(tmp_path, impl):
+    config = dataclasses.replace(SMALL, impl=impl, model="mlp", optimizer="sgd", lr=1e30, schedule="constant")
+    with pytest.raises(InputError, match=r"training diverged: the loss is (nan|inf) in step \d of epoch 1"):
+        train(config, out=str(tmp_path / "run"), display=Display())
+    assert not (tmp_path / "run" / "last.pt").exists()
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path):
+    train(SMALL, out=str(tmp_path / "cnn"), display=Display())
+    train(dataclasses.replace(SMALL, model="mlp"), out=str(tmp_path / "mlp"), display=Display())
+    (tmp_path / "mlp" / "last.pt").write_bytes((tmp_path / "cnn" / "last.pt").read_bytes())
+    with pytest.raises(InputError, match=r"lacks fc3.weight, fc3.bias"):
+        resume(str(tmp_path / "mlp"), {}, display=Display())
+
+
+def test_another_environment_is_told(tmp_path):
+    train(SMALL, out=str(tmp_path / "run"), display=Display())
+    path = tmp_path / "run" / "last.pt"
+    saved = checkpoints.load(path)
+    saved["versions"]["torch"] = "1.0"
+    checkpoints.save(path, saved)
+    display = Display()
+    resume(str(tmp_path / "run"), {"epochs": 3}, display=display)
+    assert any("not bit for bit: torch 1.0 then" in sentence for sentence in display.notices)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
+@pytest.mark.parametrize("impl", LEARNERS)
+def test_cuda_trains_and_resumes(tmp_path, impl):
+    config = dataclasses.replace(SMALL, impl=impl, device="cuda", limit=None, batch_size=64)
+    with pytest.raises(Interrupted):
+        train(config, out=str(tmp_path / "run"), display=Display(stop_before=5))
+    result = resume(str(tmp_path / "run"), {}, display=Display())
+    assert result.device == "cuda"
+    assert result.test_accuracy > 0.8
+
+
+def test_schedules_are_laid_over_the_whole_run():
+    session = _Session(dataclasses.replace(SMALL, schedule="one-cycle", lr=0.01), Display())
+    rates = [session.schedule(step)["lr"] for step in range(6)]
+    assert max(rates) == pytest.approx(0.01)
+    assert rates[-1] < 1e-4

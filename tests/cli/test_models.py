@@ -1,0 +1,31 @@
+import json
+
+from tinytorch_course.cli.app import run
+from tinytorch_course.models import MODELS
+
+# Counted by hand from the layers' shapes.
+PARAMETERS = {
+    "softmax": 784 * 10 + 10,
+    "mlp": 784 * 128 + 128 + 128 * 64 + 64 + 64 * 10 + 10,
+    "mnist_cnn": (32 * 9 + 32) + 2 * 32 + (64 * 32 * 9 + 64) + 2 * 64 + (3136 * 128 + 128) + (128 * 10 + 10),
+}
+
+
+def test_json(capsys):
+    assert run(["models", "--json"]) == 0
+    networks = json.loads(capsys.readouterr().out)
+    assert [network["name"] for network in networks] == list(MODELS)
+    assert all(network["purpose"] == MODELS[network["name"]].purpose for network in networks)
+    counts = {network["name"]: network["parameters"] for network in networks}
+    assert {name: counts[name] for name in PARAMETERS} == PARAMETERS
+
+
+def test_table(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert run(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["name", "parameters", "what", "it", "is", "for"]
+    rows = [line for line in lines[1:] if not line.startswith(" ")]
+    assert [line.split()[0] for line in rows] == list(MODELS)
+    assert rows[0].split()[1] == "7,850"
+    assert max(len(line) for line in lines) <= 80

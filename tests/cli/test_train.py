@@ -1,0 +1,115 @@
+import dataclasses
+import json
+import shlex
+
+import pytest
+
+from tinytorch_course.cli.app import run
+from tinytorch_course.training.config import TrainConfig
+
+# One value for every field of TrainConfig that is not its default.
+OTHER = {
+    "impl": "torch",
+    "model": "mlp",
+    "data": "digits",
+    "data_dir": "my data",
+    "epochs": 7,
+    "batch_size": 32,
+    "lr": 0.25,
+    "optimizer": "sgd",
+    "momentum": 0.5,
+    "schedule": "cosine",
+    "weight_decay": 0.125,
+    "label_smoothing": 0.1,
+    "clip_norm": 2.0,
+    "seed": 3,
+    "device": "cpu",
+    "dtype": "float64",
+    "val_size": 50,
+    "limit": 200,
+    "loader": "stream",
+}
+
+
+def typed(settings):
+    return [word for name, value in settings.items() for word in ("--" + name.replace("_", "-"), str(value))]
+
+
+def test_the_defaults_are_those_of_the_configuration(loop, capsys):
+    assert run(["train"]) == 0
+    assert loop.calls == [("train", TrainConfig(), None)]
+
+
+def test_every_setting_has_its_option(loop, capsys):
+    assert set(OTHER) == {field.name for field in dataclasses.fields(TrainConfig)}
+    assert run(["train", *typed(OTHER), "--out", "runs/mine"]) == 0
+    assert loop.calls == [("train", TrainConfig(**OTHER), "runs/mine")]
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_each_option_sets_its_own_field(loop, capsys, name):
+    # Momentum is for optimizers that have one.
+    settings = {name: OTHER[name]} | ({"optimizer": "sgd"} if name == "momentum" else {})
+    assert run(["train", *typed(settings)]) == 0
+    assert loop.calls == [("train", TrainConfig(**settings), None)]
+
+
+@pytest.mark.parametrize("name", OTHER)
+def test_help_says_each_default(capsys, name):
+    assert run(["train", "--help"]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    line = words[words.index("--" + name.replace("_", "-")) :]
+    line = line[: line.index(")", line.index("(default: ")) + 1]
+    default = getattr(TrainConfig(), name)
+    assert line.count(" --") == 0  # no other option's default
+    assert line.endswith(f"(default: {default})") or default is None
+
+
+def test_resume_changes_only_what_was_typed(loop, capsys):
+    assert run(["train", "--resume", "runs/one"]) == 0
+    assert loop.calls.pop() == ("resume", "runs/one", {})
+    assert run(["train", "--resume", "runs/one", "--epochs", "9"]) == 0
+    assert loop.calls.pop() == ("resume", "runs/one", {"epochs": 9})
+
+
+def test_resume_notes_a_default_that_was_typed(loop, capsys):
+    assert run(["train", "--resume", "runs/one", "--batch-size", "128"]) == 0
+    assert loop.calls == [("resume", "runs/one", {"batch_size": 128})]
+
+
+def test_json_is_one_document_and_all_of_stdout(loop, capsys):
+    assert run(["train", "--json"]) == 0
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert document["test_accuracy"] == 0.9722
+    assert document["test_interval"] == [0.95, 0.985]
+    assert document["run_folder"] == "runs/one"
+    assert "train loss" in err
+
+
+def test_summary(loop, capsys):
+    assert run(["train"]) == 0
+    out, err = capsys.readouterr()
+    assert "97.22 %    95 % interval 95.00 to 98.50 %, on 360 images" in out
+    assert "1 of 2     chosen by its validation accuracy, 97.50 %" in out
+    assert "421,834    mnist_cnn from scratch, float32 on cpu" in out
+    assert "  tinytorch train --resume runs/one --epochs 4\n" in out
+    assert "mnist_cnn from scratch, 421,834 parameters, on handwritten digits" in err
+
+
+@pytest.mark.parametrize("settings", [{}, OTHER, OTHER | {"impl": "scratch"}], ids=["defaults", "all", "all, scratch"])
+def test_the_command_to_compare_trains_the_same_with_the_other_implementation(loop, capsys, settings):
+    assert run(["train", *typed(settings)]) == 0
+    (_, config, _) = loop.calls.pop()
+    command = capsys.readouterr().out.split("To compare:")[1]
+    program, *args = shlex.split(command)
+    assert program == "tinytorch"
+    assert run(args) == 0
+    (_, compared, _) = loop.calls.pop()
+    other = "torch" if config.impl == "scratch" else "scratch"
+    assert compared.resolved() == dataclasses.replace(config, impl=other).resolved()
+
+
+def test_the_command_to_compare_leaves_out_what_is_usual(loop, capsys):
+    assert run(["train"]) == 0
+    assert capsys.readouterr().out.endswith("  tinytorch train --impl torch\n")

@@ -1,0 +1,1 @@
+"""The ``tinytorch`` command: one file per command, each of which only passes on what was typed."""

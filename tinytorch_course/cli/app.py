@@ -1,0 +1,161 @@
+"""The entry point: which commands there are, and how each of them ends.
+
+A command ends with exit code 0 (done), 1 (a check failed, or tinytorch itself did), 2 (something typed or given cannot
+be used) or 128 + the number of the signal that stopped it (130 for Ctrl-C). Whatever a person can put right is one
+sentence on stderr; TINYTORCH_TRACEBACK=1 adds the traceback.
+"""
+
+import difflib
+import errno
+import io
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from tinytorch_course import __version__
+from tinytorch_course.cli.models import models
+from tinytorch_course.cli.options import GroupedHelp
+from tinytorch_course.cli.train import train
+from tinytorch_course.errors import InputError
+
+# Typer's usage errors are click's; which package holds them (click, or a copy inside typer) depends on the version.
+UsageError = typer.BadParameter.__base__
+
+
+class Commands(TyperGroup):
+    """The group of all commands, which says what exists when a name does not."""
+
+    def resolve_command(self, ctx, args):
+        if args[0] not in self.commands and not ctx.resilient_parsing:  # resilient: a shell asks for completions
+            near = difflib.get_close_matches(args[0], self.commands, n=1)
+            advice = f"did you mean '{near[0]}'?" if near else f"the commands are {' and '.join(sorted(self.commands))}"
+            raise InputError(f"there is no command '{args[0]}'; {advice}")
+        return super().resolve_command(ctx, args)
+
+
+app = typer.Typer(
+    cls=Commands,
+    # Plain text: help needs no rich (half of its time), and no box characters that a console may lack.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 120},
+)
+app.command(cls=GroupedHelp, short_help="Train a network, or go on with a run that stopped.")(train)
+app.command(cls=GroupedHelp, short_help="List the networks there are.")(models)
+
+
+def print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"tinytorch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def tinytorch(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and end.", is_eager=True, callback=print_version)
+    ] = False,
+) -> None:
+    """A hand-written twin of PyTorch: train the same network by gradients written by hand, or by autograd.
+
+    Start with: tinytorch train --impl scratch
+    """
+
+
+def main() -> None:
+    """Run what was typed, and end with its exit code."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(args: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Without a command: the help.
+
+    Not ``app()``: typer would turn interruptions and closed pipes into codes of its own, and errors into panels.
+    """
+    spare_unprintable_characters()
+    if "_TINYTORCH_COMPLETE" in os.environ:  # a shell asks what could be typed next
+        app(prog_name="tinytorch")
+    try:
+        exit_code = invoke(list(args) or ["--help"])
+        sys.stdout.flush()  # so that a pipe closed by its reader is noticed here, not while Python ends
+        return exit_code
+    except KeyboardInterrupt:
+        return say("Interrupted.", 128 + signal.SIGINT)
+    except BrokenPipeError:
+        return leave_closed_pipe()
+    except Exception as error:
+        sentence = expected_sentence(error)
+        if sentence is None:
+            return say_unexpected(error)
+        if os.environ.get("TINYTORCH_TRACEBACK"):
+            traceback.print_exception(error)
+        return say(f"Error: {sentence}", 2)
+
+
+def invoke(args: list[str]) -> int:
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("tinytorch", args) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        return end.exit_code
+    return 0
+
+
+def expected_sentence(error: Exception) -> str | None:
+    """What a person can do about ``error``, as one sentence; None for one that only a fix of tinytorch would end."""
+    if isinstance(error, UsageError):
+        return usage_sentence(error)
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    # torch's own out-of-memory errors, told apart by name and words because importing torch here would cost seconds.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error):
+        return "the memory of the device is used up; a smaller --batch-size needs less"
+    return None
+
+
+def usage_sentence(error: Exception) -> str:
+    """Typer's usage error as one sentence: an unknown option, a missing value, a value of the wrong kind."""
+    command = error.ctx.command_path if error.ctx else "tinytorch"
+    sentence = error.format_message().rstrip(".")
+    if hasattr(error, "option_name") and hasattr(error, "possibilities"):
+        near = f"did you mean '{error.possibilities[0]}'?" if error.possibilities else f"`{command} --help` lists them"
+        return f"{command} has no option '{error.option_name}'; {near}"
+    return f"{sentence}; see `{command} --help`" if error.ctx else sentence
+
+
+def say(sentence: str, exit_code: int) -> int:
+    """Print one line on stderr, whatever newlines and control characters the sentence quotes."""
+    line = "".join(letter if letter.isprintable() else " " for letter in sentence)
+    line = " ".join(line.split())
+    print(line if line.endswith((".", "?", "!")) else f"{line}.", file=sys.stderr)
+    return exit_code
+
+
+def say_unexpected(error: Exception) -> int:
+    traceback.print_exception(error)
+    return say("Error: this is a mistake in tinytorch-course, not yours; please report it with the lines above.", 1)
+
+
+def spare_unprintable_characters() -> None:
+    """On a console that cannot show every character (Windows' cp1252), print '?' instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
+            stream.reconfigure(errors="replace")
+
+
+def leave_closed_pipe() -> int:
+    """Nobody reads stdout any more, as after ``| head``: end without complaint, and keep Python from complaining."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())  # takes what is still buffered when Python ends
+    return 128 + 13  # SIGPIPE, which Windows' signal module does not have

@@ -1,0 +1,36 @@
+"""``tinytorch models``: the networks there are."""
+
+import json as json_module
+import shutil
+import textwrap
+from typing import Annotated
+
+import typer
+
+
+def models(json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False):
+    """List the networks: name, number of parameters, and what each is for."""
+    networks = describe_models()
+    if json:
+        print(json_module.dumps(networks, indent=2))
+        return
+    width = max(60, min(shutil.get_terminal_size().columns, 120))
+    print(f"{'name':<12}{'parameters':>12}  what it is for")
+    for network in networks:
+        purpose = textwrap.fill(network["purpose"], width, initial_indent=" " * 26, subsequent_indent=" " * 26)
+        print(f"{network['name']:<12}{network['parameters']:>12,}{purpose[24:]}")
+
+
+def describe_models() -> list[dict[str, str | int]]:
+    """Name, number of parameters (for 28x28 grey images in 10 classes) and purpose of every network."""
+    import torch
+
+    from tinytorch_course.models import MODELS
+    from tinytorch_course.scratch import layers
+
+    networks = []
+    for model in MODELS.values():
+        params, _ = model.build(layers).init(torch.Generator())
+        count = sum(param.numel() for param in params.values())
+        networks.append({"name": model.name, "parameters": count, "purpose": model.purpose})
+    return networks

@@ -1,0 +1,159 @@
+"""``tinytorch train``: train a network, or go on with a run that stopped."""
+
+import dataclasses
+import json as json_module
+import shlex
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from tinytorch_course.cli.options import one_of
+from tinytorch_course.errors import InputError
+from tinytorch_course.training.config import (
+    DATA_NAMES,
+    DTYPE_NAMES,
+    OPTIMIZER_DEFAULTS,
+    OPTIMIZER_NAMES,
+    SCHEDULE_NAMES,
+    TrainConfig,
+)
+
+DEFAULT = TrainConfig()
+USUAL = DEFAULT.resolved()  # with the optimizer's own numbers in place of None
+MOMENTA = [f"{own.momentum:g} for {name}" for name, own in OPTIMIZER_DEFAULTS.items() if own.momentum is not None]
+DECAYS = [f"{own.weight_decay:g} for {name}" for name, own in OPTIMIZER_DEFAULTS.items() if own.weight_decay]
+
+
+class Line(NamedTuple):
+    """One option's line in the help."""
+
+    value: str | None  # what stands for its value: N an integer, X a number; None: it takes none
+    help: str
+    default: str | None = None  # in words; None: the field of TrainConfig says it
+
+
+WHAT = {
+    "impl": Line("NAME", "Whose gradients: scratch has them written by hand, torch uses nn.Module and autograd."),
+    "model": Line("NAME", "The network; `tinytorch models` lists them."),
+    "data": Line(
+        "NAME", f"The images: {one_of(DATA_NAMES)}. auto is MNIST where it can be had, else the built-in digits."
+    ),
+    "data_dir": Line(
+        "FOLDER", "Where data sets lie, or are downloaded to.", "$TINYTORCH_DATA, else the user's cache folder"
+    ),
+    "val_size": Line("N", "Training images set aside to choose the best epoch.", "the data set's own number"),
+    "limit": Line("N", "Use no more than N training images, for a quick look.", "all"),
+}
+HOW = {
+    "epochs": Line("N", "How often to go through all training images.", "the data set's own number"),
+    "batch_size": Line("N", "Images in one step."),
+    "optimizer": Line("NAME", f"The rule that turns gradients into a step: {one_of(OPTIMIZER_NAMES)}."),
+    "lr": Line("X", "Learning rate: how far a step goes.", f"fits optimizer and schedule, here {USUAL.lr:g}"),
+    "schedule": Line("NAME", f"How the learning rate changes on the way: {one_of(SCHEDULE_NAMES)}."),
+    "momentum": Line("X", "How much of the last step goes into the next; sgd and rmsprop.", ", ".join(MOMENTA)),
+    "weight_decay": Line("X", "How strongly weights are pulled towards zero.", ", ".join([*DECAYS, "else 0"])),
+    "label_smoothing": Line("X", "The share of each label that is spread over all classes."),
+    "clip_norm": Line("X", "Scale gradients down to this norm where they are longer.", "no clipping"),
+    "seed": Line("N", "Where all randomness comes from: first weights, order of images, dropout."),
+}
+WHERE = {
+    "device": Line("NAME", "auto, cpu, cuda or cuda:N. auto is a GPU where there is one."),
+    "dtype": Line("NAME", f"The precision of all numbers: {one_of(DTYPE_NAMES)}."),
+    "loader": Line("NAME", "memory holds all images in memory, stream reads them batch by batch."),
+    "out": Line("FOLDER", "The run folder to write.", "a new one in runs/"),
+    "resume": Line("RUN", "Go on with the run in this folder; options typed beside it change its settings.", ""),
+    "json": Line(None, "Print the result as one JSON document; the table goes to stderr.", ""),
+}
+HEADINGS = {"What to train": WHAT, "How to train it": HOW, "Where, and what comes out": WHERE}
+
+
+def option(name: str) -> Any:
+    """The option of that name: its heading, its help line, and its default at the end of it."""
+    heading, line = next((heading, lines[name]) for heading, lines in HEADINGS.items() if name in lines)
+    flag = "--" + name.replace("_", "-")
+    # typer's own "[default: ...]" cannot say what None means, and some versions of it print a stray backslash.
+    default = getattr(DEFAULT, name) if line.default is None else line.default
+    return typer.Option(
+        flag,
+        metavar=line.value,
+        parser=number_parser(flag, line.value),
+        help=line.help + (f" (default: {default})" if default != "" else ""),
+        show_default=False,
+        rich_help_panel=heading,
+    )
+
+
+def number_parser(flag: str, kind: str | None) -> Callable[[Any], int | float] | None:
+    """What reads the value of ``flag`` if that is a number, and names flag and value if it is none."""
+    if kind not in ("N", "X"):
+        return None
+    convert, wanted = (int, "an integer") if kind == "N" else (float, "a number")
+
+    def parse(value: Any) -> int | float:
+        try:
+            return convert(value)
+        except ValueError:
+            raise InputError(f"{flag} must be {wanted}, but it is '{value}'") from None
+
+    return parse
+
+
+def train(
+    context: typer.Context,
+    impl: Annotated[str, option("impl")] = DEFAULT.impl,
+    model: Annotated[str, option("model")] = DEFAULT.model,
+    data: Annotated[str, option("data")] = DEFAULT.data,
+    data_dir: Annotated[str | None, option("data_dir")] = DEFAULT.data_dir,
+    val_size: Annotated[int | None, option("val_size")] = DEFAULT.val_size,
+    limit: Annotated[int | None, option("limit")] = DEFAULT.limit,
+    epochs: Annotated[int | None, option("epochs")] = DEFAULT.epochs,
+    batch_size: Annotated[int, option("batch_size")] = DEFAULT.batch_size,
+    optimizer: Annotated[str, option("optimizer")] = DEFAULT.optimizer,
+    lr: Annotated[float | None, option("lr")] = DEFAULT.lr,
+    schedule: Annotated[str, option("schedule")] = DEFAULT.schedule,
+    momentum: Annotated[float | None, option("momentum")] = DEFAULT.momentum,
+    weight_decay: Annotated[float | None, option("weight_decay")] = DEFAULT.weight_decay,
+    label_smoothing: Annotated[float, option("label_smoothing")] = DEFAULT.label_smoothing,
+    clip_norm: Annotated[float | None, option("clip_norm")] = DEFAULT.clip_norm,
+    seed: Annotated[int, option("seed")] = DEFAULT.seed,
+    device: Annotated[str, option("device")] = DEFAULT.device,
+    dtype: Annotated[str, option("dtype")] = DEFAULT.dtype,
+    loader: Annotated[str, option("loader")] = DEFAULT.loader,
+    out: Annotated[str | None, option("out")] = None,
+    resume: Annotated[str | None, option("resume")] = None,
+    json: Annotated[bool, option("json")] = False,
+) -> None:
+    """Train a network, choose its best epoch on validation images, and test it once.
+
+    The run folder keeps settings, history, weights and curves. After Ctrl-C, --resume goes on where the run stopped.
+    """
+    settings = {field.name: context.params[field.name] for field in dataclasses.fields(TrainConfig)}
+    config = TrainConfig(**settings)
+    if resume is None:
+        config.validate()  # before torch is imported, which takes seconds
+    elif out is not None:
+        raise InputError("--out does not go with --resume: a run goes on in its own folder")
+    typed = {name: value for name, value in settings.items() if was_typed(context, name)}
+
+    from tinytorch_course.training import loop
+    from tinytorch_course.training.display import make_display
+
+    try:
+        with make_display(json=json) as display:
+            if resume is None:
+                result = loop.train(config, out=out, display=display)
+            else:
+                result = loop.resume(resume, typed, display=display)
+    except loop.Interrupted as stop:
+        command = shlex.join(["tinytorch", "train", "--resume", str(stop.run_folder)])
+        print(f"Stopped and saved; go on with: {command}", file=sys.stderr)
+        raise typer.Exit(128 + stop.signal_number) from None
+    if json:
+        print(json_module.dumps(result.to_dict(), indent=2))
+
+
+def was_typed(context: typer.Context, name: str) -> bool:
+    """Whether the option stood on the command line, even with the value that is its default."""
+    return context.get_parameter_source(name).name == "COMMANDLINE"

@@ -1,0 +1,251 @@
+"""What a person sees of a training run: the face that the loop talks to.
+
+Results (the table of epochs, the summary) go to stdout, everything else to stderr. On a terminal a progress bar shows
+how far the epoch is; into files and pipes there are plain lines only, one for each epoch, without control codes.
+"""
+
+import dataclasses
+import shlex
+import sys
+import time
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from tinytorch_course.data import Dataset
+    from tinytorch_course.training.config import TrainConfig
+    from tinytorch_course.training.loop import Result
+
+COLUMNS = (  # of the table of epochs: 70 characters, so that "best" still fits beside them in 80
+    ("epoch", 7),
+    ("train loss", 10),
+    ("train acc", 9),
+    ("val loss", 8),
+    ("val acc", 8),
+    ("rate", 8),
+    ("time", 8),
+)
+SECONDS_BETWEEN_DRAWS = 0.1
+IMPLEMENTATIONS = {"scratch": "from scratch", "torch": "in torch"}
+
+
+def make_display(json: bool = False) -> "PlainDisplay":
+    """The display that fits stderr: with a bar on a terminal that can move its cursor, otherwise plain.
+
+    ``json`` keeps stdout free for the one document: the table goes to stderr too.
+    """
+    table = sys.stderr if json else sys.stdout
+    # Not rich's own is_terminal, which FORCE_COLOR turns on for pipes too. TERM=dumb is seen to by rich.
+    return (TerminalDisplay if sys.stderr.isatty() else PlainDisplay)(table, sys.stderr)
+
+
+class PlainDisplay:
+    """One line for each epoch, and no control codes: for files, pipes and terminals that cannot move their cursor.
+
+    A context manager, so that no error leaves half a bar behind. Epochs count from 1; steps count those done.
+    """
+
+    def __init__(self, table: TextIO, notes: TextIO) -> None:
+        # rich decides about colors for each stream: NO_COLOR, FORCE_COLOR, pipes. Table, paths and commands are not
+        # to be broken into lines (soft_wrap), whatever the width; sentences are, on a terminal.
+        self.table = Console(file=table, highlight=False, soft_wrap=True)
+        self.notes = Console(file=notes, highlight=False, soft_wrap=not notes.isatty())
+        self.config: TrainConfig | None = None
+
+    def __enter__(self) -> "PlainDisplay":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close_bar()
+
+    def notice(self, sentence: str) -> None:
+        """Something worth knowing, which is no error: which data were taken, what was turned down."""
+        self.notes.print(Text.assemble(("Note: ", "yellow"), sentence))
+
+    def start(
+        self,
+        config: "TrainConfig",
+        dataset: "Dataset",
+        parameter_count: int,
+        steps_per_epoch: int,
+        epochs: int,
+        start_epoch: int,
+        run_folder: Any,
+    ) -> None:
+        """Say what is about to be trained; ``start_epoch`` is past ``epochs`` where only the test is left."""
+        self.config, self.epochs, self.steps_per_epoch = config, epochs, steps_per_epoch
+        train, val, test = (len(split.labels) for split in (dataset.train, dataset.val, dataset.test))
+        self.notes.print(
+            Text.assemble(
+                (config.model, "bold"),
+                f" {IMPLEMENTATIONS[config.impl]}, {parameter_count:,} parameters, on {dataset.title}: "
+                f"{train:,} images to train on, {val:,} to choose the best epoch, {test:,} to test it.",
+            )
+        )
+        self.notes.print(Text.assemble(("Run folder: ", "dim"), str(run_folder)), soft_wrap=True)
+        self.table_is_headed = False
+
+    def epoch_start(self, epoch: int, start_step: int) -> None:
+        """An epoch begins, after ``start_step`` of its steps when a resumed run stopped inside it."""
+        if not self.table_is_headed:
+            if epoch > 1 or start_step > 0:
+                self.notes.print(
+                    f"Going on at step {start_step + 1} of {self.steps_per_epoch} in epoch {epoch} of {self.epochs}."
+                )
+            self.notes.print()
+            self.table.print(Text(table_line([title for title, _ in COLUMNS]), "bold"))
+            self.table_is_headed = True
+
+    def step(self, step: int, loss: Any, accuracy: Any, lr: float) -> None:
+        """``step`` steps of this epoch are done; loss and accuracy (numbers or tensors) are its means so far."""
+
+    def epoch_end(self, row: dict[str, Any]) -> None:
+        """One row of the table; the best epoch so far, by validation accuracy, is marked."""
+        self.close_bar()
+        cells = Text(table_line(epoch_cells(row, self.epochs)))
+        if row["best"]:
+            cells.append("  best", "bold green")
+        self.table.print(cells)
+
+    def finish(self, result: "Result") -> None:
+        """The summary: what the network is worth, where it lies, and what could be typed next."""
+        self.close_bar()
+        self.table.print()
+        for name, value, remark in summary(result):
+            value = f"{value:<10} " if remark else value
+            self.table.print(Text.assemble((f"{name:<15}", "bold"), value, (remark, "dim")))
+        self.table.print()
+        for purpose, command in next_commands(result, self.config):
+            self.table.print(Text.assemble((f"{purpose}:", "dim"), f"\n  {command}"))
+
+    def close_bar(self) -> None:
+        """Take the bar off the terminal, so that a line can be printed in its place."""
+
+
+class TerminalDisplay(PlainDisplay):
+    """The same, and below the table a bar that shows how far the running epoch is."""
+
+    def __init__(self, table: TextIO, notes: TextIO) -> None:
+        super().__init__(table, notes)
+        self.bar: Progress | None = None
+        self.began: float | None = None  # with steps_done: how long one step takes, validation included
+        self.steps_done = 0
+
+    def epoch_start(self, epoch: int, start_step: int) -> None:
+        super().epoch_start(epoch, start_step)
+        # No thread redraws the bar. Stray warnings on stderr are printed above it; stdout is left alone, being a file
+        # perhaps.
+        self.bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=None),
+            TextColumn("{task.fields[numbers]}", markup=False),
+            console=self.notes,
+            transient=True,
+            auto_refresh=False,
+            expand=True,
+            redirect_stdout=False,
+        )
+        name = f"epoch {epoch:>{len(str(self.epochs))}}/{self.epochs}"
+        self.task = self.bar.add_task(name, total=self.steps_per_epoch, completed=start_step, numbers="")
+        self.bar.start()
+        if self.began is None:
+            self.began = time.monotonic()
+        self.epoch, self.next_draw = epoch, 0.0
+
+    def step(self, step: int, loss: Any, accuracy: Any, lr: float) -> None:
+        self.steps_done += 1
+        now = time.monotonic()
+        if now < self.next_draw and step < self.steps_per_epoch:
+            return
+        self.next_draw = now + SECONDS_BETWEEN_DRAWS
+        steps_to_come = (self.epochs - self.epoch + 1) * self.steps_per_epoch - step
+        left = (now - self.began) / self.steps_done * steps_to_come
+        numbers = (
+            f"{step:>{len(str(self.steps_per_epoch))}}/{self.steps_per_epoch}  "
+            f"loss {number(float(loss))}  acc {percent(float(accuracy), 1):>7}  "
+            f"rate {lr:<8.3g}  {duration(left):>6} left"
+        )
+        self.bar.update(self.task, completed=step, numbers=numbers, refresh=True)
+
+    def close_bar(self) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+
+def table_line(cells: list[str]) -> str:
+    """Cells in the columns of the table of epochs, to the right."""
+    return "  ".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True))
+
+
+def epoch_cells(row: dict[str, Any], epochs: int) -> list[str]:
+    """One epoch in the order of :data:`COLUMNS`."""
+    return [
+        f"{row['epoch']}/{epochs}",
+        number(row["train_loss"]),
+        percent(row["train_accuracy"]),
+        number(row["val_loss"]),
+        percent(row["val_accuracy"]),
+        f"{row['lr']:.3g}",
+        duration(row["seconds"]),
+    ]
+
+
+def summary(result: "Result") -> list[tuple[str, str, str]]:
+    """What a run came to: name, value and remark of each line."""
+    low, high = (f"{100 * bound:.2f}" for bound in result.test_interval)
+    return [
+        (
+            "Test accuracy",
+            percent(result.test_accuracy),
+            f"95 % interval {low} to {high} %, on {result.test_count:,} images",
+        ),
+        ("Test loss", number(result.test_loss), ""),
+        (
+            "Best epoch",
+            f"{result.best_epoch} of {result.epochs}",
+            f"chosen by its validation accuracy, {percent(result.val_accuracy)}",
+        ),
+        (
+            "Parameters",
+            f"{result.parameters:,}",
+            f"{result.model} {IMPLEMENTATIONS[result.impl]}, {result.dtype} on {result.device}",
+        ),
+        ("Time", duration(result.seconds), ""),
+        ("Run folder", str(result.run_folder), ""),
+    ]
+
+
+def next_commands(result: "Result", config: "TrainConfig") -> list[tuple[str, str]]:
+    """What could be typed after a run: to train on, and to train the other implementation on the same terms."""
+    longer = ["tinytorch", "train", "--resume", str(result.run_folder), "--epochs", str(2 * result.epochs)]
+    other = ["tinytorch", "train", "--impl", "torch" if config.impl == "scratch" else "scratch"]
+    usual = type(config)(optimizer=config.optimizer, schedule=config.schedule).resolved()
+    for field in dataclasses.fields(config):
+        value, default = getattr(config, field.name), field.default
+        if default is None:  # then the optimizer's own number may stand there, where it has one
+            default = getattr(usual, field.name)
+        if field.name != "impl" and value is not None and value != default:
+            other += ["--" + field.name.replace("_", "-"), str(value)]
+    return [("To train longer", shlex.join(longer)), ("To compare", shlex.join(other))]
+
+
+def number(value: float) -> str:
+    """A loss: four decimals while it fits its column, a power of ten beyond."""
+    return f"{value:.4f}" if value < 999 else f"{value:.2e}"
+
+
+def percent(share: float, digits: int = 2) -> str:
+    return f"{100 * share:.{digits}f} %"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as "8.3 s", "4:05" or "2:31:07"."""
+    if seconds < 99.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,71 @@
+"""The twins of ``scratch.schedules``: torch's own schedulers, read as functions of the step."""
+
+from collections.abc import Callable
+
+import torch
+from torch.optim import lr_scheduler
+
+Schedule = Callable[[int], dict[str, float]]
+
+
+def constant(lr: float) -> Schedule:
+    return _read(lr, lr_scheduler.ConstantLR, factor=1.0)
+
+
+def step(lr: float, step_size: int, gamma: float = 0.1) -> Schedule:
+    return _read(lr, lr_scheduler.StepLR, step_size=step_size, gamma=gamma)
+
+
+def cosine(lr: float, T_max: int, eta_min: float = 0.0) -> Schedule:
+    return _read(lr, lr_scheduler.CosineAnnealingLR, T_max=T_max, eta_min=eta_min)
+
+
+def linear_warmup(lr: float, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5) -> Schedule:
+    return _read(lr, lr_scheduler.LinearLR, start_factor=start_factor, end_factor=end_factor, total_iters=total_iters)
+
+
+def one_cycle(
+    max_lr: float,
+    total_steps: int,
+    pct_start: float = 0.3,
+    anneal_strategy: str = "cos",
+    cycle_momentum: bool = True,
+    base_momentum: float = 0.85,
+    max_momentum: float = 0.95,
+    div_factor: float = 25.0,
+    final_div_factor: float = 1e4,
+    three_phase: bool = False,
+) -> Schedule:
+    return _read(
+        max_lr,
+        lr_scheduler.OneCycleLR,
+        keys=("lr", "momentum") if cycle_momentum else ("lr",),
+        max_lr=max_lr,
+        total_steps=total_steps,
+        pct_start=pct_start,
+        anneal_strategy=anneal_strategy,
+        cycle_momentum=cycle_momentum,
+        base_momentum=base_momentum,
+        max_momentum=max_momentum,
+        div_factor=div_factor,
+        final_div_factor=final_div_factor,
+        three_phase=three_phase,
+    )
+
+
+def _read(lr: float, scheduler_class: type, *, keys: tuple[str, ...] = ("lr",), **kwargs) -> Schedule:
+    """Let a scheduler drive an optimizer that has nothing to do, and remember what it set at every step."""
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], lr=lr)
+    scheduler = scheduler_class(optimizer, **kwargs)
+    optimizer.step()  # without a gradient it changes nothing; a scheduler warns if it steps before the optimizer has
+    history = [{key: optimizer.param_groups[0][key] for key in keys}]
+
+    def schedule(step: int) -> dict[str, float]:
+        if step < 0:
+            raise ValueError(f"step must be at least 0, but it is {step}")
+        while len(history) <= step:
+            scheduler.step()
+            history.append({key: optimizer.param_groups[0][key] for key in keys})
+        return dict(history[step])
+
+    return schedule

@@ -1,0 +1,311 @@
+import io
+import socket
+import sys
+import threading
+import time
+
+import pytest
+import torch
+import torchvision
+from rich.console import Console
+
+from tinytorch_course import data
+from tinytorch_course.data import download, idx
+from tinytorch_course.errors import InputError
+
+
+def use(monkeypatch, *mirrors):
+    """Let MNIST be fetched from these mirrors."""
+    monkeypatch.setitem(idx.SOURCES, "mnist", idx.SOURCES["mnist"]._replace(mirrors=mirrors))
+
+
+def fallback(data_dir):
+    """The notice with which "auto" takes the digits; nothing may be left in ``data_dir``."""
+    notices = []
+    dataset = data.load("auto", data_dir, notify=notices.append)
+    assert dataset.name == "digits"
+    assert len(dataset.train.images) == 1297
+    assert not data_dir.exists()
+    (notice,) = notices
+    assert "\n" not in notice
+    assert notice.startswith(f"MNIST is not in {data_dir / 'MNIST' / 'raw'} and could not be downloaded (")
+    assert "t10k-labels-idx1-ubyte (or their .gz) there, or choose the folder that holds MNIST/raw with --da" in notice
+    assert notice.endswith("; this run goes on with the 1,797 embedded digits")
+    return notice
+
+
+def wait_for_threads():
+    """Until what was given up has ended."""
+    for thread in threading.enumerate():
+        if isinstance(thread, download._Attempt):
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("name", ["mnist", "auto"])
+def test_a_download_is_whole_quiet_and_torchvisions(tiny, healthy, tmp_path, monkeypatch, capfd, name):
+    monkeypatch.setenv("TINYTORCH_MIRROR", f"{healthy}/")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    data_dir = tmp_path / "not" / "there"
+    dataset = data.load(name, data_dir)
+    assert dataset.name == "mnist"
+    assert torch.equal(dataset.test.images[:, 0], tiny.images[200:])
+    theirs = torchvision.datasets.MNIST(data_dir, train=True, download=True)  # finds everything
+    assert torch.equal(theirs.data, tiny.images[:200])
+    assert [path.name for path in data_dir.iterdir()] == ["MNIST"]
+    assert sorted(path.name for path in (data_dir / "MNIST" / "raw").iterdir()) == sorted(tiny.contents)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_what_is_there_is_not_downloaded(tiny, serve, send, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setenv("TINYTORCH_MIRROR", serve(lambda handler: asked.append(handler.path)))
+    tiny.write(tmp_path)
+    data.load("mnist", tmp_path)
+    assert asked == []
+
+
+def test_other_files_in_the_folder_stay(tiny, healthy, tmp_path, monkeypatch):
+    use(monkeypatch, healthy)
+    raw = tiny.write(tmp_path, {"README": b"mine"})
+    data.load("mnist", tmp_path)
+    assert (raw / "README").read_bytes() == b"mine"
+    assert len(list(raw.iterdir())) == 5
+
+
+def test_official_archives_with_their_md5s(real_data, serve, send, tmp_path, monkeypatch):
+    archives = real_data / "FashionMNIST" / "raw"
+    if not (archives / "train-images-idx3-ubyte.gz").is_file():
+        pytest.skip("needs Fashion-MNIST's four .gz files in $TINYTORCH_DATA/FashionMNIST/raw")
+    server = serve(lambda handler: send(handler, (archives / handler.path.lstrip("/")).read_bytes()))
+    monkeypatch.setenv("TINYTORCH_MIRROR", server)
+    dataset = data.load("fashion-mnist", tmp_path)
+    assert [len(split.images) for split in dataset[3:6]] == [55_000, 5_000, 10_000]
+    assert dataset.classes == tuple(torchvision.datasets.FashionMNIST.classes)
+    theirs = torchvision.datasets.FashionMNIST(tmp_path, train=False)
+    assert torch.equal(dataset.test.images[:, 0], theirs.data)
+    assert torch.equal(dataset.test.labels, theirs.targets)
+
+
+# Servers that do not give what they are asked for. -----------------------------------------------------------------
+
+
+def refuses(handler, tiny, send):
+    send(handler, b"no", status=403)
+
+
+def breaks_off(handler, tiny, send):
+    handler.wfile.write(b"HTTP/1.0 200 OK\r\nContent-Length: 100000\r\n\r\nxyz")
+
+
+def sends_a_page(handler, tiny, send):
+    send(handler, b"<!DOCTYPE html><title>Log in to the hotel's network</title>")
+
+
+def sends_a_flipped_bit(handler, tiny, send):
+    archive = tiny.archives[handler.path.lstrip("/")]
+    send(handler, archive[:-1] + bytes([archive[-1] ^ 1]))
+
+
+def redirects_for_ever(handler, tiny, send):
+    handler.send_response(302)
+    handler.send_header("Location", handler.path)
+    handler.end_headers()
+
+
+def says_nonsense(handler, tiny, send):
+    handler.wfile.write(b"220 mail.example ESMTP\r\n")
+
+
+def never_stops(handler, tiny, send):
+    handler.send_response(200)
+    handler.end_headers()
+    while True:
+        handler.wfile.write(bytes(1 << 16))
+
+
+def sends_a_byte_now_and_then(handler, tiny, send):
+    handler.send_response(200)
+    handler.end_headers()
+    while not handler.server.over.wait(0.2):
+        handler.wfile.write(b"x")
+
+
+BAD_SERVERS = {
+    refuses: "it answered HTTP 403 (Forbidden)",
+    breaks_off: "its train-images-idx3-ubyte.gz has the wrong checksum",
+    sends_a_page: "it sent a web page instead of train-images-idx3-ubyte.gz",
+    sends_a_flipped_bit: "its train-images-idx3-ubyte.gz has the wrong checksum",
+    redirects_for_ever: "it answered HTTP 302 (The HTTP server returned a redirect error",
+    says_nonsense: "BadStatusLine 220 mail.example ESMTP",
+    never_stops: "it sends more than the files hold",
+    sends_a_byte_now_and_then: "nothing came within",
+}
+
+
+@pytest.mark.parametrize("answer", BAD_SERVERS, ids=lambda answer: answer.__name__)
+def test_a_bad_server_is_named_and_passed_over(tiny, serve, send, healthy, tmp_path, monkeypatch, patience, answer):
+    patience(4)
+    server = serve(lambda handler: answer(handler, tiny, send))
+    host = server.removeprefix("http://")
+    use(monkeypatch, server)
+    assert f"({host}: {BAD_SERVERS[answer]}" in fallback(tmp_path / "data")
+    use(monkeypatch, server, healthy)
+    assert data.load("mnist", tmp_path).name == "mnist"
+    assert [path.name for path in tmp_path.iterdir()] == ["MNIST"]
+
+
+def test_a_silent_host_is_given_up(tiny, silent, healthy, tmp_path, monkeypatch, patience):
+    patience(2)
+    use(monkeypatch, silent, silent)
+    assert fallback(tmp_path / "data").count("nothing came within") == 2
+    use(monkeypatch, silent, healthy)
+    assert data.load("auto", tmp_path).name == "mnist"
+
+
+def test_all_in_all_a_silent_host_costs_ten_seconds(tiny, silent, tmp_path, monkeypatch):
+    use(monkeypatch, silent, silent, silent)
+    began = time.monotonic()
+    fallback(tmp_path / "data")
+    assert 8 < time.monotonic() - began < 11
+
+
+def test_a_closed_port(tiny, tmp_path, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    use(monkeypatch, f"http://127.0.0.1:{port}")
+    assert f"127.0.0.1:{port}: it could not be reached (Connection refused)" in fallback(tmp_path / "data")
+
+
+def test_an_unknown_host(tiny, tmp_path, monkeypatch):
+    def unknown(*args, **kwargs):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    notice = fallback(tmp_path / "data")
+    assert "ossci-datasets.s3.amazonaws.com: it could not be reached (Name or service not known)" in notice
+    assert "storage.googleapis.com: it could not be reached (Name or service not known)" in notice
+
+
+def test_name_resolution_that_hangs(tiny, tmp_path, monkeypatch, patience):
+    patience(1)
+    over = threading.Event()
+
+    def hang(*args, **kwargs):
+        over.wait(30)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    assert "storage.googleapis.com: nothing came within" in fallback(tmp_path / "data")
+    over.set()
+    wait_for_threads()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_mirror_that_is_no_address(tiny, tmp_path, monkeypatch):
+    monkeypatch.setenv("TINYTORCH_MIRROR", "mirror")
+    assert "(mirror: ValueError unknown url type: 'mirror/train-images-idx3-ubyte.gz')" in fallback(tmp_path / "data")
+
+
+def test_a_slow_link_that_lives_may_go_on(tiny, serve, tmp_path, monkeypatch, patience):
+    patience(1.2)
+    monkeypatch.setattr(download, "PROGRESS", 30_000)
+
+    def answer(handler):
+        archive = tiny.archives[handler.path.lstrip("/")]
+        handler.send_response(200)
+        handler.end_headers()
+        for start in range(0, len(archive), 32_768):  # of which torchvision writes every single one
+            handler.wfile.write(archive[start : start + 32_768])
+            time.sleep(0.3)
+
+    monkeypatch.setenv("TINYTORCH_MIRROR", serve(answer))
+    began = time.monotonic()
+    assert data.load("auto", tmp_path).name == "mnist"
+    assert time.monotonic() - began > 1.2
+
+
+def test_a_link_that_is_too_slow_is_given_up(tiny, serve, tmp_path, monkeypatch, patience):
+    patience(1)
+    over = threading.Event()
+
+    def answer(handler):
+        archive = tiny.archives[handler.path.lstrip("/")]
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(archive[:70_000])
+        over.wait(30)
+        handler.wfile.write(archive[70_000:])
+
+    monkeypatch.setenv("TINYTORCH_MIRROR", serve(answer))
+    assert "only 0.066 MB came within 1 seconds" in fallback(tmp_path / "data")
+    over.set()  # the rest comes, too late: nothing of it may be found afterwards
+    wait_for_threads()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_host_that_answers_too_late_leaves_nothing(tiny, serve, send, tmp_path, monkeypatch, patience):
+    patience(0.5)
+    over = threading.Event()
+
+    def answer(handler):
+        over.wait(30)
+        send(handler, tiny.archives[handler.path.lstrip("/")])
+
+    monkeypatch.setenv("TINYTORCH_MIRROR", serve(answer))
+    tmp_path = tmp_path / "data"
+    fallback(tmp_path)
+    over.set()
+    wait_for_threads()
+    assert not tmp_path.exists()
+
+
+def test_an_interrupted_download_leaves_nothing(tiny, silent, tmp_path, monkeypatch):
+    def interrupt(*args):
+        time.sleep(0.5)  # the thread has begun to wait for the silent host
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(download, "_watch", interrupt)
+    use(monkeypatch, silent)
+    with pytest.raises(KeyboardInterrupt):
+        data.load("mnist", tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["mkdtemp", "extract_archive"])
+def test_a_folder_that_cannot_be_written(tiny, healthy, tmp_path, monkeypatch, name):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    use(monkeypatch, healthy)
+    monkeypatch.setattr(download.tempfile if name == "mkdtemp" else torchvision.datasets.utils, name, full)
+    with pytest.raises(InputError) as refused:
+        data.load("mnist", tmp_path / "data")
+    assert str(refused.value) == (
+        f"MNIST is not in {tmp_path}/data/MNIST/raw and could not be downloaded to {tmp_path}/data "
+        "(No space left on device): choose a folder that can be written with --data-dir"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(("term", "shown"), [("xterm", True), ("dumb", False)])
+def test_progress_is_shown_on_a_terminal(tiny, healthy, tmp_path, monkeypatch, term, shown):
+    use(monkeypatch, healthy)
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert Console(stderr=True).is_terminal
+    data.load("mnist", tmp_path)
+    assert ("Downloading MNIST" in sys.stderr.getvalue()) == shown
+
+
+def test_torchvisions_own_bar_stays_for_others(tiny, healthy, tmp_path, monkeypatch, capfd):
+    use(monkeypatch, healthy)
+    data.load("mnist", tmp_path / "ours")
+    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", [f"{healthy}/"])
+    torchvision.datasets.MNIST(tmp_path / "theirs", download=True)
+    assert "\r" in capfd.readouterr().err

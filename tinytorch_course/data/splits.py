@@ -1,0 +1,99 @@
+"""Which images train, which choose, which test; and the statistics that normalisation needs.
+
+Legend: N images, C channels.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from tinytorch_course.errors import InputError
+
+
+class Split(NamedTuple):
+    images: Tensor  # (N, C, 28, 28), uint8: 0 is the background
+    labels: Tensor  # (N,), int64: positions in Dataset.classes
+
+
+class About(NamedTuple):
+    """What is known of a dataset before it is read."""
+
+    title: str
+    classes: tuple[str, ...]
+    default_epochs: int  # that a convolutional network needs
+    val_size: int  # unless another is asked for
+
+
+class Dataset(NamedTuple):
+    """Everything a run needs to know about its data."""
+
+    name: str  # as --data takes it; never "auto"
+    title: str
+    classes: tuple[str, ...]
+    train: Split  # what the gradients see
+    val: Split  # what chooses the epoch
+    test: Split  # what is looked at once
+    mean: tuple[float, ...]  # one per channel, of train.images / 255
+    std: tuple[float, ...]
+    location: str  # the folder of its files, or where else it comes from
+    default_epochs: int
+
+
+def split_training(pool: Split, test: Split, val_size: int, limit: int | None) -> tuple[Split, Split, Split]:
+    """Cut the validation split off the end of the training file, in file order: no random numbers, so it is fixed.
+
+    Args:
+        pool: all images that are not for testing.
+        test: kept as it is, unless there is a limit.
+        val_size: images of ``pool``'s end that become the validation split.
+        limit: take only the first ``limit`` of the training images, and at most ``limit`` of the other two splits, for
+            a quick trial. None: all.
+
+    Returns:
+        train, val, test.
+
+    Raises:
+        InputError: naming --val-size or --limit, if it leaves nothing to train on or asks for more than there is.
+    """
+    count = len(pool.images)
+    if not 1 <= val_size < count:
+        raise InputError(
+            f"--val-size must be from 1 to {count - 1:,} (it is taken from the {count:,} images that are not for "
+            f"testing, and some must be left to train on), but it is {val_size:,}"
+        )
+    train, val = _cut(pool, 0, count - val_size), _cut(pool, count - val_size, count)
+    if limit is None:
+        return train, val, test
+    if not 1 <= limit <= len(train.images):
+        raise InputError(
+            f"--limit must be from 1 to {len(train.images):,}, the number of training images, but it is {limit:,}"
+        )
+    return _cut(train, 0, limit), _cut(val, 0, limit), _cut(test, 0, limit)
+
+
+def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation (over all pixels, not the sample's) of ``images / 255``, for each channel.
+
+    Counted, not summed: how often each of the 256 values occurs is exact, and a float64 sum of 256 terms nearly so.
+    A channel of one value only gets the deviation 1, so that dividing by it stays possible.
+
+    Args:
+        images: (N, C, ...), uint8.
+
+    Returns:
+        mean (C values), std (C values).
+    """
+    values = torch.arange(256, dtype=torch.float64) / 255
+    mean, std = [], []
+    for channel in images.unbind(dim=1):
+        counts = torch.bincount(channel.flatten(), minlength=256).double()
+        share = counts / counts.sum()
+        mean.append((share * values).sum().item())
+        std.append(math.sqrt((share * (values - mean[-1]) ** 2).sum().item()) or 1.0)
+    return tuple(mean), tuple(std)
+
+
+def _cut(split: Split, start: int, stop: int) -> Split:
+    return Split(split.images[start:stop], split.labels[start:stop])

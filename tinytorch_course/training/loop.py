@@ -164,6 +164,7 @@ class _Session:
                 while progress.epoch < self.epochs:
                     self._train_epoch(progress, signals)
                     self._end_epoch(progress, signals, folder)
+                folder.plot_curves(progress.history)
                 result = self._test(folder, progress, signals)
             except StopRequested as stop:
                 self.save(folder, progress)
@@ -220,7 +221,6 @@ class _Session:
             checkpoints.save(folder.model_path, self.learner.state_dict())
         self.save(folder, progress)
         folder.write_history(progress.history)
-        folder.plot_curves(progress.history)
         self.display.epoch_end(row)
 
     def _test(self, folder: RunFolder, progress: Progress, signals: StopSignals) -> Result:
@@ -389,8 +389,8 @@ def _versions() -> dict[str, str]:
     """What decides whether a run can be repeated bit for bit."""
     return {
         "tinytorch": tinytorch_course.__version__,
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
+        "torch": str(torch.__version__),
+        "torchvision": str(torchvision.__version__),
         "threads": str(torch.get_num_threads()),
         "instructions": torch.backends.cpu.get_cpu_capability(),
     }

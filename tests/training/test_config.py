@@ -1,0 +1,146 @@
+import dataclasses
+import math
+import subprocess
+import sys
+
+import pytest
+
+from tinytorch_course.errors import InputError
+from tinytorch_course.training.config import OPTIMIZER_DEFAULTS, OPTIMIZER_NAMES, TrainConfig
+
+
+def test_the_defaults_are_a_run():
+    TrainConfig().validate()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"impl": "torch", "model": "mlp", "data": "digits", "data_dir": "/some/where", "epochs": 1, "batch_size": 1},
+        {"optimizer": "sgd", "momentum": 0.0, "lr": 1, "schedule": "constant", "weight_decay": 0},
+        {"optimizer": "rmsprop", "momentum": 0.99, "schedule": "step", "label_smoothing": 0.999, "clip_norm": 5},
+        {"optimizer": "adamw", "schedule": "linear-warmup", "device": "cuda", "dtype": "float64", "loader": "stream"},
+        {"device": "cuda:12", "seed": 2**63 - 1, "val_size": 1, "limit": 1, "lr": 1e-300},
+        {"device": "cpu", "schedule": "cosine", "data": "fashion-mnist", "model": "softmax"},
+    ],
+)
+def test_good_values_pass(values):
+    TrainConfig(**values).validate()
+
+
+NAN, INF = math.nan, math.inf
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("impl", "numpy", "--impl must be one of scratch, torch, but it is 'numpy'"),
+        ("impl", "scrach", "--impl must be one of scratch, torch, but it is 'scrach': did you mean scratch?"),
+        ("impl", None, "--impl must be one of scratch, torch, but it is None"),
+        ("model", "mnist-cnn", "mnist_cnn, but it is 'mnist-cnn': did you mean mnist_cnn?"),
+        ("model", "MLP", "but it is 'MLP': did you mean mlp?"),
+        (
+            "data",
+            "minst",
+            "--data must be one of auto, mnist, fashion-mnist, digits, but it is 'minst': did you mean mnist?",
+        ),
+        ("data", "imagenet", "--data must be one of auto, mnist, fashion-mnist, digits, but it is 'imagenet'"),
+        ("data", ["mnist"], "but it is ['mnist']"),
+        ("data_dir", "", "--data-dir must be the path of a folder, but it is ''"),
+        ("data_dir", 3, "--data-dir must be the path of a folder, but it is 3"),
+        (
+            "optimizer",
+            "adm",
+            "--optimizer must be one of sgd, adam, adamw, rmsprop, but it is 'adm': did you mean adam?",
+        ),
+        (
+            "schedule",
+            "onecycle",
+            "step, cosine, linear-warmup, one-cycle, but it is 'onecycle': did you mean one-cycle?",
+        ),
+        ("dtype", "float16", "--dtype must be one of float32, float64, but it is 'float16'"),
+        ("loader", "disk", "--loader must be one of memory, stream, but it is 'disk'"),
+        ("device", "gpu", "--device must be one of auto, cpu, cuda, cuda:N, but it is 'gpu': did you mean cuda?"),
+        ("device", "cuda:", "--device must be one of auto, cpu, cuda, cuda:N, but it is 'cuda:': did you mean cuda?"),
+        ("device", "cuda:-1", "but it is 'cuda:-1'"),
+        ("device", "cuda:1\n", r"but it is 'cuda:1\n'"),
+        ("device", 0, "--device must be one of auto, cpu, cuda, cuda:N, but it is 0"),
+        ("epochs", 0, "--epochs must be at least 1, but it is 0"),
+        ("epochs", -3, "--epochs must be at least 1, but it is -3"),
+        ("epochs", 1.5, "--epochs must be an integer, but it is 1.5"),
+        ("batch_size", 0, "--batch-size must be at least 1, but it is 0"),
+        ("batch_size", None, "--batch-size must be an integer, but it is None"),
+        ("batch_size", True, "--batch-size must be an integer, but it is True"),
+        ("val_size", 0, "--val-size must be at least 1, but it is 0"),
+        ("limit", -1, "--limit must be at least 1, but it is -1"),
+        ("limit", 2**63, "--limit must be below 2**63, but it is 9223372036854775808"),
+        ("seed", -1, "--seed must be at least 0, but it is -1"),
+        ("seed", 2**63, "--seed must be below 2**63, but it is 9223372036854775808"),
+        ("seed", "0", "--seed must be an integer, but it is '0'"),
+        ("lr", 0.0, "--lr must be a finite number above 0, but it is 0.0"),
+        ("lr", -1e-3, "--lr must be a finite number above 0, but it is -0.001"),
+        ("lr", NAN, "--lr must be a finite number above 0, but it is nan"),
+        ("lr", INF, "--lr must be a finite number above 0, but it is inf"),
+        ("lr", 10**400, "--lr must be a finite number above 0, but it is 1000"),
+        ("lr", "fast", "--lr must be a finite number above 0, but it is 'fast'"),
+        ("clip_norm", 0, "--clip-norm must be a finite number above 0, but it is 0"),
+        ("clip_norm", INF, "--clip-norm must be a finite number above 0, but it is inf"),
+        ("weight_decay", -1e-4, "--weight-decay must be a finite number of at least 0, but it is -0.0001"),
+        ("weight_decay", NAN, "--weight-decay must be a finite number of at least 0, but it is nan"),
+        ("label_smoothing", 1.0, "--label-smoothing must be at least 0 and below 1, but it is 1.0"),
+        ("label_smoothing", -0.1, "--label-smoothing must be at least 0 and below 1, but it is -0.1"),
+        ("label_smoothing", None, "--label-smoothing must be at least 0 and below 1, but it is None"),
+        ("momentum", 1.0, "--momentum must be at least 0 and below 1, but it is 1.0"),
+        ("momentum", NAN, "--momentum must be at least 0 and below 1, but it is nan"),
+        ("momentum", 0.9, "--momentum is for --optimizer sgd and rmsprop, but --optimizer is adam"),
+    ],
+)
+def test_bad_values_are_named(name, value, message):
+    with pytest.raises(InputError) as caught:
+        TrainConfig(**{name: value}).validate()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_table_of_bad_values_covers_every_field():
+    (table,) = (mark for mark in test_bad_values_are_named.pytestmark if mark.name == "parametrize")
+    assert {name for name, _, _ in table.args[1]} == {field.name for field in dataclasses.fields(TrainConfig)}
+
+
+def test_round_trip():
+    config = TrainConfig(epochs=7, lr=0.1, optimizer="sgd", momentum=0.5, device="cuda:1", data_dir="there")
+    assert TrainConfig.from_dict(config.to_dict()) == config
+    assert TrainConfig.from_dict({}) == TrainConfig()
+
+
+def test_settings_of_none_can_be_left_out():
+    """``config.toml`` leaves them out, so absent must mean None wherever None is allowed."""
+    for field in dataclasses.fields(TrainConfig):
+        if "None" in str(field.type):
+            assert field.default is None, field.name
+
+
+def test_unknown_settings_are_named():
+    with pytest.raises(InputError, match=r"no setting 'batchsize': did you mean batch_size\?"):
+        TrainConfig.from_dict({"batchsize": 4})
+    with pytest.raises(InputError, match=r"no setting 'colour'$"):
+        TrainConfig.from_dict({"colour": "red"})
+
+
+def test_resolved_fills_in_what_was_not_given():
+    assert TrainConfig().resolved() == TrainConfig(lr=OPTIMIZER_DEFAULTS["adam"].one_cycle_lr, weight_decay=0.0)
+    assert TrainConfig(schedule="constant").resolved().lr == OPTIMIZER_DEFAULTS["adam"].lr
+    given = TrainConfig(optimizer="sgd", lr=0.3, momentum=0.0, weight_decay=0.1)
+    assert given.resolved() == given
+    for optimizer in OPTIMIZER_NAMES:
+        resolved = TrainConfig(optimizer=optimizer).resolved()
+        resolved.validate()
+        assert resolved.resolved() == resolved
+        assert (resolved.momentum is None) == (optimizer in ("adam", "adamw"))
+
+
+def test_torch_is_not_imported():
+    """The command line imports this module to answer --help, and torch takes seconds."""
+    script = "import sys, tinytorch_course.training.config; print('torch' in sys.modules, 'numpy' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]

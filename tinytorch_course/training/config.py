@@ -1,0 +1,165 @@
+"""The configuration of a training run: the flags of ``tinytorch train``, checked before anything is started.
+
+Importable without torch, because the command line needs it to answer ``--help``.
+"""
+
+import dataclasses
+import difflib
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from tinytorch_course.errors import InputError
+from tinytorch_course.models import MODELS
+
+IMPL_NAMES = ("scratch", "torch")
+DATA_NAMES = ("auto", "mnist", "fashion-mnist", "digits")
+OPTIMIZER_NAMES = ("sgd", "adam", "adamw", "rmsprop")
+SCHEDULE_NAMES = ("constant", "step", "cosine", "linear-warmup", "one-cycle")
+DTYPE_NAMES = ("float32", "float64")
+LOADER_NAMES = ("memory", "stream")
+
+
+class OptimizerDefaults(NamedTuple):
+    """What a flag that was not given means for one optimizer."""
+
+    lr: float  # --lr under every schedule but one-cycle
+    one_cycle_lr: float  # --lr under one-cycle, where it is the peak and may be larger
+    momentum: float | None  # --momentum; None: the optimizer has none
+    weight_decay: float  # --weight-decay
+
+
+# Chosen for images of 28 x 28 in batches of about 128, not torch's: SGD at torch's 1e-3 without momentum hardly learns
+# in three epochs. AdamW's weight decay is torch's.
+OPTIMIZER_DEFAULTS = {
+    "sgd": OptimizerDefaults(lr=0.05, one_cycle_lr=0.1, momentum=0.9, weight_decay=0.0),
+    "adam": OptimizerDefaults(lr=1e-3, one_cycle_lr=5e-3, momentum=None, weight_decay=0.0),
+    "adamw": OptimizerDefaults(lr=1e-3, one_cycle_lr=5e-3, momentum=None, weight_decay=0.01),
+    "rmsprop": OptimizerDefaults(lr=1e-3, one_cycle_lr=2e-3, momentum=0.0, weight_decay=0.0),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """One training run. Every field is the flag of the same name, and None is "not given".
+
+    TOML has no None: such a field is left out of ``config.toml``, so a field that may be None must default to it.
+    """
+
+    impl: str = "scratch"
+    model: str = "mnist_cnn"
+    data: str = "auto"
+    data_dir: str | None = None
+    epochs: int | None = None  # None: the data set's own number
+    batch_size: int = 128
+    lr: float | None = None  # None: see OPTIMIZER_DEFAULTS
+    optimizer: str = "adam"
+    momentum: float | None = None  # for sgd and rmsprop; None: see OPTIMIZER_DEFAULTS
+    schedule: str = "one-cycle"
+    weight_decay: float | None = None  # None: see OPTIMIZER_DEFAULTS
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None  # None: gradients are not clipped
+    seed: int = 0
+    device: str = "auto"
+    dtype: str = "float32"
+    val_size: int | None = None  # None: the data set's own number
+    limit: int | None = None  # None: all training images
+    loader: str = "memory"
+
+    def validate(self) -> None:
+        """Raise :class:`InputError` for the first value that no run can have, naming the flag as it is typed."""
+        self._require_name("impl", IMPL_NAMES)
+        self._require_name("model", MODELS)
+        self._require_name("data", DATA_NAMES)
+        self._require_name("optimizer", OPTIMIZER_NAMES)
+        self._require_name("schedule", SCHEDULE_NAMES)
+        self._require_name("dtype", DTYPE_NAMES)
+        self._require_name("loader", LOADER_NAMES)
+        self._require_device()
+        if self.data_dir is not None and (not isinstance(self.data_dir, str) or not self.data_dir.strip()):
+            self._refuse("data_dir", "the path of a folder")
+
+        for name in ("epochs", "batch_size", "val_size", "limit"):
+            self._require_integer(name, at_least=1)
+        self._require_integer("seed", at_least=0)
+        self._require_number("lr", "a finite number above 0", lambda value: value > 0)
+        self._require_number("clip_norm", "a finite number above 0", lambda value: value > 0)
+        self._require_number("weight_decay", "a finite number of at least 0", lambda value: value >= 0)
+        self._require_number("momentum", "at least 0 and below 1", lambda value: 0 <= value < 1)
+        self._require_number("label_smoothing", "at least 0 and below 1", lambda value: 0 <= value < 1)
+        if self.momentum is not None and OPTIMIZER_DEFAULTS[self.optimizer].momentum is None:
+            raise InputError(
+                f"--momentum is for --optimizer sgd and rmsprop, but --optimizer is {self.optimizer}: leave it out"
+            )
+
+    def resolved(self) -> "TrainConfig":
+        """The same run with the optimizer's defaults written out in place of lr, momentum and weight_decay of None."""
+        defaults = OPTIMIZER_DEFAULTS[self.optimizer]
+        lr = defaults.one_cycle_lr if self.schedule == "one-cycle" else defaults.lr
+        return dataclasses.replace(
+            self,
+            lr=lr if self.lr is None else self.lr,
+            momentum=defaults.momentum if self.momentum is None else self.momentum,
+            weight_decay=defaults.weight_decay if self.weight_decay is None else self.weight_decay,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field by name, None included."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
+        """The inverse of :meth:`to_dict`. A field that is absent has its default; a name that is no field is refused.
+
+        The values are those of a file that anyone may have edited: call :meth:`validate` on the result.
+        """
+        names = [field.name for field in dataclasses.fields(cls)]
+        for name in values:
+            if name not in names:
+                raise InputError(f"the configuration has no setting {name!r}{_did_you_mean(name, names)}")
+        return cls(**values)
+
+    def _refuse(self, name: str, wanted: str, hint: str = "") -> None:
+        raise InputError(f"{_flag(name)} must be {wanted}, but it is {getattr(self, name)!r}{hint}")
+
+    def _require_name(self, name: str, allowed: Iterable[str]) -> None:
+        value, names = getattr(self, name), list(allowed)
+        if value not in names:
+            self._refuse(name, f"one of {', '.join(names)}", _did_you_mean(value, names))
+
+    def _require_device(self) -> None:
+        if not isinstance(self.device, str) or not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", self.device):
+            names = ["auto", "cpu", "cuda"]
+            hint = ": did you mean cuda?" if self.device == "gpu" else _did_you_mean(self.device, names)
+            self._refuse("device", "one of auto, cpu, cuda, cuda:N", hint)
+
+    def _require_integer(self, name: str, *, at_least: int) -> None:
+        value = getattr(self, name)
+        if value is None and _default(name) is None:
+            return
+        if isinstance(value, bool) or not isinstance(value, int):
+            self._refuse(name, "an integer")
+        if not at_least <= value < 2**63:
+            self._refuse(name, f"at least {at_least}" if value < at_least else "below 2**63")
+
+    def _require_number(self, name: str, wanted: str, holds: Callable[[float], bool]) -> None:
+        value = getattr(self, name)
+        if value is None and _default(name) is None:
+            return
+        is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if not is_number or not abs(value) <= sys.float_info.max or not holds(value):  # the second is False for NaN
+            self._refuse(name, wanted)
+
+
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _default(name: str) -> Any:
+    return getattr(TrainConfig, name)  # a dataclass keeps its defaults as class attributes
+
+
+def _did_you_mean(value: Any, names: list[str]) -> str:
+    close = difflib.get_close_matches(value.lower(), names, n=1) if isinstance(value, str) else []
+    return f": did you mean {close[0]}?" if close else ""

@@ -1,0 +1,259 @@
+"""The run folder: what one training leaves behind, and what resuming it needs.
+
+    config.toml     the configuration
+    history.jsonl   one JSON object a line, one line an epoch
+    last.pt         everything that is needed to go on
+    model.pt        the parameters of the best epoch, a plain state dict
+    result.json     the outcome
+    loss.png        the curves
+    .lock           the number of the process that trains here, or trained here last
+
+Each file is written atomically, so that whenever a run is killed, all that is there is whole.
+"""
+
+import contextlib
+import errno
+import io
+import itertools
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from tinytorch_course.errors import InputError
+from tinytorch_course.training.checkpoints import explain, write_atomically
+from tinytorch_course.training.config import TrainConfig
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+CONFIG = "config.toml"
+LAST = "last.pt"
+MODEL = "model.pt"
+LOCK = ".lock"
+WINDOWS_LOCK_OFFSET = 1 << 20  # Windows locks bytes against reading too, so lock one far behind the process number
+
+# Okabe and Ito's blue and vermilion, which all kinds of colour vision tell apart; dashes and markers for print.
+TRAIN_STYLE = {"color": "#0072B2", "linestyle": "-", "marker": "o"}
+VALIDATION_STYLE = {"color": "#D55E00", "linestyle": "--", "marker": "s"}
+
+
+class RunFolder:
+    """A run folder that this process alone may train into, until :meth:`close` (``with`` does that) or its end."""
+
+    def __init__(self, path: Path, config: TrainConfig, lock: int) -> None:
+        """Use :meth:`create` or :meth:`open`."""
+        self.path, self.config, self._lock = path, config, lock
+        self.last_path, self.model_path = path / LAST, path / MODEL
+
+    @classmethod
+    def create(cls, path: str | os.PathLike | None, config: TrainConfig) -> "RunFolder":
+        """A new run, in ``path`` or, if that is None, in ``runs/<date>-<time>-<model>-<impl>``.
+
+        Raises:
+            InputError: if ``path`` holds a run or anything else, or cannot be written. Nothing is left behind then.
+        """
+        try:
+            created = path is None or not Path(path).exists()
+            path = _make_default(config) if path is None else Path(path)
+            _refuse_occupied(path)
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot use {path or 'runs'} as run folder: {explain(error)}") from error
+        lock = None
+        try:
+            lock = _lock(path)
+            _refuse_occupied(path)  # another process may have been faster
+            run = cls(path, config, lock)
+            run.write_config(config)
+        except InputError:
+            if lock is not None:
+                (path / LOCK).unlink(missing_ok=True)
+                os.close(lock)
+            if created:
+                with contextlib.suppress(OSError):  # it is not empty, should another process use it
+                    path.rmdir()
+            raise
+        return run
+
+    @classmethod
+    def open(cls, path: str | os.PathLike) -> "RunFolder":
+        """A run that was started before, to be resumed. Its configuration is read and validated.
+
+        Raises:
+            InputError: if ``path`` is no run, cannot be resumed, or is being trained into by another process.
+        """
+        path = Path(path)
+        try:
+            names = {entry.name for entry in path.iterdir()}
+        except FileNotFoundError as error:
+            raise InputError(f"there is no run folder {path}") from error
+        except OSError as error:
+            raise InputError(f"{path} is no run folder that can be read: {error.strerror}") from error
+        if CONFIG not in names:
+            raise InputError(f"{path} is no run folder: it holds no {CONFIG}")
+        if LAST not in names:
+            raise InputError(
+                f"{path} cannot be resumed: it holds no {LAST}, because it stopped before its first save; start anew"
+            )
+        config = _read_config(path / CONFIG)
+        lock = _lock(path)
+        for stray in path.glob(".*.tmp"):  # of a write that was killed
+            stray.unlink()
+        return cls(path, config, lock)
+
+    def write_config(self, config: TrainConfig) -> None:
+        """``config.toml``. A setting of None is left out, since TOML has no word for it."""
+        self.config = config
+        settings = {name: value for name, value in config.to_dict().items() if value is not None}
+        write_atomically(self.path / CONFIG, tomli_w.dumps(settings).encode())
+
+    def write_history(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """``history.jsonl``, whole: appending to it could double or tear a line when a run is killed and resumed."""
+        path = self.path / "history.jsonl"
+        write_atomically(path, b"".join(_to_json(epoch, path) + b"\n" for epoch in history))
+
+    def write_result(self, result: Mapping[str, Any]) -> None:
+        """``result.json``."""
+        path = self.path / "result.json"
+        write_atomically(path, _to_json(result, path, indent=2) + b"\n")
+
+    def plot_curves(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """``loss.png``: loss and accuracy by epoch.
+
+        Each entry of ``history`` has ``epoch`` (from 1), ``train_loss``, ``val_loss``, ``train_accuracy`` and
+        ``val_accuracy`` (from 0 to 1), and ``best``: whether it was the best epoch until then. The last such was kept.
+        """
+        from matplotlib.figure import Figure  # not pyplot: no window system, and no state shared with the caller
+
+        figure = Figure(figsize=(10, 4), dpi=120, layout="constrained")
+        loss_axes, accuracy_axes = figure.subplots(1, 2)
+        _draw(loss_axes, history, "loss", "Loss (mean of the samples)", scale=1)
+        _draw(accuracy_axes, history, "accuracy", "Accuracy (%)", scale=100)
+        figure.suptitle(f"{self.config.model} on {self.config.data}, {self.config.impl} implementation")
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png")
+        write_atomically(self.path / "loss.png", buffer.getvalue())
+
+    def close(self) -> None:
+        """Let other processes train into this folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def _make_default(config: TrainConfig) -> Path:
+    """A new folder ``runs/<date>-<time>-<model>-<impl>``, with -2, -3, ... where that is taken."""
+    first = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model}-{config.impl}"
+    for number in itertools.count(1):
+        path = first if number == 1 else first.with_name(f"{first.name}-{number}")
+        try:
+            path.mkdir(parents=True)
+        except FileExistsError:
+            if not path.exists():  # "runs" itself is a file
+                raise
+        else:
+            return path
+
+
+def _refuse_occupied(path: Path) -> None:
+    try:
+        names = {entry.name for entry in path.iterdir()} - {LOCK}
+    except FileNotFoundError:
+        return
+    if LAST in names:
+        raise InputError(f"{path} already holds a run: go on with it by --resume {path}, or choose another folder")
+    if CONFIG in names:
+        raise InputError(f"{path} holds a run that stopped before its first save: delete it or choose another folder")
+    if names:
+        raise InputError(f"{path} is not empty, and what it holds is no run: choose a new or an empty folder")
+
+
+def _read_config(path: Path) -> TrainConfig:
+    try:
+        config = TrainConfig.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+        config.validate()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except InputError as error:
+        raise InputError(f"{path} cannot be used: {error}") from error
+    return config
+
+
+def _lock(folder: Path) -> int:
+    """Lock ``folder`` for this process: the descriptor of the locked file, whose closing unlocks it.
+
+    The lock is the operating system's, on a file that holds the process number. It ends with the process, however
+    that ends, so a lock is never stale; a file's mere existence would outlive a killed process, and its number may by
+    then be another's.
+    """
+    path = folder / LOCK
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {explain(error)}") from error
+    try:
+        if sys.platform == "win32":
+            os.lseek(descriptor, WINDOWS_LOCK_OFFSET, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+        else:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+    except OSError as error:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        owner = os.read(descriptor, 20).decode("ascii", "replace").strip()
+        os.close(descriptor)
+        if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
+            raise InputError(
+                f"{folder} is in use: process {owner} is training into it; wait for its end or choose another folder"
+            ) from error
+        raise InputError(f"cannot lock {path}: {explain(error)}") from error
+    return descriptor
+
+
+def _to_json(value: Mapping[str, Any], path: Path, indent: int | None = None) -> bytes:
+    try:
+        return json.dumps(value, indent=indent, allow_nan=False).encode()
+    except ValueError as error:  # JSON has no NaN
+        raise InputError(
+            f"refused to write {path}: a number in it is NaN or infinite, so training has diverged; try a smaller --lr"
+        ) from error
+
+
+def _draw(axes: Any, history: Sequence[Mapping[str, Any]], quantity: str, label: str, *, scale: float) -> None:
+    """One panel: ``quantity`` of the training and the validation data by epoch."""
+    from matplotlib.ticker import MaxNLocator
+
+    epochs = [row["epoch"] for row in history]
+    for part, legend, style in (("train", "training", TRAIN_STYLE), ("val", "validation", VALIDATION_STYLE)):
+        axes.plot(epochs, [scale * row[f"{part}_{quantity}"] for row in history], label=legend, markersize=4, **style)
+    for kept in [row["epoch"] for row in history if row["best"]][-1:]:
+        axes.axvline(kept, color="0.4", linestyle=":", label="kept epoch", zorder=0)
+    axes.set_xlabel("Epoch")
+    axes.set_ylabel(label)
+    axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.grid(alpha=0.3)
+    axes.legend()

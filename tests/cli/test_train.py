@@ -113,3 +113,20 @@ def test_the_command_to_compare_trains_the_same_with_the_other_implementation(lo
 def test_the_command_to_compare_leaves_out_what_is_usual(loop, capsys):
     assert run(["train"]) == 0
     assert capsys.readouterr().out.endswith("  tinytorch train --impl torch\n")
+
+
+def test_a_real_run_and_its_resumption(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    settings = ["--model", "softmax", "--data", "digits", "--limit", "64", "--batch-size", "32", "--device", "cpu"]
+    assert run(["train", "--impl", "scratch", *settings, "--epochs", "1", "--out", "mine", "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert (first["run_folder"], first["impl"], first["epochs"], first["test_count"]) == ("mine", "scratch", 1, 64)
+
+    assert run(["train", "--resume", "mine", "--impl", "torch", "--epochs", "2"]) == 0
+    out, err = capsys.readouterr()
+    assert "Going on at step 1 of 2 in epoch 2 of 2." in err
+    assert [line.split()[0] for line in out.splitlines()[:2]] == ["epoch", "2/2"]
+    assert "softmax in torch, float32 on cpu" in out
+
+    assert run(["train", "--resume", "mine", "--lr", "0.5"]) == 2
+    assert capsys.readouterr().err.startswith("Error: --lr cannot change when a run is resumed")

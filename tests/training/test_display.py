@@ -132,7 +132,7 @@ def test_terminal_shows_a_bar_and_the_table_goes_to_stdout():
     out, shown = run_on_terminal()
     assert f"{STEPS}/{STEPS}  loss 0.0750  acc  90.0 %  rate 0.001" in shown
     assert "━" in shown
-    assert "s left" in shown
+    assert "0:00 left" in shown
     assert len(table_rows(out)) == EPOCHS
     assert "a stray line" in out
     assert ESCAPE not in out  # it is a pipe
@@ -169,9 +169,11 @@ def test_terminal_is_left_with_the_lines_of_a_plain_run():
 @pytest.mark.parametrize("width", [40, 80, 120])
 def test_bar_fits_the_terminal(width):
     _, shown = run_on_terminal(width=width)
-    bars = [line for line in re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)) if "━" in line]
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown))
+    bars = [line for line in lines if "loss" in line]
     assert bars
-    assert max(len(line) for line in bars) <= width
+    assert {len(line) for line in bars} == {width - 3}  # beside which ^C has room, without a new line
+    assert all("━" in line and line.endswith(" left") for line in bars) == (width >= 80)
 
 
 @pytest.mark.parametrize("environment", [{}, {"TERM": "dumb"}, {"TERM": "xterm-256color"}])
@@ -324,6 +326,17 @@ def test_a_run_without_epochs_to_come_has_no_table():
     assert table.getvalue().lstrip().startswith("Test accuracy")
 
 
+def test_a_reader_that_leaves_is_reported_to_the_caller():
+    class Closed(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+    display = PlainDisplay(Closed(), io.StringIO())
+    begin(display)
+    with pytest.raises(BrokenPipeError):
+        display.epoch_start(1, 0)
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True
@@ -353,7 +366,7 @@ def test_bar_is_drawn_ten_times_a_second_and_when_full(terminal):
         clock[0] += 0.03
         display.step(step, 0.5, 0.9, 1e-3)
     display.close_bar()
-    assert list(dict.fromkeys(drawn(notes))) == ["1", "5", "9", "13", "17", "20"]
+    assert list(dict.fromkeys(drawn(notes))) == ["0", "1", "5", "9", "13", "17", "20"]
 
 
 def test_tensors_are_read_only_when_drawn(terminal):
@@ -379,7 +392,7 @@ def test_time_left_counts_all_epochs_to_come(terminal):
     clock[0] += 2.0
     display.step(11, 0.5, 0.9, 1e-3)  # 9 steps of this epoch and 20 of the third, at 2 s each
     display.close_bar()
-    assert "58.0 s left" in notes.getvalue()
+    assert " 0:58 left" in notes.getvalue()
 
 
 def test_an_error_takes_the_bar_away(terminal):

@@ -44,7 +44,7 @@ WHAT = {
         "FOLDER", "Where data sets lie, or are downloaded to.", "$TINYTORCH_DATA, else the user's cache folder"
     ),
     "val_size": Line("N", "Training images set aside to choose the best epoch.", "the data set's own number"),
-    "limit": Line("N", "Use no more than N training images, for a quick look.", "all"),
+    "limit": Line("N", "Take no more than N images each to train, choose and test, for a quick look.", "all"),
 }
 HOW = {
     "epochs": Line("N", "How often to go through all training images.", "the data set's own number"),

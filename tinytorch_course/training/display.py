@@ -11,7 +11,8 @@ import time
 from typing import TYPE_CHECKING, Any, TextIO
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
+from rich.constrain import Constrain
+from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -42,6 +43,13 @@ def make_display(json: bool = False) -> "PlainDisplay":
     return (TerminalDisplay if sys.stderr.isatty() else PlainDisplay)(table, sys.stderr)
 
 
+class Stream(Console):
+    """rich's console, but a pipe that its reader has closed is not for it to exit on: the command line does that."""
+
+    def on_broken_pipe(self) -> None:
+        raise  # the BrokenPipeError that is being handled
+
+
 class PlainDisplay:
     """One line for each epoch, and no control codes: for files, pipes and terminals that cannot move their cursor.
 
@@ -51,8 +59,8 @@ class PlainDisplay:
     def __init__(self, table: TextIO, notes: TextIO) -> None:
         # rich decides about colors for each stream: NO_COLOR, FORCE_COLOR, pipes. Table, paths and commands are not
         # to be broken into lines (soft_wrap), whatever the width; sentences are, on a terminal.
-        self.table = Console(file=table, highlight=False, soft_wrap=True)
-        self.notes = Console(file=notes, highlight=False, soft_wrap=not notes.isatty())
+        self.table = Stream(file=table, highlight=False, soft_wrap=True)
+        self.notes = Stream(file=notes, highlight=False, soft_wrap=not notes.isatty())
         self.config: TrainConfig | None = None
 
     def __enter__(self) -> "PlainDisplay":
@@ -125,6 +133,17 @@ class PlainDisplay:
         """Take the bar off the terminal, so that a line can be printed in its place."""
 
 
+class Bar(Progress):
+    """rich's bar, ending before the edge: the ^C that a terminal shows must not go over into the next line."""
+
+    def __init__(self, *columns: ProgressColumn, console: Console, **options: Any) -> None:
+        self.own_console = console  # rich asks for the renderable before it has set its own
+        super().__init__(*columns, console=console, **options)
+
+    def get_renderable(self) -> Constrain:
+        return Constrain(super().get_renderable(), max(self.own_console.width - 3, 1))
+
+
 class TerminalDisplay(PlainDisplay):
     """The same, and below the table a bar that shows how far the running epoch is."""
 
@@ -138,7 +157,7 @@ class TerminalDisplay(PlainDisplay):
         super().epoch_start(epoch, start_step)
         # No thread redraws the bar. Stray warnings on stderr are printed above it; stdout is left alone, being a file
         # perhaps.
-        self.bar = Progress(
+        self.bar = Bar(
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[numbers]}", markup=False),
@@ -149,7 +168,12 @@ class TerminalDisplay(PlainDisplay):
             redirect_stdout=False,
         )
         name = f"epoch {epoch:>{len(str(self.epochs))}}/{self.epochs}"
-        self.task = self.bar.add_task(name, total=self.steps_per_epoch, completed=start_step, numbers="")
+        self.task = self.bar.add_task(
+            name,
+            total=self.steps_per_epoch,
+            completed=start_step,
+            numbers=self.numbers(start_step, "-", "-", "-", "-"),
+        )
         self.bar.start()
         if self.began is None:
             self.began = time.monotonic()
@@ -163,12 +187,13 @@ class TerminalDisplay(PlainDisplay):
         self.next_draw = now + SECONDS_BETWEEN_DRAWS
         steps_to_come = (self.epochs - self.epoch + 1) * self.steps_per_epoch - step
         left = (now - self.began) / self.steps_done * steps_to_come
-        numbers = (
-            f"{step:>{len(str(self.steps_per_epoch))}}/{self.steps_per_epoch}  "
-            f"loss {number(float(loss))}  acc {percent(float(accuracy), 1):>7}  "
-            f"rate {lr:<8.3g}  {duration(left):>6} left"
-        )
+        numbers = self.numbers(step, number(float(loss)), percent(float(accuracy), 1), f"{lr:.2g}", clock(left))
         self.bar.update(self.task, completed=step, numbers=numbers, refresh=True)
+
+    def numbers(self, step: int, loss: str, accuracy: str, lr: str, left: str) -> str:
+        """What stands beside the bar, always equally long, so that the bar keeps its length."""
+        steps = f"{step:>{len(str(self.steps_per_epoch))}}/{self.steps_per_epoch}"
+        return f"{steps}  loss {loss:<6}  acc {accuracy:>7}  rate {lr:<7}  {left:>5} left"
 
     def close_bar(self) -> None:
         if self.bar is not None:
@@ -246,6 +271,11 @@ def duration(seconds: float) -> str:
     """Seconds as "8.3 s", "4:05" or "2:31:07"."""
     if seconds < 99.95:
         return f"{seconds:.1f} s"
+    return clock(seconds)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as "0:08", "4:05" or "2:31:07"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

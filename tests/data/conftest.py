@@ -6,6 +6,7 @@ import hashlib
 import os
 import socket
 import threading
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def _own_environment(monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "TINYTORCH_MIRROR", "TINYTORCH_DATA"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(urllib.request, "_opener", None)  # it remembers the proxies of the first test
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ def read_digits() -> tuple[Split, Split]:
     Shuffled means that the people who wrote the test digits wrote training digits too, as they do not in MNIST. In the
     file, writer follows writer, and a cut in file order would keep them apart; but they are few, and what is measured
     then is which of them come last. With a small CNN: 95 to 96 % on the last 300 or 382 images; 89 to 100 %, and 96.9 %
-    on average, when each of the fourteen sheets that the file consists of is left out in turn; 98 to 98.7 % shuffled.
+    on average, when each of the fourteen sheets that the file consists of is left out in turn; 98 to 100 % shuffled.
     So these digits show that training works. How well a network reads people it has never seen, MNIST must tell.
     """
     from sklearn.datasets import load_digits  # takes a second: only those who want the digits wait for it

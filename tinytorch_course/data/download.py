@@ -20,8 +20,8 @@ from typing import Any
 
 from tinytorch_course.data.idx import Source, is_web_page
 
-GIVE_UP_AFTER = 9.0  # seconds without progress; together with all that happens around it, less than ten
-PROGRESS = 900_000  # bytes that count as progress, and so does a complete file: a link must bring 100 kB/s
+GIVE_UP_AFTER = 8.0  # seconds without progress; with the import of torchvision before it, less than ten
+PROGRESS = 800_000  # bytes that count as progress, and so does a complete file: a link must bring 100 kB/s
 POLL = 0.05  # seconds
 
 

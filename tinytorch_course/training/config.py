@@ -33,7 +33,7 @@ class OptimizerDefaults(NamedTuple):
 # Chosen for images of 28 x 28 in batches of about 128, not torch's: SGD at torch's 1e-3 without momentum hardly learns
 # in three epochs. AdamW's weight decay is torch's.
 OPTIMIZER_DEFAULTS = {
-    "sgd": OptimizerDefaults(lr=0.05, one_cycle_lr=0.1, momentum=0.9, weight_decay=0.0),
+    "sgd": OptimizerDefaults(lr=0.02, one_cycle_lr=0.05, momentum=0.9, weight_decay=0.0),
     "adam": OptimizerDefaults(lr=1e-3, one_cycle_lr=5e-3, momentum=None, weight_decay=0.0),
     "adamw": OptimizerDefaults(lr=1e-3, one_cycle_lr=5e-3, momentum=None, weight_decay=0.01),
     "rmsprop": OptimizerDefaults(lr=1e-3, one_cycle_lr=2e-3, momentum=0.0, weight_decay=0.0),

@@ -266,6 +266,8 @@ for _ in range(kills):
     ready, tell = os.pipe()
     victim = os.fork()
     if victim == 0:
+        sync = os.fsync
+        os.fsync = lambda file: (time.sleep(0.005), sync(file))  # a slow disk: most kills come before the new name
         save(path, content(0))
         os.write(tell, b"x")
         step = 0

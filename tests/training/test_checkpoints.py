@@ -267,7 +267,7 @@ for _ in range(kills):
     victim = os.fork()
     if victim == 0:
         sync = os.fsync
-        os.fsync = lambda file: (time.sleep(0.005), sync(file))  # a slow disk: most kills come before the new name
+        os.fsync = lambda file: (time.sleep(0.03), sync(file))  # a slow disk: most kills come before the new name
         save(path, content(0))
         os.write(tell, b"x")
         step = 0

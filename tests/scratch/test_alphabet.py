@@ -36,7 +36,7 @@ FORBIDDEN_NAMES = ({name for name in dir(F) if name.islower() and name[0] != "_"
 }
 # The kernels that a training step may call, without their overloads.
 KERNELS = {
-    "arithmetic": "add add_ sub rsub mul mul_ div neg pow reciprocal abs sign",
+    "arithmetic": "add add_ sub sub_ rsub mul mul_ div neg pow reciprocal abs sign",
     "elementary functions": "exp log log1p sqrt tanh erf",
     "comparison": "eq ne lt le gt ge maximum minimum clamp_min clamp_max clamp where bitwise_and bitwise_or "
     "bitwise_xor bitwise_xor_ bitwise_not logical_and logical_not isnan masked_fill",

@@ -60,17 +60,21 @@ def batch_norm_forward(
     """
     _check(x, running_mean, running_var, weight, bias, training, eps)
     if training:
-        mean, var = _moments(x)
+        # In two passes: E[x²] − E[x]² would lose every digit where the mean is large beside the deviation.
+        mean = x.mean(dim=_axes_but_channel(x))
+        centred = x - _per_channel(mean, x)
+        var = (centred * centred).mean(dim=_axes_but_channel(x))
         count = x.numel() // x.shape[1]
         if running_mean is not None and count > 0:  # an empty batch leaves them alone
             running_mean = (1 - momentum) * running_mean + momentum * mean
             running_var = (1 - momentum) * running_var + momentum * var * (count / (count - 1))
     else:
         mean, var = running_mean, running_var
+        centred = x - _per_channel(mean, x)
     inverse_std = 1 / torch.sqrt(var + eps)
 
     scale = inverse_std if weight is None else inverse_std * weight
-    out = (x - _per_channel(mean, x)) * _per_channel(scale, x)
+    out = centred * _per_channel(scale, x)
     if bias is not None:
         out += _per_channel(bias, x)
     return out, (running_mean, running_var), BatchNormCache(x, mean, inverse_std, weight, bias is not None, training)
@@ -83,7 +87,7 @@ def batch_norm_backward(dout: Tensor, cache: BatchNormCache) -> tuple[Tensor, Te
     """
     x, mean, inverse_std, weight, has_bias, training = cache
     axes = _axes_but_channel(x)
-    x_hat = (x - _per_channel(mean, x)) * _per_channel(inverse_std, x)
+    x_hat = (x - _per_channel(mean, x)).mul_(_per_channel(inverse_std, x))
     dbias = dout.sum(dim=axes)
     dweight = (dout * x_hat).sum(dim=axes)
 
@@ -92,7 +96,8 @@ def batch_norm_backward(dout: Tensor, cache: BatchNormCache) -> tuple[Tensor, Te
         # x̂ = (x − mean(x)) / √(var(x) + eps): moving every x alike, or stretching them, does not move x̂. So the parts
         # of dout along 1 and along x̂ do not come through.
         count = x.numel() // x.shape[1]
-        dx = (dout - _per_channel(dbias / count, x) - x_hat * _per_channel(dweight / count, x)) * scale
+        dx = dout - x_hat.mul_(_per_channel(dweight / count, x))
+        dx = dx.sub_(_per_channel(dbias / count, x)).mul_(scale)
     else:
         dx = dout * scale
     return dx, None if weight is None else dweight, dbias if has_bias else None
@@ -147,16 +152,6 @@ def batch_norm_long_backward(dout: Tensor, cache: BatchNormLongCache) -> tuple[T
     # 1: mean = mean(x)
     dx = dx + dmean / count
     return dx, dweight, dbias
-
-
-def _moments(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance of each channel, (C,) each.
-
-    In two passes: E[x²] − E[x]² would lose every digit where the mean is large beside the deviation.
-    """
-    axes = _axes_but_channel(x)
-    mean = x.mean(dim=axes)
-    return mean, ((x - _per_channel(mean, x)) ** 2).mean(dim=axes)
 
 
 def _axes_but_channel(x: Tensor) -> list[int]:

@@ -80,12 +80,14 @@ def max_pool2d_backward(dout: Tensor, cache: MaxPool2dCache) -> Tensor:
     """Gradient of :func:`max_pool2d_forward`: dx, as x."""
     x, out, windows = cache
     dx = torch.zeros_like(x)
-    undecided = torch.ones_like(out, dtype=torch.bool)
+    left = torch.empty_like(out).copy_(dout)  # what no tap has taken yet; laid out in memory as out
+    wins = torch.empty_like(out)
     for _, inside, taps in _taps(windows):
-        # out = max over the taps: the first tap that equals it takes its dout
-        wins = (x[taps] == out[inside]) & undecided[inside]
-        dx[taps] += torch.where(wins, dout[inside], 0)
-        undecided[inside] ^= wins
+        # out = max over the taps: the first tap that equals it takes its dout, and nothing is left for the next.
+        # (Written into floats, the comparison is twice as fast as into bools.)
+        taken = torch.eq(x[taps], out[inside], out=wins[inside]).mul_(left[inside])
+        dx[taps] += taken
+        left[inside] -= taken
     return dx
 
 

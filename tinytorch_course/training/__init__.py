@@ -1,0 +1,1 @@
+"""Training: one loop for both implementations, and what it keeps."""

@@ -24,7 +24,7 @@ FROM_TORCH = {"Tensor"}
 # Every torch.<name> that may stand in the source.
 TORCH_NAMES = {
     *{"Tensor", "Generator", "Size", "dtype", "device", "bool", "int64", "uint8", "float32", "float64", "long"},
-    *{"arange", "empty", "full", "ones", "ones_like", "tensor", "zeros", "zeros_like"},
+    *{"arange", "empty", "empty_like", "full", "ones", "ones_like", "tensor", "zeros", "zeros_like"},
     *{"exp", "erf", "log", "log1p", "sqrt", "tanh"},
     *{"eq", "maximum", "where", "bmm", "broadcast_shapes", "rand", "stack", "cat"},
 }

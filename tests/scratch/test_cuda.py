@@ -1,0 +1,23 @@
+"""Every op and loss again on a CUDA device, where there is one."""
+
+import importlib
+
+import pytest
+import torch
+
+from tinytorch_course.verify.cases import check_case
+
+FAMILIES = "activation convolution dropout linear losses normalization pooling reshaping residual".split()
+
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"),
+    pytest.mark.filterwarnings("ignore"),
+]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_case_equals_torch_on_cuda(family):
+    table = importlib.import_module(f"tinytorch_course.verify.case_tables.{family}").TABLE
+    failed = [check for case in table.cases if not (check := check_case(table, case, device="cuda")).ok]
+    assert not failed, "\n".join(map(str, failed))

@@ -7,7 +7,8 @@ import torch
 
 from tinytorch_course.verify.cases import check_case
 
-FAMILIES = "activation convolution dropout linear losses normalization pooling reshaping residual".split()
+FAMILIES = ["activation", "convolution", "dropout", "linear", "losses"]
+FAMILIES += ["normalization", "pooling", "reshaping", "residual"]
 
 pytestmark = [
     pytest.mark.cuda,

@@ -1,7 +1,8 @@
 """Activation functions. All but (log-)softmax act on each element alone.
 
 Each saves its output where the derivative can be written in it (relu, sigmoid, tanh, softmax), because the next
-layer holds that tensor anyway; the others save their input.
+layer holds that tensor anyway; the others save their input. Keywords of torch that choose no mathematics are left out:
+``inplace`` (nothing here is ever changed in place) and ``dtype`` (convert x first).
 """
 
 import math

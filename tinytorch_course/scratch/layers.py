@@ -4,8 +4,8 @@ A network is one layer made of others by :func:`sequential` and :func:`residual`
 keys, shapes and layouts are those of the ``state_dict`` of the same network in ``torch.nn`` ("conv1.weight"), so that
 either implementation loads the other's.
 
-Each layer takes the keywords of its twin in ``torch.nn`` but those that choose no mathematics: ``inplace`` (nothing here
-is ever changed in place), ``device`` and ``dtype`` (a dict of tensors is moved as a whole).
+Each layer takes the keywords of its twin in ``torch.nn`` but those that choose no mathematics: ``inplace`` (nothing
+here is ever changed in place), ``device`` and ``dtype`` (a dict of tensors is moved as a whole).
 """
 
 from collections.abc import Callable

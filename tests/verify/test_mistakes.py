@@ -36,7 +36,7 @@ def test_there_are_at_least_sixty_and_no_name_twice():
 
 def test_planting_is_undone():
     before = activation.relu_backward
-    with planted(Mistake("ops.activation", "relu_backward", "out > 0", "out < 0", "a test")):
+    with planted(Mistake("ops.activation", "relu_backward", "out.sign()", "-out.sign()", "a test")):
         assert activation.relu_backward is not before
     assert activation.relu_backward is before
 

@@ -4,13 +4,28 @@ One line a case. ``tests/scratch`` runs them all, and so does every planted mist
 no case rejects is a hole in this table. Each family's table is a module of this package's ``case_tables`` folder.
 """
 
-from collections.abc import Callable
+import functools
+import importlib
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from tinytorch_course.verify.evidence import Evidence
 from tinytorch_course.verify.gradients import GradientCheck, check_gradient
+
+FAMILIES = (
+    "linear",
+    "activation",
+    "convolution",
+    "pooling",
+    "normalization",
+    "dropout",
+    "reshaping",
+    "residual",
+    "losses",
+)
 
 
 class Case(NamedTuple):
@@ -36,20 +51,72 @@ class Table(NamedTuple):
     constant: dict[str, tuple[int, ...]] = {}  # noqa: RUF012 - op -> positions of tensors that get no gradient
 
 
-def check_case(table: Table, case: Case, *, dtype=torch.float64, device="cpu", seed=0, **options) -> GradientCheck:
-    """Run one case of ``table``, drawing its inputs from ``seed``."""
+@functools.cache
+def all_tables() -> dict[str, Table]:
+    """Family -> its table."""
+    return {name: importlib.import_module(f"tinytorch_course.verify.case_tables.{name}").TABLE for name in FAMILIES}
+
+
+@functools.cache
+def tables_by_op() -> dict[str, Table]:
+    """Op -> the table that has its cases."""
+    return {op: table for table in all_tables().values() for op in table.twins}
+
+
+def find_table(op: str) -> Table:
+    """The table with the cases of ``op``.
+
+    Raises:
+        ValueError: if there is no such op.
+    """
+    tables = tables_by_op()
+    if op not in tables:
+        raise ValueError(f"there is no op {op!r}; there are {', '.join(tables)}")
+    return tables[op]
+
+
+def check_case(table: Table, case: Case, **options) -> GradientCheck:
+    """Run one case of ``table``; options as for :func:`check_fitted`."""
+    forward, backward = (getattr(table.module, f"{case.op}_{half}") for half in ("forward", "backward"))
+    return check_fitted(case, forward, backward, **options)
+
+
+def check_fitted(
+    case: Case, forward: Callable, backward: Callable, *, dtype=torch.float64, device="cpu", seed=0, **options
+) -> GradientCheck:
+    """Run one case on any pair that takes its arguments, drawing its inputs from ``seed``."""
     return check_gradient(
-        getattr(table.module, f"{case.op}_forward"),
-        getattr(table.module, f"{case.op}_backward"),
+        forward,
+        backward,
         draw(case.inputs, dtype=dtype, device=device, seed=seed),
         kwargs={key: _moved(value, dtype, device) for key, value in case.kwargs.items()},
-        twin=table.twins[case.op],
-        constant=table.constant.get(case.op, ()),
+        like=case.op,
         differences=case.differences,
         seed=seed,
         name=str(case),
         **options,
     )
+
+
+def check_cases(op: str, cases: Iterable[Case] | None = None, **options) -> list[GradientCheck]:
+    """Check ``op`` on all of its cases, or on those given. An op that raises has failed that case."""
+    table = find_table(op)
+    checks = []
+    for case in table.cases if cases is None else cases:
+        if case.op != op:
+            continue
+        try:
+            checks.append(check_case(table, case, **options))
+        except Exception as error:
+            checks.append(raised(str(case), op, error))
+    return checks
+
+
+def raised(name: str, op: str | None, error: Exception) -> GradientCheck:
+    """The failed check of a case that ended in an exception."""
+    check = GradientCheck(name, evidence=Evidence(op, name, (), {}, (), tolerance=0.0))
+    check.report("raised", "the call", f"it raised {type(error).__name__}: {error}")
+    return check
 
 
 def draw(specs: tuple, *, dtype=torch.float64, device="cpu", seed=0) -> tuple:

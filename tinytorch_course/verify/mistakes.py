@@ -68,8 +68,8 @@ MISTAKES = [
     ),
     Mistake("ops.linear", "linear_backward", "x_rows).reshape", "x_rows / len(x_rows)).reshape", "an extra 1/N"),
     # --- activation
-    Mistake("ops.activation", "relu_backward", "out > 0", "dout > 0", "the mask taken from dout"),
-    Mistake("ops.activation", "relu_backward", "out > 0", "out >= 0", "a slope of 1 at zero"),
+    Mistake("ops.activation", "relu_backward", "out.sign()", "(dout > 0)", "the mask taken from dout"),
+    Mistake("ops.activation", "relu_backward", "out.sign()", "(out >= 0)", "a mask that is always true"),
     Mistake(
         "ops.activation", "leaky_relu_backward", "torch.where(x > 0", "torch.where(x >= 0", "the positive slope at zero"
     ),
@@ -109,6 +109,13 @@ MISTAKES = [
         "kernel rotated",
     ),
     Mistake(
+        "ops.convolution",
+        "conv2d_backward",
+        "permute(0, 3, 1, 2).contiguous()",
+        "flip(1, 2).permute(0, 3, 1, 2).contiguous()",
+        "dweight turned by 180 degrees",
+    ),
+    Mistake(
         "ops.convolution", "conv2d_backward", "drows_of_weight += dout", "drows_of_weight = dout", "only the last block"
     ),
     Mistake(
@@ -144,8 +151,8 @@ MISTAKES = [
     Mistake(
         "ops.convolution",
         "padding_sides",
-        "vertical, vertical, horizontal",
-        "horizontal, vertical, horizontal",
+        "vertical, vertical, horizontal, horizontal",
+        "horizontal, horizontal, vertical, vertical",
         "axes mixed up",
     ),
     Mistake("ops.convolution", "_weight_rows", "0, 2, 3, 1", "0, 3, 2, 1", "kernel's axes swapped"),
@@ -156,8 +163,8 @@ MISTAKES = [
     Mistake(
         "ops.pooling",
         "max_pool2d_backward",
-        "== out[inside]) & undecided[inside]",
-        "== out[inside])",
+        "        left[inside] -= taken\n",
+        "",
         "every tied pixel wins",
     ),
     Mistake("ops.pooling", "max_pool2d_backward", "dx[taps] +=", "dx[taps] =", "overlapping windows assigned"),
@@ -199,8 +206,8 @@ MISTAKES = [
     Mistake(
         "ops.normalization",
         "batch_norm_forward",
-        "momentum * mean",
-        "(1 - momentum) * mean",
+        "(1 - momentum) * running_mean + momentum * mean",
+        "momentum * running_mean + (1 - momentum) * mean",
         "momentum the other way round",
     ),
     Mistake(
@@ -213,29 +220,29 @@ MISTAKES = [
     Mistake(
         "ops.normalization",
         "batch_norm_forward",
-        "    if training:\n        mean, var",
-        "    if True:\n        mean, var",
+        "    if training:\n        # In two",
+        "    if True:\n        # In two",
         "batch statistics in evaluation",
     ),
     Mistake(
         "ops.normalization",
-        "_moments",
-        "** 2).mean(dim=axes)",
-        "** 2).sum(dim=axes) / (x.numel() // x.shape[1] - 1)",
+        "batch_norm_forward",
+        "(centred * centred).mean(dim=_axes_but_channel(x))",
+        "(centred * centred).sum(dim=_axes_but_channel(x)) / (x.numel() // x.shape[1] - 1)",
         "n - 1 for n",
     ),
     Mistake(
         "ops.normalization",
         "batch_norm_backward",
-        " - x_hat * _per_channel(dweight / count, x)",
-        "",
+        "dx = dout - x_hat.mul_(_per_channel(dweight / count, x))",
+        "dx = dout.clone()",
         "the variance taken as constant",
     ),
     Mistake(
         "ops.normalization",
         "batch_norm_backward",
-        "dout - _per_channel(dbias / count, x) - ",
-        "dout - ",
+        ".sub_(_per_channel(dbias / count, x))",
+        "",
         "the mean taken as constant",
     ),
     Mistake(

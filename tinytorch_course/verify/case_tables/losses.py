@@ -102,8 +102,8 @@ TABLE = Table(
             )
         ),
         *(
-            Case("l1_loss", (on_grid(5, 6), on_grid(5, 6)), {"reduction": reduction}, differences=False, note="equal")
-            for reduction in REDUCTIONS
+            Case("l1_loss", (on_grid(5, 6), on_grid(5, 6)), keywords, differences=False, note="equal")
+            for keywords in ({}, *({"reduction": reduction} for reduction in REDUCTIONS))
         ),
         # Yes or no
         *(
@@ -147,6 +147,7 @@ TABLE = Table(
             Case("binary_cross_entropy_with_logits", (LOGITS, YES_OR_NO), {"reduction": "none", **weights}, False)
             for weights in ({}, {"pos_weight": of(3.0)}, {"weight": of(0.5)})
         ),
+        Case("binary_cross_entropy_with_logits", (LOGITS.reshape(2, 3), YES_OR_NO.reshape(2, 3)), {}, False),
         Case("binary_cross_entropy_with_logits", ((3, 4), (3, 4)), note="targets outside [0, 1]"),
         Case("binary_cross_entropy_with_logits", (scaled(30.0, 40), uniform(40))),
         # Classes
@@ -217,6 +218,7 @@ TABLE = Table(
                 (labels(4, 0), uniform(0, 4)), ({}, {"weight": CLASS_WEIGHT}, {"reduction": "none"})
             )
         ),
+        Case("cross_entropy", (EXTREME, torch.tensor([1, 2, 0])), {}, False),
         Case("cross_entropy", (EXTREME, torch.tensor([1, 2, 0])), {"label_smoothing": 0.1}, False),
         Case("cross_entropy", (EXTREME, uniform(3, 3)), {}, False),
         Case("cross_entropy", (MASKED, of(0.5, 0, 0.5, 1, 0, 0).reshape(2, 3)), {}, False, "0 · −inf is nan"),

@@ -1,0 +1,446 @@
+"""Two implementations, one training run: from scratch and torch in lock-step, compared tensor by tensor.
+
+Same first weights, same batches, same dropout masks. In float64 the two stay together for as long as anyone looks; in
+float32 they part after some steps, as torch parts from itself when it is given another number of threads.
+"""
+
+import contextlib
+import dataclasses
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tinytorch_course import scratch
+from tinytorch_course.data import Split
+from tinytorch_course.data.loaders import MemoryLoader, epoch_order
+from tinytorch_course.errors import InputError
+from tinytorch_course.models import MODELS
+from tinytorch_course.seeds import derive_seed
+from tinytorch_course.training import loop
+from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.learners import LEARNERS, NAMESPACES, make_schedule
+from tinytorch_course.training.metrics import Metrics
+from tinytorch_course.verify.compare_memory import peak_memory
+from tinytorch_course.verify.compare_recording import Tensors, scratch_state, torch_state, watch_scratch, watch_torch
+from tinytorch_course.verify.compare_source import Makers, Source, source_of_schedule, source_of_step
+from tinytorch_course.verify.inject import Injection
+from tinytorch_course.verify.timeline import (
+    KINDS,
+    Distance,
+    Entry,
+    Quantity,
+    Timeline,
+    distance,
+    largest_error,
+    spell,
+    worst_entry,
+)
+
+IMPLS = ("scratch", "torch")
+DEFAULT_STEPS = 100
+DEFAULT_TOLERANCE = {"float64": 1e-9, "float32": None}
+
+
+class Row(NamedTuple):
+    """One step, in numbers."""
+
+    step: int  # from 1
+    losses: dict[str, float]  # by implementation
+    gradients: Distance  # the largest over all parameters' gradients
+    parameters: Distance  # the largest over all parameters
+    seconds: dict[str, float]  # of the step alone, without what it takes to compare
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "loss": {impl: spell(loss) for impl, loss in self.losses.items()},
+            "gradients": spell(self.gradients.error),
+            "parameters": spell(self.parameters.error),
+            "seconds": self.seconds,
+        }
+
+
+class Divergence(NamedTuple):
+    """The first tensor out of tolerance."""
+
+    step: int
+    quantity: Quantity
+    distance: Distance
+    entry: Entry  # in which the two differ most
+    source: Source  # the line of the from-scratch code that made it
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "kind": self.quantity.kind,
+            "name": self.quantity.name,
+            "relative_error": spell(self.distance.error),
+            "index": list(self.entry.index),
+            "scratch": spell(self.entry.ours),
+            "torch": spell(self.entry.twin),
+            "source": self.source._asdict(),
+        }
+
+
+class Outcome(NamedTuple):
+    """Both networks on the test images, at the end."""
+
+    accuracies: dict[str, float]
+    different: int  # predictions that differ
+    count: int
+
+
+@dataclasses.dataclass
+class Comparison:
+    """What a comparison came to."""
+
+    config: TrainConfig
+    device: str
+    tolerance: float | None
+    injection: Injection | None
+    timeline: Timeline
+    rows: list[Row]
+    divergence: Divergence | None
+    memory: dict[str, int | None]  # bytes at the peak of one step
+    test: Outcome | None  # None after a divergence
+
+    def seconds(self) -> dict[str, float]:
+        """The median time of a step; the first, which warms up, does not count if there are others."""
+        rows = self.rows[1:] or self.rows
+        return {impl: statistics.median(row.seconds[impl] for row in rows) for impl in IMPLS}
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, without the timeline."""
+        return {
+            "config": {name: value for name, value in self.config.to_dict().items() if name != "impl"},
+            "device": self.device,
+            "tolerance": self.tolerance,
+            "injected": self.injection and self.injection.name,
+            "steps": len(self.rows),
+            "divergence": self.divergence and self.divergence.to_dict(),
+            "largest_errors": {
+                kind: spell(found[2].error) for kind in KINDS if (found := self.timeline.largest([kind])) is not None
+            },
+            "seconds_per_step": self.seconds(),
+            "peak_memory_bytes": self.memory,
+            "test": self.test and self.test._asdict(),
+            "rows": [row.to_dict() for row in self.rows],
+        }
+
+
+class SeedRun(NamedTuple):
+    """The accuracy on the test images that both implementations reached from one seed."""
+
+    seed: int
+    accuracies: dict[str, float]
+
+    @property
+    def difference(self) -> float:
+        return self.accuracies["scratch"] - self.accuracies["torch"]
+
+
+@dataclasses.dataclass
+class SeedComparison:
+    """Final accuracies over several seeds."""
+
+    config: TrainConfig
+    device: str
+    injection: Injection | None
+    steps: int
+    test_count: int
+    runs: list[SeedRun]
+
+    def mean(self, impl: str) -> float:
+        return statistics.mean(run.accuracies[impl] for run in self.runs)
+
+    def deviation(self, impl: str) -> float:
+        return statistics.stdev(run.accuracies[impl] for run in self.runs)
+
+    @property
+    def difference(self) -> float:
+        """The mean of scratch − torch over the seeds."""
+        return statistics.mean(run.difference for run in self.runs)
+
+    @property
+    def standard_error(self) -> float:
+        """Of the difference. The runs of one seed share start and batches, so they are compared pair by pair."""
+        return statistics.stdev(run.difference for run in self.runs) / math.sqrt(len(self.runs))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "config": {name: value for name, value in self.config.to_dict().items() if name not in ("impl", "seed")},
+            "device": self.device,
+            "injected": self.injection and self.injection.name,
+            "steps": self.steps,
+            "test_images": self.test_count,
+            "runs": [{"seed": run.seed, **run.accuracies} for run in self.runs],
+            "mean": {impl: self.mean(impl) for impl in IMPLS},
+            "standard_deviation": {impl: self.deviation(impl) for impl in IMPLS},
+            "difference": self.difference,
+            "standard_error": self.standard_error,
+        }
+
+
+def compare(
+    config: TrainConfig,
+    *,
+    steps: int | None = None,
+    tolerance: float | None = None,
+    injection: Injection | None = None,
+    display: Any,
+) -> Comparison:
+    """Train both implementations side by side, and stop at the first tensor out of ``tolerance``.
+
+    Args:
+        config: the run; its ``impl`` does not matter.
+        steps: how many. None: ``config.epochs`` epochs.
+        tolerance: the largest relative error allowed (see ``Distance``); None: any.
+        injection: a mistake to plant in the from-scratch path.
+        display: see ``compare_display``.
+
+    Raises:
+        InputError: if the data, the device or the batch size cannot be used.
+    """
+    with _injected(injection):
+        setup = _Setup(config, steps, display)
+        memory = {impl: peak_memory(*setup.rehearsal(impl), setup.device) for impl in IMPLS}
+        display.start(setup, memory, injection)
+        pair = _Pair(setup, injection)
+        timeline, rows, divergence = Timeline(), [], None
+        for step, epoch, batch, x, y in setup.batches():
+            last = step == setup.steps - 1
+            row, distances, divergence = pair.step(
+                step, (epoch, batch), x, y, tolerance, evaluate=step == 0 or last or setup.ends_epoch(batch)
+            )
+            timeline.steps.append(distances)
+            rows.append(row)
+            display.row(row, last=last or divergence is not None)
+            _require_finite(row.losses["torch"], step, setup.config)
+            if divergence is not None:
+                break
+        test = None if divergence else setup.test(pair.learners)
+    return Comparison(setup.config, str(setup.device), tolerance, injection, timeline, rows, divergence, memory, test)
+
+
+def compare_seeds(
+    config: TrainConfig,
+    count: int,
+    *,
+    steps: int | None = None,
+    injection: Injection | None = None,
+    display: Any,
+) -> SeedComparison:
+    """Train both from each of ``count`` seeds, ``config.seed`` and those after it, and compare their test accuracies.
+
+    Args and Raises: as :func:`compare`.
+    """
+    runs = []
+    with _injected(injection):
+        setup = _Setup(config, steps, display)
+        display.start_seeds(setup, count, injection)
+        for seed in range(config.seed, config.seed + count):
+            setup.config = dataclasses.replace(setup.config, seed=seed)
+            learners = {impl: setup.learner(impl) for impl in IMPLS}
+            _alter(injection, learners["scratch"])
+            schedules = {impl: setup.schedule(impl) for impl in IMPLS}
+            for step, epoch, batch, x, y in setup.batches():
+                for impl, learner in learners.items():
+                    loss, _ = learner.train_step(x, y, setup.masks(epoch, batch), schedules[impl](step))
+                _require_finite(loss.item(), step, setup.config)
+                display.seed_step(len(runs), step + 1)
+            test = setup.test(learners)
+            runs.append(SeedRun(seed, test.accuracies))
+            display.seed_row(runs[-1])
+    return SeedComparison(setup.config, str(setup.device), injection, setup.steps, test.count, runs)
+
+
+class _Setup:
+    """What both sides share: data, device, order of batches, masks."""
+
+    def __init__(self, config: TrainConfig, steps: int | None, display: Any) -> None:
+        session = loop._Session(dataclasses.replace(config, impl="scratch"), display)
+        self.config, self.device, self.dataset = session.config, session.device, session.dataset
+        self.steps_per_epoch = session.steps_per_epoch
+        self.parameter_count = session.learner.parameter_count()
+        self.steps = session.epochs * self.steps_per_epoch if steps is None else steps
+        # A schedule spans the run: so many steps, or so many epochs.
+        self.lengths = (self.steps_per_epoch, session.epochs) if steps is None else (steps, 1)
+        self.network = {"num_classes": len(self.dataset.classes), "in_channels": self.dataset.train.images.shape[1]}
+
+    def learner(self, impl: str) -> Any:
+        config = self.config
+        return LEARNERS[impl](
+            MODELS[config.model].build,
+            config,
+            classes=self.network["num_classes"],
+            channels=self.network["in_channels"],
+            device=self.device,
+            generator=torch.Generator().manual_seed(derive_seed("init", config.seed)),
+        )
+
+    def schedule(self, impl: str) -> Callable[[int], dict[str, float]]:
+        return make_schedule(NAMESPACES[impl].schedules, self.config, *self.lengths)
+
+    def masks(self, epoch: int, batch: int) -> torch.Generator:
+        return torch.Generator().manual_seed(derive_seed("masks", self.config.seed, epoch, batch))
+
+    def loader(self, split: Split) -> MemoryLoader:
+        dtype = getattr(torch, self.config.dtype)
+        return MemoryLoader(split, self.dataset.mean, self.dataset.std, device=self.device, dtype=dtype)
+
+    def batches(self) -> Iterator[tuple[int, int, int, Tensor, Tensor]]:
+        """(step, epoch, batch, x, y) of every step, all counted from 0: those of `tinytorch train`."""
+        loader, step, epoch = self.loader(self.dataset.train), 0, 0
+        while True:
+            order = epoch_order(len(self.dataset.train.images), self.config.seed, epoch)
+            for batch, (x, y) in enumerate(loader.batches(order, self.config.batch_size)):
+                if step == self.steps:
+                    return
+                yield step, epoch, batch, x, y
+                step += 1
+            epoch += 1
+
+    def ends_epoch(self, batch: int) -> bool:
+        return batch == self.steps_per_epoch - 1
+
+    def rehearsal(self, impl: str) -> tuple[Callable[[], Any], ...]:
+        """A step on a learner of its own that warms up, and another one to be measured."""
+        learner, schedule = self.learner(impl), self.schedule(impl)
+        _, _, _, x, y = next(self.batches())
+
+        def step() -> None:
+            learner.train_step(x, y, self.masks(0, 0), schedule(0))
+
+        return step, step
+
+    def test(self, learners: dict[str, Any]) -> Outcome:
+        """Both networks on the test images."""
+        metrics = {impl: Metrics() for impl in IMPLS}
+        different = 0
+        for x, y in self.loader(self.dataset.test).batches(None, loop.EVALUATION_BATCH):
+            logits = {}
+            for impl, learner in learners.items():
+                loss, logits[impl] = learner.evaluate(x, y)
+                metrics[impl].add(loss, logits[impl], y)
+            different += int((logits["scratch"].argmax(dim=1) != logits["torch"].argmax(dim=1)).sum())
+        accuracies = {impl: each.accuracy for impl, each in metrics.items()}
+        return Outcome(accuracies, different, metrics["torch"].count)
+
+
+class _Pair:
+    """Both learners, and recorders that look into them."""
+
+    def __init__(self, setup: _Setup, injection: Injection | None) -> None:
+        self.setup = setup
+        self.learners = {impl: setup.learner(impl) for impl in IMPLS}
+        self.schedules = {impl: setup.schedule(impl) for impl in IMPLS}
+        self.recorders = {
+            "scratch": watch_scratch(
+                self.learners["scratch"], MODELS[setup.config.model].build, scratch.layers, setup.network
+            ),
+            "torch": watch_torch(self.learners["torch"]),
+        }
+        _alter(injection, self.learners["scratch"])
+
+    def step(
+        self, step: int, position: tuple[int, int], x: Tensor, y: Tensor, tolerance: float | None, *, evaluate: bool
+    ) -> tuple[Row, dict[Quantity, Distance], Divergence | None]:
+        """One step of both, compared; the divergence is the first tensor out of tolerance."""
+        ours = self.learners["scratch"]
+        before = ours.params, ours.state, ours.opt_state
+        tensors, seconds, losses = {}, {}, {}
+        for impl in IMPLS:
+            tensors[impl], losses[impl], seconds[impl] = self._train(impl, step, position, x, y)
+        if evaluate:
+            for impl in IMPLS:
+                tensors[impl] |= self._evaluate(impl, x, y)
+        distances = self._distances(tensors)
+        row = Row(
+            step + 1, losses, largest_error(distances, "gradient"), largest_error(distances, "parameter"), seconds
+        )
+        if tolerance is None:
+            return row, distances, None
+        first = next(
+            (quantity for quantity in Timeline([distances]).quantities() if not distances[quantity].error <= tolerance),
+            None,
+        )
+        if first is None:
+            return row, distances, None
+        entry = worst_entry(tensors["scratch"][first], tensors["torch"][first])
+        source = self._source(first, before, step, position, x, y)
+        return row, distances, Divergence(step + 1, first, distances[first], entry, source)
+
+    def _train(self, impl: str, step: int, position: tuple[int, int], x: Tensor, y: Tensor):
+        """One step of one side: its tensors by quantity, its loss, the seconds it took."""
+        learner, recorder, masks = self.learners[impl], self.recorders[impl], self.setup.masks(*position)
+        recorder.start()
+        rates = self.schedules[impl](step)
+        self._wait()
+        began = time.perf_counter()
+        loss, _ = learner.train_step(x, y, masks, rates)
+        self._wait()
+        seconds = time.perf_counter() - began
+        tensors = recorder.tensors
+        tensors[Quantity("loss", "")] = loss
+        tensors |= {Quantity("rate", name): torch.tensor(rate, dtype=torch.float64) for name, rate in rates.items()}
+        tensors |= scratch_state(learner) if impl == "scratch" else torch_state(learner)
+        return tensors, loss.item(), seconds
+
+    def _evaluate(self, impl: str, x: Tensor, y: Tensor) -> Tensors:
+        recorder = self.recorders[impl]
+        recorder.start()
+        self.learners[impl].evaluate(x, y)
+        return {Quantity("evaluation", name): tensor for (_, name), tensor in recorder.tensors.items()}
+
+    def _distances(self, tensors: dict[str, Tensors]) -> dict[Quantity, Distance]:
+        ours, twin = tensors["scratch"], tensors["torch"]
+        for quantity in ours:  # torch's are recorded before clipping only, because after it they are still there
+            if quantity.kind == "update gradient":
+                twin[quantity] = self.learners["torch"].net.get_parameter(quantity.name).grad
+        if ours.keys() != twin.keys():
+            raise RuntimeError(f"only one implementation computed {sorted(map(str, ours.keys() ^ twin.keys()))}")
+        return {quantity: distance(tensor, twin[quantity]) for quantity, tensor in ours.items()}
+
+    def _source(self, quantity: Quantity, before: tuple, step: int, position, x: Tensor, y: Tensor) -> Source:
+        """The line that made our tensor, found by making it once more under a profiler."""
+        if quantity.kind == "rate":
+            return source_of_schedule(self.setup.config.schedule.replace("-", "_"))
+        ours, makers = self.learners["scratch"], Makers(self.recorders["scratch"])
+        if quantity.kind == "evaluation":
+            with makers:
+                self._evaluate("scratch", x, y)
+            found = makers.source_of(Quantity("activation", quantity.name))
+        else:
+            ours.params, ours.state, ours.opt_state = before
+            with makers:
+                tensors, _, _ = self._train("scratch", step, position, x, y)
+            found = makers.source_of(quantity, tensors[quantity])
+        return found or source_of_step()
+
+    def _wait(self) -> None:
+        """A CUDA device works on while Python goes ahead; a clock is to be read only when it is done."""
+        if self.setup.device.type == "cuda":
+            torch.cuda.synchronize(self.setup.device)
+
+
+def _require_finite(loss: float, step: int, config: TrainConfig) -> None:
+    """The twin's loss: where it is lost itself, there is nothing to compare with."""
+    if not math.isfinite(loss):
+        raise InputError(
+            f"training diverged: torch's loss is {loss} in step {step + 1}; try a smaller --lr than {config.lr:g}"
+        )
+
+
+def _injected(injection: Injection | None) -> contextlib.AbstractContextManager:
+    return contextlib.nullcontext() if injection is None else injection.active()
+
+
+def _alter(injection: Injection | None, learner: Any) -> None:
+    if injection is not None:
+        injection.alter(learner)

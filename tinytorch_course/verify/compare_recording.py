@@ -1,0 +1,147 @@
+"""Looking into both implementations while they train: every layer's output and every gradient, under the same names.
+
+The from-scratch network is built from watched layers, the ``nn.Module`` gets hooks. Only references are kept, so that
+looking costs neither side a copy.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tinytorch_course.scratch.layers import Layer
+from tinytorch_course.training.learners import ScratchLearner, TorchLearner
+from tinytorch_course.verify.timeline import Quantity
+
+Tensors = dict[Quantity, Tensor]
+
+
+class Recorder:
+    """What one implementation computed since :meth:`start`, in the order in which it did."""
+
+    def __init__(self) -> None:
+        self.tensors: Tensors = {}
+        self.listener: Callable[[Quantity, Tensor], None] | None = None  # is told of everything that is recorded
+
+    def start(self) -> None:
+        self.tensors = {}
+
+    def put(self, kind: str, name: str, tensor: Tensor) -> None:
+        quantity = Quantity(kind, name)
+        self.tensors[quantity] = tensor
+        if self.listener is not None:
+            self.listener(quantity, tensor)
+
+
+class WatchedLayers:
+    """The namespace ``scratch.layers``, but layers inside ``sequential`` and ``residual`` tell a recorder what they do.
+
+    A layer's name is that of the ``nn.Module``'s child: "conv1", or "layer1.0.conv1" inside of blocks.
+    """
+
+    def __init__(self, layers: Any, recorder: Recorder) -> None:
+        self._layers, self._recorder = layers, recorder
+        self._path: list[str] = []  # of the layer that is running
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._layers, name)
+
+    def sequential(self, *layers: Layer, **named: Layer) -> Layer:
+        watched = [self._watch(str(number), layer) for number, layer in enumerate(layers)]
+        return self._layers.sequential(*watched, **self._watch_all(named))
+
+    def residual(self, **named: Layer | None) -> Layer:
+        return self._layers.residual(**self._watch_all(named))
+
+    def _watch_all(self, named: dict[str, Layer | None]) -> dict[str, Layer | None]:
+        return {name: None if layer is None else self._watch(name, layer) for name, layer in named.items()}
+
+    def _watch(self, name: str, layer: Layer) -> Layer:
+        def forward(*args, **mode):
+            with self._inside(name) as path:
+                out, state, cache = layer.forward(*args, **mode)
+                self._recorder.put("activation", path, out)
+            return out, state, cache
+
+        def backward(dout, cache, **options):
+            with self._inside(name) as path:
+                self._recorder.put("output gradient", path, dout)
+                dx, grads = layer.backward(dout, cache, **options)
+                for key, grad in grads.items():
+                    self._recorder.put("gradient", f"{path}.{key}", grad)
+            return dx, grads
+
+        return layer._replace(forward=forward, backward=backward)
+
+    @contextlib.contextmanager
+    def _inside(self, name: str) -> Iterator[str]:
+        self._path.append(name)
+        try:
+            yield ".".join(self._path)
+        finally:
+            self._path.pop()
+
+
+def watch_scratch(learner: ScratchLearner, build: Any, layers: Any, options: dict[str, int]) -> Recorder:
+    """Let ``learner`` record what it does; ``build(layers, **options)`` is its network, which is built anew."""
+    recorder = Recorder()
+    learner.net = build(WatchedLayers(layers, recorder), **options)
+    update = learner.optimizer.update
+
+    def watched_update(params, grads, opt_state, **rates):
+        for name, grad in grads.items():
+            # What backward returned has been recorded; only clipping makes something else of it.
+            if grad is not recorder.tensors.get(Quantity("gradient", name)):
+                recorder.put("update gradient", name, grad)
+        return update(params, grads, opt_state, **rates)
+
+    learner.optimizer = learner.optimizer._replace(update=watched_update)
+    return recorder
+
+
+def watch_torch(learner: TorchLearner) -> Recorder:
+    """Let ``learner`` record what it does."""
+    recorder = Recorder()
+
+    def after_forward(module: nn.Module, inputs: Any, out: Tensor, *, name: str) -> None:
+        recorder.put("activation", name, out.detach())
+        if out.requires_grad:
+            out.register_hook(partial(recorder.put, "output gradient", name))
+
+    def after_backward(grad: Tensor, *, name: str) -> None:
+        # torch clips in place, which would change what was recorded.
+        recorder.put("gradient", name, grad if learner.clip_norm is None else grad.clone())
+
+    for name, module in learner.net.named_modules():
+        if name:
+            module.register_forward_hook(partial(after_forward, name=name))
+    for name, param in learner.net.named_parameters():
+        param.register_hook(partial(after_backward, name=name))
+    return recorder
+
+
+def scratch_state(learner: ScratchLearner) -> Tensors:
+    """What a step leaves behind: the optimizer's moments, the parameters, the running statistics."""
+    tensors = {
+        Quantity("moment", f"{field} of {name}"): torch.as_tensor(value)
+        for name, slot in learner.opt_state.items()
+        for field, value in slot._asdict().items()
+        if value is not None
+    }
+    tensors |= {Quantity("parameter", name): tensor for name, tensor in learner.params.items()}
+    return tensors | {Quantity("statistic", name): tensor for name, tensor in learner.state.items()}
+
+
+def torch_state(learner: TorchLearner) -> Tensors:
+    """As :func:`scratch_state`."""
+    tensors = {
+        Quantity("moment", f"{field} of {name}"): torch.as_tensor(value)
+        for name, param in learner.net.named_parameters()
+        for field, value in learner.optimizer.state.get(param, {}).items()
+        if value is not None
+    }
+    tensors |= {Quantity("parameter", name): param.detach() for name, param in learner.net.named_parameters()}
+    return tensors | {Quantity("statistic", name): tensor for name, tensor in learner.net.named_buffers()}

@@ -26,7 +26,7 @@ from tinytorch_course.training.metrics import Metrics, wilson_interval
 from tinytorch_course.training.runs import RunFolder
 from tinytorch_course.training.signals import StopRequested, StopSignals
 
-EVALUATION_BATCH = 500
+EVALUATION_BATCH = 128  # a larger one would need temporaries so large that memory is paged in every time
 CHECKPOINT_FORMAT = 1
 MAY_CHANGE_ON_RESUME = ("impl", "device", "data_dir", "epochs", "loader")
 

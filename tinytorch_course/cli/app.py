@@ -19,6 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from tinytorch_course import __version__
+from tinytorch_course.cli.compare import compare
 from tinytorch_course.cli.models import models
 from tinytorch_course.cli.options import GroupedHelp
 from tinytorch_course.cli.train import train
@@ -34,7 +35,8 @@ class Commands(TyperGroup):
     def resolve_command(self, ctx, args):
         if args[0] not in self.commands and not ctx.resilient_parsing:  # resilient: a shell asks for completions
             near = difflib.get_close_matches(args[0], self.commands, n=1)
-            advice = f"did you mean '{near[0]}'?" if near else f"the commands are {' and '.join(sorted(self.commands))}"
+            *others, last = sorted(self.commands)
+            advice = f"did you mean '{near[0]}'?" if near else f"the commands are {', '.join(others)} and {last}"
             raise InputError(f"there is no command '{args[0]}'; {advice}")
         return super().resolve_command(ctx, args)
 
@@ -48,6 +50,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 120},
 )
 app.command(cls=GroupedHelp, short_help="Train a network, or go on with a run that stopped.")(train)
+app.command(cls=GroupedHelp, short_help="Train both implementations side by side, and see where they part.")(compare)
 app.command(cls=GroupedHelp, short_help="List the networks there are.")(models)
 
 

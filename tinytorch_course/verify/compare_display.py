@@ -276,7 +276,7 @@ def seed_findings(comparison: SeedComparison) -> list[Text]:
         Text(f"{'difference':<12}  {signed_percent(difference)[:-2]} ± {100 * error:.2f} points (standard error)")
     )
     if error == 0:
-        verdict = "Every seed gave the same difference."
+        verdict = "Every seed gave both the same accuracy." if difference == 0 else "Every seed gave this difference."
     elif abs(difference) <= 3 * error:
         verdict = (
             f"That is {abs(difference) / error:.1f} times its standard error, "

@@ -1,0 +1,245 @@
+"""``tinytorch compare``: train both implementations side by side and see where they part."""
+
+import contextlib
+import json as json_module
+import math
+import shutil
+import textwrap
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tinytorch_course.cli.train import DEFAULT, HEADINGS, number_parser, option, was_typed
+from tinytorch_course.errors import InputError
+from tinytorch_course.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from tinytorch_course.verify.inject import Injection
+
+# The settings of `tinytorch train` that this command has too.
+SETTINGS = (
+    "model",
+    "data",
+    "data_dir",
+    "limit",
+    "epochs",
+    "batch_size",
+    "optimizer",
+    "lr",
+    "schedule",
+    "momentum",
+    "weight_decay",
+    "label_smoothing",
+    "clip_norm",
+    "seed",
+    "device",
+    "dtype",
+)
+_, HOW, WHERE = HEADINGS
+WHAT_IS_COMPARED = "What to compare"
+FEWEST_SEEDS = 3  # a deviation of two says next to nothing
+
+
+def own_option(flag: str, value: str | None, help: str, heading: str = WHAT_IS_COMPARED) -> Any:
+    """An option that `tinytorch train` does not have."""
+    return typer.Option(
+        flag, metavar=value, parser=number_parser(flag, value), help=help, show_default=False, rich_help_panel=heading
+    )
+
+
+def compare(
+    context: typer.Context,
+    model: Annotated[str, option("model")] = DEFAULT.model,
+    data: Annotated[str, option("data")] = DEFAULT.data,
+    data_dir: Annotated[str | None, option("data_dir")] = DEFAULT.data_dir,
+    limit: Annotated[int | None, option("limit")] = DEFAULT.limit,
+    steps: Annotated[
+        int | None, own_option("--steps", "N", "How many steps. (default: 100, unless there are --epochs)", HOW)
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        own_option(
+            "--epochs", "N", "Or how often to go through all images. (default: with --seeds the data set's own)", HOW
+        ),
+    ] = None,
+    batch_size: Annotated[int, option("batch_size")] = DEFAULT.batch_size,
+    optimizer: Annotated[str, option("optimizer")] = DEFAULT.optimizer,
+    lr: Annotated[float | None, option("lr")] = DEFAULT.lr,
+    schedule: Annotated[str, option("schedule")] = DEFAULT.schedule,
+    momentum: Annotated[float | None, option("momentum")] = DEFAULT.momentum,
+    weight_decay: Annotated[float | None, option("weight_decay")] = DEFAULT.weight_decay,
+    label_smoothing: Annotated[float, option("label_smoothing")] = DEFAULT.label_smoothing,
+    clip_norm: Annotated[float | None, option("clip_norm")] = DEFAULT.clip_norm,
+    seed: Annotated[int, option("seed")] = DEFAULT.seed,
+    tolerance: Annotated[
+        float | None,
+        own_option(
+            "--tolerance",
+            "X",
+            "Stop at the first tensor with a larger relative error. (default: 1e-09 in float64, none in float32)",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        own_option("--seeds", "N", "Compare the test accuracies of N runs each instead, from N seeds. (default: no)"),
+    ] = None,
+    inject: Annotated[
+        str | None,
+        own_option(
+            "--inject", "NAME", "Plant a classic mistake in the from-scratch path; float64 unless told otherwise."
+        ),
+    ] = None,
+    list_mistakes: Annotated[
+        bool, own_option("--list-mistakes", None, "List the mistakes that --inject can plant, and end.")
+    ] = False,
+    device: Annotated[str, option("device")] = DEFAULT.device,
+    dtype: Annotated[str, option("dtype")] = DEFAULT.dtype,
+    out: Annotated[
+        str | None, own_option("--out", "FOLDER", "Save the findings as JSON and as a picture, in a new folder.", WHERE)
+    ] = None,
+    json: Annotated[
+        bool, own_option("--json", None, "Print the findings as one JSON document; the table goes to stderr.", WHERE)
+    ] = False,
+) -> None:
+    """Train both implementations side by side: same weights, batches and dropout masks, compared tensor by tensor.
+
+    Ends with exit code 1 at the first tensor out of tolerance, and names it and the line that made it.
+    """
+    if list_mistakes:
+        print_mistakes(json)
+        return
+    settings = {name: context.params[name] for name in SETTINGS}
+    typed = {name for name in context.params if was_typed(context, name)}
+    check_options(steps, tolerance, seeds, typed)
+    TrainConfig(**settings).validate()  # before torch is imported, which takes seconds
+    injection = None
+    if inject is not None:
+        injection, settings = plan_injection(inject, settings, typed)
+    config = TrainConfig(**settings)
+    config.validate()
+    if steps is None and epochs is None and seeds is None:
+        from tinytorch_course.verify.compare import DEFAULT_STEPS as steps
+
+    from tinytorch_course.report.folder import new_folder
+
+    # The folder comes first: nobody wants to hear after a long run that its findings have no place.
+    with contextlib.nullcontext() if out is None else new_folder(out) as folder:
+        if seeds is not None:
+            run_seeds(config, seeds, steps, injection, folder, json)
+            return
+        same = run_steps(config, steps, tolerance, injection, folder, json)
+    if not same:
+        raise typer.Exit(1)
+
+
+def check_options(steps: int | None, tolerance: float | None, seeds: int | None, typed: set[str]) -> None:
+    """Raise InputError for what no comparison can have."""
+    if {"steps", "epochs"} <= typed:
+        raise InputError("--steps and --epochs both say how long to train: give one of them")
+    if steps is not None and steps < 1:
+        raise InputError(f"--steps must be at least 1, but it is {steps}")
+    if tolerance is not None and not 0 <= tolerance < math.inf:
+        raise InputError(f"--tolerance must be a finite number of at least 0, but it is {tolerance}")
+    if seeds is not None and seeds < FEWEST_SEEDS:
+        raise InputError(
+            f"--seeds must be at least {FEWEST_SEEDS}, for a deviation to mean anything, but it is {seeds}"
+        )
+    if seeds is not None and tolerance is not None:
+        raise InputError("--tolerance does not go with --seeds, which compares accuracies, not tensors")
+
+
+def plan_injection(name: str, settings: dict[str, Any], typed: set[str]) -> tuple["Injection", dict[str, Any]]:
+    """The mistake, and the settings under which it shows."""
+    from tinytorch_course.verify.inject import find_injection
+
+    injection = find_injection(name)
+    if "dtype" not in typed:
+        settings = settings | {"dtype": "float64"}  # so that nothing but the mistake makes a difference
+    return injection, injection.fit(settings, typed)
+
+
+def run_steps(
+    config: TrainConfig,
+    steps: int | None,
+    tolerance: float | None,
+    injection: "Injection | None",
+    folder: Any,
+    json: bool,
+) -> bool:
+    """Compare step by step; returns whether nothing was out of tolerance."""
+    import torch
+
+    from tinytorch_course.report.timeline import draw_timeline
+    from tinytorch_course.verify.compare import DEFAULT_TOLERANCE, compare
+    from tinytorch_course.verify.compare_display import make_display
+
+    if tolerance is None:
+        tolerance = DEFAULT_TOLERANCE[config.dtype]
+    with make_display(json) as display:
+        found = compare(config, steps=steps, tolerance=tolerance, injection=injection, display=display)
+        files = []
+        if folder is not None:
+            divergence = found.divergence
+            files = save(
+                folder,
+                "timeline",
+                found.to_dict() | {"timeline": found.timeline.to_dict()},
+                draw_timeline(
+                    found.timeline,
+                    title=f"{config.model} on {found.config.data}, {config.dtype}"
+                    + (f", with {injection.name}" if injection else ""),
+                    digits=torch.finfo(getattr(torch, config.dtype)).eps,
+                    first=divergence and (divergence.step, divergence.quantity),
+                ),
+            )
+        display.finish(found, files)
+    if json:
+        print(json_module.dumps(found.to_dict(), indent=2))
+    return found.divergence is None
+
+
+def run_seeds(
+    config: TrainConfig, seeds: int, steps: int | None, injection: "Injection | None", folder: Any, json: bool
+) -> None:
+    """Compare the accuracies of several runs."""
+    from tinytorch_course.report.timeline import draw_seeds
+    from tinytorch_course.verify.compare import IMPLS, compare_seeds
+    from tinytorch_course.verify.compare_display import make_display
+
+    with make_display(json) as display:
+        found = compare_seeds(config, seeds, steps=steps, injection=injection, display=display)
+        files = []
+        if folder is not None:
+            accuracies = {impl: [run.accuracies[impl] for run in found.runs] for impl in IMPLS}
+            title = f"{config.model} on {found.config.data}, {config.dtype}, {found.steps} steps"
+            picture = draw_seeds(accuracies, [run.seed for run in found.runs], title=title)
+            files = save(folder, "seeds", found.to_dict(), picture)
+        display.finish_seeds(found, files)
+    if json:
+        print(json_module.dumps(found.to_dict(), indent=2))
+
+
+def save(folder: Any, name: str, document: dict[str, Any], picture: bytes) -> list[str]:
+    """Write the findings; returns where."""
+    from tinytorch_course.training.checkpoints import write_atomically
+
+    paths = [folder / f"{name}.json", folder / f"{name}.png"]
+    write_atomically(paths[0], json_module.dumps(document, allow_nan=False).encode() + b"\n")
+    write_atomically(paths[1], picture)
+    return [str(path) for path in paths]
+
+
+def print_mistakes(json: bool) -> None:
+    from tinytorch_course.verify.inject import INJECTIONS
+
+    if json:
+        mistakes = [{"name": each.name, "what": each.what, "needs": each.requirements() or None} for each in INJECTIONS]
+        print(json_module.dumps(mistakes, indent=2))
+        return
+    width = max(60, min(shutil.get_terminal_size().columns, 120))
+    indent = max(len(each.name) for each in INJECTIONS) + 2
+    for each in INJECTIONS:
+        needs = each.requirements()
+        what = each.what + (f" (needs {needs})" if needs else "")
+        text = textwrap.fill(what, width, initial_indent=" " * indent, subsequent_indent=" " * indent)
+        print(f"{each.name:<{indent}}{text[indent:]}")

@@ -1,0 +1,1 @@
+"""What a person keeps of a run: pictures, and the folder that they lie in."""

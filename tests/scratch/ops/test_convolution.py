@@ -86,6 +86,7 @@ X, W = torch.ones(2, 3, 5, 5), torch.ones(4, 3, 3, 3)
     ("args", "keywords", "error", "message"),
     [
         ((X[0, 0], W), {}, ValueError, r"x must be \(N, C, H, W\) or \(C, H, W\), but its shape is \(5, 5\)"),
+        ((X[:, :, :0], W), {"padding": 2}, ValueError, "x must have pixels"),
         ((X, W[0]), {}, ValueError, "weight must be"),
         ((X, W[:, :2]), {}, ValueError, "x has 3 channels, but weight .* expects 2"),
         ((X, W, torch.ones(3)), {}, ValueError, r"bias must have shape \(4,\)"),

@@ -20,6 +20,13 @@ def test_input_gradient_can_be_left_out():
     assert torch.equal(dweight, linear_backward(dout, cache)[1])
 
 
+def test_without_features_only_the_bias_remains():
+    out, cache = linear_forward(torch.ones(4, 0), torch.ones(2, 0), torch.tensor([1.0, 2.0]))
+    assert out.tolist() == [[1.0, 2.0]] * 4
+    dx, dweight, dbias = linear_backward(torch.ones(4, 2), cache)
+    assert (dx.shape, dweight.shape, dbias.tolist()) == ((4, 0), (2, 0), [4.0, 4.0])
+
+
 @pytest.mark.parametrize(
     ("x", "weight", "bias", "error", "message"),
     [

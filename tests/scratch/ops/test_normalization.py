@@ -81,6 +81,7 @@ def test_bad_input_is_named_and_torch_rejects_it_too(args, keywords, error, mess
     [
         ((X, None, ONE), {"training": True}, "must both be given or both be None"),
         ((X, ONE, ONE), {"training": True, "eps": 0.0}, "eps must be positive in training, but it is 0.0"),
+        ((X, ONE, ONE), {"eps": -0.1}, "eps must not be negative, but it is -0.1"),
     ],
 )
 def test_what_only_newer_torch_rejects_is_rejected(args, keywords, message):

@@ -260,6 +260,7 @@ def _prepare(x, weight, bias, stride, padding, dilation, groups) -> tuple[Tensor
     require_float(x=x, weight=weight, bias=bias)
     require_dim("x", x, (3, 4), "(N, C, H, W) or (C, H, W)")
     require_dim("weight", weight, (4,), "(out_channels, in_channels/groups, KH, KW)")
+    require(min(x.shape[-2:]) > 0, f"x must have pixels, but its shape is {tuple(x.shape)}")
     batched = x.dim() == 4
     x = x if batched else x[None]
     channels, outputs, kernel = x.shape[1], weight.shape[0], tuple(weight.shape[2:])

@@ -62,8 +62,8 @@ def linear_backward(
     """
     x, weight, has_bias = cache
     outputs, inputs = weight.shape[:-1].numel(), weight.shape[-1]
-    x_rows = x.reshape(-1, inputs) if x.numel() else x.new_zeros(0, inputs)  # (B, I)
-    dout_rows = dout.reshape(x_rows.shape[0], outputs)  # (B, O)
+    batch = x.shape[:-1].numel()
+    x_rows, dout_rows = x.reshape(batch, inputs), dout.reshape(batch, outputs)  # (B, I), (B, O)
 
     # out = x weightᵀ + bias
     dx = (dout_rows @ weight.reshape(outputs, inputs)).reshape(x.shape) if need_dx else None

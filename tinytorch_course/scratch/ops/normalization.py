@@ -53,7 +53,8 @@ def batch_norm_forward(
 
     Raises:
         ValueError: in training if a channel has one value only (its variance says nothing) or eps is not positive, in
-            evaluation without running statistics, or if a shape does not fit. TypeError: for other dtypes.
+            evaluation without running statistics or for a negative eps, or if a shape does not fit.
+        TypeError: for other dtypes.
 
     Source: Ioffe & Szegedy (2015), "Batch normalization", algorithms 1 and 2; torch's convention that the running
     variance is the unbiased one, divided by M − 1.
@@ -178,6 +179,7 @@ def _check(x, running_mean, running_var, weight, bias, training, eps) -> None:
         (running_mean is None) == (running_var is None),
         "running_mean and running_var must both be given or both be None",
     )
+    require(eps >= 0, f"eps must not be negative, but it is {eps}")
     if training:
         require(eps > 0, f"eps must be positive in training, but it is {eps}")
         require(

@@ -224,6 +224,8 @@ def avg_pool2d_naive_backward(dout: Tensor, cache: AvgPool2dCache) -> Tensor:
 def _divisor(x: Tensor, windows: Windows, count_include_pad: bool, divisor_override: int | None) -> Tensor:
     """What each window's sum is divided by, (P, Q)."""
     if divisor_override is not None:
+        if isinstance(divisor_override, bool) or not isinstance(divisor_override, int):
+            raise TypeError(f"divisor_override must be an integer, but it is {divisor_override!r}")
         require(divisor_override != 0, "divisor_override must not be 0")
         return x.new_full(windows.output, divisor_override)
     counts = []
@@ -304,7 +306,9 @@ def adaptive_avg_pool2d_naive_backward(dout: Tensor, cache: AdaptiveAvgPool2dCac
 
 def _adaptive_size(x: Tensor, output_size: int | tuple[int | None, int | None]) -> tuple[int, int]:
     require_dim("x", x, (3, 4), "(N, C, H, W) or (C, H, W)")
-    if isinstance(output_size, (tuple, list)) and len(output_size) == 2:
+    require(min(x.shape[-3:]) > 0, f"x must have pixels and channels, but its shape is {tuple(x.shape)}")
+    if isinstance(output_size, (tuple, list)):
+        require(len(output_size) == 2, f"output_size must be an integer or a pair, but it is {output_size!r}")
         output_size = tuple(
             size if want is None else want for want, size in zip(output_size, x.shape[-2:], strict=True)
         )
@@ -377,8 +381,8 @@ def _prepare(x, kernel_size, stride, padding, dilation, ceil_mode) -> Windows:
     for axis, size in enumerate(x.shape[-2:]):
         reach = dilation[axis] * (kernel[axis] - 1) + 1
         require(
-            padding[axis] <= reach // 2,
-            f"padding must be at most half the window, {reach // 2}, but it is {padding[axis]}: "
+            padding[axis] <= kernel[axis] // 2,
+            f"padding must be at most half of kernel_size, {kernel[axis] // 2}, but it is {padding[axis]}: "
             "a window could lie wholly in the padding",
         )
         room = size + 2 * padding[axis] - reach

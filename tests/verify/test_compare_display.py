@@ -140,7 +140,7 @@ def test_agreement():
         "Same: over 2 steps, every tensor is within 1e-09 of torch's; "
         "the largest relative error is 1.0e-12, in the gradient of fc1.weight, step 1.\n"
         "Test accuracy: 97.50 % from scratch, 97.00 % in torch; 3 of 1,000 predictions differ.\n"
-        "Time of a step (median): 30.0 ms from scratch, 10.0 ms in torch (3 times).\n"
+        "Time of a step (median): 30.0 ms from scratch, 10.0 ms in torch (3.0 times).\n"
     )
     assert WHY_FLOAT32_PARTS not in said
 

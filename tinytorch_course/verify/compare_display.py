@@ -233,7 +233,7 @@ def findings(comparison: Comparison) -> list[Text]:
     lines.append(
         Text(
             f"Time of a step (median): {1000 * seconds['scratch']:.1f} ms from scratch, "
-            f"{1000 * seconds['torch']:.1f} ms in torch ({seconds['scratch'] / seconds['torch']:.2g} times)."
+            f"{1000 * seconds['torch']:.1f} ms in torch ({seconds['scratch'] / seconds['torch']:.1f} times)."
         )
     )
     if None not in comparison.memory.values():
@@ -293,7 +293,7 @@ def seed_findings(comparison: SeedComparison) -> list[Text]:
 
 def memory_line(memory: dict[str, int]) -> str:
     ours, twin = memory["scratch"], memory["torch"]
-    return f"{ours / 1e6:.1f} MB from scratch, {twin / 1e6:.1f} MB in torch ({ours / twin:.2g} times)"
+    return f"{ours / 1e6:.1f} MB from scratch, {twin / 1e6:.1f} MB in torch ({ours / twin:.1f} times)"
 
 
 def signed_percent(share: float) -> str:

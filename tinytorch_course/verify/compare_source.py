@@ -26,9 +26,6 @@ class Source(NamedTuple):
     line: int
     text: str
 
-    def __str__(self) -> str:
-        return f"{self.function}, {shown_path(self.file)}:{self.line}"
-
 
 class _Return(NamedTuple):
     """A tensor in what a function returned."""

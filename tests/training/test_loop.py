@@ -16,7 +16,7 @@ from tinytorch_course.reference import layers as twins
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import LEARNERS
-from tinytorch_course.training.loop import Interrupted, _Session, resume, train
+from tinytorch_course.training.loop import Interrupted, Session, resume, train
 
 # Batch norm and dropout on, three batches an epoch.
 SMALL = TrainConfig(model="mnist_cnn", data="digits", limit=24, batch_size=8, epochs=2, seed=3)
@@ -344,7 +344,7 @@ def test_cuda_trains_and_resumes(tmp_path, impl):
 
 
 def test_schedules_are_laid_over_the_whole_run():
-    session = _Session(dataclasses.replace(SMALL, schedule="one-cycle", lr=0.01), Display())
+    session = Session(dataclasses.replace(SMALL, schedule="one-cycle", lr=0.01), Display())
     rates = [session.schedule(step)["lr"] for step in range(6)]
     assert 0.009 < max(rates) <= 0.01
     assert rates[-1] < 1e-4

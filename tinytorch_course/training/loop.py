@@ -91,7 +91,7 @@ def train(config: TrainConfig, *, out: str | None = None, display: Any) -> Resul
         Interrupted: after Ctrl-C or SIGTERM; the run is saved.
     """
     config.validate()
-    session = _Session(config, display)
+    session = Session(config, display)
     with RunFolder.create(out, session.config) as folder:
         return session.run(folder, Progress())
 
@@ -109,7 +109,7 @@ def resume(run: str, changes: dict[str, Any], *, display: Any) -> Result:
     """
     with RunFolder.open(run) as folder:
         config = _changed(folder.config, changes)
-        session = _Session(config, display)
+        session = Session(config, display)
         progress = session.restore(folder.last_path)
         if config.epochs is not None and config.epochs < progress.epoch + (progress.batch > 0):
             raise InputError(f"--epochs is {config.epochs}, but the run has already begun epoch {progress.epoch + 1}")
@@ -121,7 +121,7 @@ def resume(run: str, changes: dict[str, Any], *, display: Any) -> Result:
         return session.run(folder, progress)
 
 
-class _Session:
+class Session:
     """All that a run needs in memory: data, network, schedule."""
 
     def __init__(self, config: TrainConfig, display: Any):

@@ -264,7 +264,7 @@ class _Setup:
     """What both sides share: data, device, order of batches, masks."""
 
     def __init__(self, config: TrainConfig, steps: int | None, display: Any) -> None:
-        session = loop._Session(dataclasses.replace(config, impl="scratch"), display)
+        session = loop.Session(dataclasses.replace(config, impl="scratch"), display)
         self.config, self.device, self.dataset = session.config, session.device, session.dataset
         self.steps_per_epoch = session.steps_per_epoch
         self.parameter_count = session.learner.parameter_count()

@@ -175,7 +175,7 @@ def test_all_in_all_a_silent_host_costs_ten_seconds(tiny, silent, tmp_path, monk
     use(monkeypatch, silent, silent, silent)
     began = time.monotonic()
     fallback(tmp_path / "data")
-    assert 7 < time.monotonic() - began < 11
+    assert 5 < time.monotonic() - began < 9  # what is left of ten seconds, the imports need
 
 
 def test_a_closed_port(tiny, tmp_path, monkeypatch):
@@ -246,9 +246,18 @@ def test_a_link_that_is_too_slow_is_given_up(tiny, serve, tmp_path, monkeypatch,
         handler.wfile.write(archive[70_000:])
 
     monkeypatch.setenv("TINYTORCH_MIRROR", serve(answer))
-    assert "only 0.066 MB came within 1 seconds" in fallback(tmp_path / "data")
+    notice = fallback(tmp_path / "data")
     over.set()  # the rest comes, too late: nothing of it may be found afterwards
+    assert "only 0.066 MB came within" in notice
     wait_for_threads()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folders_above_are_removed_too(tmp_path, monkeypatch):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))  # bound but not listening: a connection is refused
+        monkeypatch.setenv("TINYTORCH_MIRROR", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        fallback(tmp_path / "not" / "there")
     assert list(tmp_path.iterdir()) == []
 
 

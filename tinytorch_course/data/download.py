@@ -20,8 +20,8 @@ from typing import Any
 
 from tinytorch_course.data.idx import Source, is_web_page
 
-GIVE_UP_AFTER = 8.0  # seconds without progress; with the import of torchvision before it, less than ten
-PROGRESS = 800_000  # bytes that count as progress, and so does a complete file: a link must bring 100 kB/s
+GIVE_UP_AFTER = 6.0  # seconds without progress; with the imports of torch and torchvision before it, less than ten
+PROGRESS = 600_000  # bytes that count as progress, and so does a complete file: a link must bring 100 kB/s
 POLL = 0.05  # seconds
 
 
@@ -58,10 +58,10 @@ def fetch(source: Source, data_dir: Path) -> None:
 
 @contextlib.contextmanager
 def _temporary_folder(data_dir: Path) -> Iterator[Path]:
-    """A folder inside ``data_dir``, so that one can rename out of it. Both are made, and removed if left empty."""
-    existed = data_dir.is_dir()
-    data_dir.mkdir(parents=True, exist_ok=True)
+    """A folder inside ``data_dir``, so that one can rename out of it. What is made for it is removed if left empty."""
+    made = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
     try:
+        data_dir.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".tinytorch-download-", dir=data_dir))
         try:
             yield temporary
@@ -69,9 +69,9 @@ def _temporary_folder(data_dir: Path) -> Iterator[Path]:
             # Not TemporaryDirectory: it fails if a thread that was given up still writes here.
             shutil.rmtree(temporary, ignore_errors=True)
     finally:
-        if not existed:
+        for folder in made:
             with contextlib.suppress(OSError):  # it is not empty: all went well
-                data_dir.rmdir()
+                folder.rmdir()
 
 
 def _move(unpacked: Path, raw: Path) -> None:

@@ -31,6 +31,7 @@ class Evidence:
     right: dict[Quantity, Tensor] = field(default_factory=dict)
     wrong: set[Quantity] = field(default_factory=set)
     vjp: Callable[[Tensor], dict[int, Tensor]] | None = None  # the right gradients for any other cotangent
+    place: Callable[[list[int]], str] | None = None  # what an index means, where it says nothing by itself
 
     def label(self, quantity: Quantity) -> str:
         """ "out", or "d" and the argument's name."""
@@ -50,9 +51,10 @@ class Entry(NamedTuple):
     index: list[int]
     got: float
     expected: float
+    place: str = ""  # where that is, in words
 
     def __str__(self) -> str:
-        where = f"at {self.index} it" if self.index else "it"
+        where = self.place or (f"at {self.index} it" if self.index else "it")
         return f"{where} is {self.got:.12g}, not {self.expected:.12g}"
 
 

@@ -138,14 +138,14 @@ CASES = [
 def run_case(case: OptimizerCase, *, device: str = "cpu", seed: int = 0) -> float:
     """The worst error of parameters and slots on the way beside torch; inf if a slot is missing."""
     params, ours = draw_params(device, seed), make(case)
-    theirs = _Theirs(case, params)
+    theirs = Theirs(case, params)
     opt_state = ours.init(params)
     worst = 0.0
     for step, grads in enumerate(draw_grads(case, case.steps, device, seed)):
         params, opt_state = ours.update(params, grads, opt_state, **rates(case, step))
         theirs.update(grads, step)
         if step + 1 in (*COMPARED, case.steps):
-            worst = max(worst, _params_error(params, theirs.params), _slots_error(opt_state, theirs))
+            worst = max(worst, _params_error(params, theirs.params), slots_error(opt_state, theirs))
     return worst
 
 
@@ -157,24 +157,24 @@ def run_exchange(
     Ours goes into a new ``torch.optim`` optimizer, and theirs into ours; each is compared with torch unbroken.
     """
     params, ours = draw_params(device, seed), make(case)
-    theirs = _Theirs(case, params)
+    theirs = Theirs(case, params)
     opt_state = ours.init(params)
     grads = list(draw_grads(case, before + after, device, seed))
     for step in range(before):
         params, opt_state = ours.update(params, grads[step], opt_state, **rates(case, step))
         theirs.update(grads[step], step)
 
-    from_ours = _Theirs(case, params)
+    from_ours = Theirs(case, params)
     from_ours.optimizer.load_state_dict(ours.to_torch(opt_state))
     params = {name: param.detach().clone() for name, param in theirs.params.items()}
     opt_state = ours.from_torch(theirs.optimizer.state_dict(), params)
-    worst = _slots_error(opt_state, theirs)
+    worst = slots_error(opt_state, theirs)
     for step in range(before, before + after):
         params, opt_state = ours.update(params, grads[step], opt_state, **rates(case, step))
         theirs.update(grads[step], step)
         from_ours.update(grads[step], step)
         worst = max(worst, _params_error(params, theirs.params), _params_error(from_ours.params, theirs.params))
-    return max(worst, _slots_error(opt_state, theirs))
+    return max(worst, slots_error(opt_state, theirs))
 
 
 def make(case: OptimizerCase) -> optimizers.Optimizer:
@@ -187,9 +187,9 @@ def rates(case: OptimizerCase, step: int) -> dict[str, float]:
     """The lr and momentum that ``update`` is given at ``step``."""
     result = {}
     if case.factors:
-        result["lr"] = _in_force(case.factors, step, 1.0) * case.kwargs["lr"]
-    if _in_force(case.momenta, step, None) is not None:
-        result["momentum"] = _in_force(case.momenta, step, None)
+        result["lr"] = in_force(case.factors, step, 1.0) * case.kwargs["lr"]
+    if in_force(case.momenta, step, None) is not None:
+        result["momentum"] = in_force(case.momenta, step, None)
     return result
 
 
@@ -215,7 +215,7 @@ def draw_grads(
         yield {name: None if step in case.missing.get(name, ()) else grad for name, grad in grads.items()}
 
 
-class _Theirs:
+class Theirs:
     """``torch.optim``'s optimizer of a case, on copies of ``params``."""
 
     def __init__(self, case: OptimizerCase, params: dict[str, Tensor]):
@@ -232,9 +232,9 @@ class _Theirs:
     def update(self, grads: dict[str, Tensor | None], step: int) -> None:
         for name, param in self.params.items():
             param.grad = None if grads[name] is None else grads[name].clone()
-        momentum = _in_force(self.case.momenta, step, None)
+        momentum = in_force(self.case.momenta, step, None)
         for param_group, initial in zip(self.optimizer.param_groups, self.initial, strict=True):
-            param_group["lr"] = _in_force(self.case.factors, step, 1.0) * initial
+            param_group["lr"] = in_force(self.case.factors, step, 1.0) * initial
             if momentum is not None and "betas" in param_group:
                 param_group["betas"] = (momentum, param_group["betas"][1])
             elif momentum is not None:
@@ -245,7 +245,7 @@ class _Theirs:
         return self.optimizer.state.get(self.params[name], {})
 
 
-def _in_force(changes: dict[int, Any], step: int, initial: Any) -> Any:
+def in_force(changes: dict[int, Any], step: int, initial: Any) -> Any:
     """The value of the last change up to ``step``."""
     past = [at for at in changes if at <= step]
     return changes[max(past)] if past else initial
@@ -255,7 +255,7 @@ def _params_error(params: dict[str, Tensor], expected: dict[str, Tensor]) -> flo
     return max(_worst((params[name] - x).abs() / (1 + x.abs())) for name, x in expected.items())
 
 
-def _slots_error(opt_state: dict[str, NamedTuple], theirs: _Theirs) -> float:
+def slots_error(opt_state: dict[str, NamedTuple], theirs: Theirs) -> float:
     """Errors relative to the slot's largest entry, so that those of tiny gradients count as much."""
     worst = 0.0
     for name, slot in opt_state.items():
@@ -266,6 +266,7 @@ def _slots_error(opt_state: dict[str, NamedTuple], theirs: _Theirs) -> float:
             elif field == "step":
                 worst = worst if got == expected.item() else math.inf
             else:
+                got, expected = got.double(), expected.double()
                 worst = max(worst, _worst((got - expected).abs() / expected.abs().max().clamp_min(1e-300)))
     return worst
 

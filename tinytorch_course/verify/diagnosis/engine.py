@@ -16,6 +16,7 @@ from tinytorch_course.verify.diagnosis import (
     losses,
     movement,
     normalization,
+    optimizers,
     places,
     pooling,
     structure,
@@ -24,7 +25,7 @@ from tinytorch_course.verify.diagnosis.hypotheses import Hypothesis, agree, pred
 from tinytorch_course.verify.evidence import Entry, Evidence, Quantity, entry_errors, worst_entry
 from tinytorch_course.verify.gradients import GradientCheck
 
-FAMILIES = (activation, convolution, pooling, normalization, movement, losses)
+FAMILIES = (activation, convolution, pooling, normalization, movement, losses, optimizers)
 HANDY = 20_000  # entries: larger cases are looked at only if no smaller one is wrong
 OVERFLOW = activation.OVERFLOW | losses.OVERFLOW
 
@@ -133,8 +134,8 @@ def _hypotheses(evidences: list[Evidence]) -> Iterable[Hypothesis]:
 
 def _finite(evidence: Evidence, quantity: Quantity) -> bool:
     """Whether what was got is finite wherever the right value is, and a number wherever that is one."""
-    got, right = evidence.got[quantity], evidence.right[quantity]
-    if got.shape != right.shape:
+    got, right = evidence.got.get(quantity), evidence.right.get(quantity)
+    if got is None or right is None or got.shape != right.shape:
         return True
     return not bool((got.isnan() & ~right.isnan() | got.isinf() & right.isfinite()).any())
 
@@ -207,7 +208,10 @@ def _finding(hypothesis: Hypothesis, quantities: list[Quantity], evidences: list
 
 def _entry(evidence: Evidence, quantity: Quantity) -> Entry | None:
     got, right = evidence.got[quantity], evidence.right[quantity]
-    return worst_entry(got, right)[1] if got.shape == right.shape else None
+    if got.shape != right.shape:
+        return None
+    _, entry = worst_entry(got, right)
+    return entry._replace(place=evidence.place(entry.index)) if entry and evidence.place else entry
 
 
 def _not_finite(evidences: list[Evidence], quantity: Quantity) -> Finding:

@@ -1,6 +1,7 @@
 """Both implementations side by side: same start, same batches, same masks."""
 
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -9,7 +10,7 @@ from tinytorch_course import data
 from tinytorch_course.data.loaders import MemoryLoader, epoch_order
 from tinytorch_course.models import MODELS
 from tinytorch_course.seeds import derive_seed
-from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.config import SCHEDULE_NAMES, TrainConfig
 from tinytorch_course.training.learners import LEARNERS, NAMESPACES, make_schedule
 
 CPU = torch.device("cpu")
@@ -68,8 +69,9 @@ def largest_difference(ours, twin):
 def test_float64_training_is_the_same_for_200_steps(digits, config):
     """With dropout and batch norm on: both draw the same masks."""
     config = dataclasses.replace(config, model="mnist_cnn", dtype="float64", batch_size=8)
-    for ours, twin, losses in lockstep(digits, config, 200):
-        assert abs(losses["scratch"] - losses["torch"]) < 1e-9
+    steps = list(lockstep(digits, config, 200))
+    assert all(abs(losses["scratch"] - losses["torch"]) < 1e-9 for _, _, losses in steps)
+    ours, twin, _ = steps[-1]
     assert largest_difference(ours, twin) < 1e-9
 
 
@@ -85,15 +87,38 @@ def test_float64_training_is_the_same_for_200_steps(digits, config):
 )
 def test_float64_training_is_the_same_with_every_optimizer_and_schedule(digits, model, keywords):
     config = TrainConfig(model=model, dtype="float64", batch_size=32, **keywords)
-    for ours, twin, _ in lockstep(digits, config, 60):
-        pass
+    *_, (ours, twin, _) = lockstep(digits, config, 60)
     assert largest_difference(ours, twin) < 1e-9
+
+
+@pytest.mark.parametrize("impl", LEARNERS)
+def test_schedules_divide_a_run_as_they_say(impl):
+    """Four epochs of ten steps: thirds of two epochs, a tenth of four steps."""
+    rates = {}
+    for name in SCHEDULE_NAMES:
+        config = TrainConfig(schedule=name, lr=1.0)
+        schedule = make_schedule(NAMESPACES[impl].schedules, config, 10, 4)
+        rates[name] = [schedule(step)["lr"] for step in range(40)]
+        assert all(set(schedule(step)) == {"lr"} for step in range(40))
+    assert rates["constant"] == [1.0] * 40
+    assert rates["step"] == pytest.approx([1.0] * 20 + [0.1] * 20)
+    assert rates["cosine"] == pytest.approx([(1 + math.cos(math.pi * step / 40)) / 2 for step in range(40)])
+    assert rates["linear-warmup"] == pytest.approx([1 / 3, 1 / 2, 2 / 3, 5 / 6] + [1.0] * 36)
+    assert (rates["one-cycle"][0], rates["one-cycle"][11], rates["one-cycle"][39]) == pytest.approx((0.04, 1.0, 4e-6))
+
+
+@pytest.mark.parametrize("impl", LEARNERS)
+def test_evaluation_smooths_no_labels(digits, impl):
+    config = TrainConfig(model="softmax", label_smoothing=0.5).resolved()
+    loader = MemoryLoader(digits.test, digits.mean, digits.std, device=CPU, dtype=torch.float32)
+    x, y = next(loader.batches(None, 50))
+    loss, logits = learner(impl, config).evaluate(x, y)
+    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, y))
 
 
 def test_float32_training_is_the_same_for_ten_steps(digits):
     """Longer than that nobody can promise: torch parts from itself when the number of threads changes."""
-    for ours, twin, _ in lockstep(digits, TrainConfig(optimizer="sgd", lr=0.01, batch_size=32), 10):
-        pass
+    *_, (ours, twin, _) = lockstep(digits, TrainConfig(optimizer="sgd", lr=0.01, batch_size=32), 10)
     assert largest_difference(ours, twin) < 1e-5
 
 
@@ -126,8 +151,9 @@ def test_a_state_dict_moves_to_the_other_implementation(digits, giver, taker):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
 def test_float64_training_is_the_same_on_cuda(digits):
     config = TrainConfig(model="mnist_cnn", dtype="float64", batch_size=32)
-    for ours, twin, losses in lockstep(digits, config, 200, torch.device("cuda")):
-        assert abs(losses["scratch"] - losses["torch"]) < 1e-9
+    steps = list(lockstep(digits, config, 200, torch.device("cuda")))
+    assert all(abs(losses["scratch"] - losses["torch"]) < 1e-9 for _, _, losses in steps)
+    ours, twin, _ = steps[-1]
     assert largest_difference(ours, twin) < 1e-9
 
 

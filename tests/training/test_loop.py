@@ -17,6 +17,7 @@ from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import LEARNERS
 from tinytorch_course.training.loop import Interrupted, Session, resume, train
+from tinytorch_course.training.metrics import Metrics
 
 # Batch norm and dropout on, three batches an epoch.
 SMALL = TrainConfig(model="mnist_cnn", data="digits", limit=24, batch_size=8, epochs=2, seed=3)
@@ -26,7 +27,8 @@ class Display:
     """Keeps what it is told, and sends a signal before a given step of the whole run, if asked."""
 
     def __init__(self, stop_before=None, number=signal.SIGINT):
-        self.notices, self.rows, self.losses, self.stop_before, self.number = [], [], [], stop_before, number
+        self.notices, self.rows, self.losses, self.rates = [], [], [], []
+        self.stop_before, self.number = stop_before, number
 
     def notice(self, sentence):
         self.notices.append(sentence)
@@ -40,6 +42,7 @@ class Display:
 
     def step(self, step, loss, accuracy, lr):
         self.losses.append(loss)
+        self.rates.append(lr)
         self.maybe_stop(step)
 
     def maybe_stop(self, step):
@@ -94,6 +97,38 @@ def test_a_run_leaves_what_it_promises(tmp_path):
     assert result.test_count == len(display.dataset.test.labels)
     assert display.parameter_count == result.parameters == 421_738
     assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_best_epoch_on_validation_data_is_kept_and_tested(tmp_path, monkeypatch):
+    """Of equal accuracies the lower loss; the last epoch, better by its loss alone, is not taken."""
+    validations = iter([Metrics(60.0, 50, 100), Metrics(40.0, 50, 100), Metrics(50.0, 50, 100), Metrics(10.0, 49, 100)])
+    after_epoch, tested = [], []
+
+    def evaluate(session, split, signals):
+        network = {name: tensor.clone() for name, tensor in session.learner.state_dict().items()}
+        if split is session.dataset.test:
+            tested.append(network)
+            return Metrics(1.0, 9, 10)
+        after_epoch.append(network)
+        return next(validations)
+
+    monkeypatch.setattr(Session, "evaluate", evaluate)
+    config = dataclasses.replace(SMALL, model="softmax", epochs=4)
+    result = train(config, out=str(tmp_path / "run"), display=Display())
+    assert (result.best_epoch, result.val_accuracy, result.test_accuracy) == (2, 0.5, 0.9)
+    assert len(tested) == 1
+    assert same(tested[0], after_epoch[1])
+    assert same(checkpoints.load(tmp_path / "run" / "model.pt"), after_epoch[1])
+    assert not same(tested[0], after_epoch[3])
+
+
+def test_every_step_is_taken_at_its_rate_and_an_epochs_row_has_the_last(tmp_path):
+    config = dataclasses.replace(SMALL, model="softmax", schedule="cosine", lr=0.01)
+    display = Display()
+    train(config, out=str(tmp_path / "run"), display=display)
+    expected = [0.01 * (1 + math.cos(math.pi * step / 6)) / 2 for step in range(6)]
+    assert display.rates == pytest.approx(expected)
+    assert [row["lr"] for row in display.rows] == pytest.approx([expected[2], expected[5]])
 
 
 @pytest.mark.parametrize("impl", LEARNERS)

@@ -188,9 +188,7 @@ LEARNER_MISTAKES = [
     LearnerMistake("sgd", "p -= self.lr * g", "p += self.lr * g", "sign"),
     LearnerMistake("sgd", "self.mu * self.v[i] + g", "self.mu * self.v[i] + (1 - self.mu) * g", "momentum-convention"),
     LearnerMistake("sgd", "p.grad + self.wd * p", "p.grad", "ignored-keyword"),
-    LearnerMistake(
-        "sgd", "g = p.grad + self.wd * p", "g = p.grad; p -= self.lr * self.wd * p", "decay-decoupled"
-    ),
+    LearnerMistake("sgd", "g = p.grad + self.wd * p", "g = p.grad; p -= self.lr * self.wd * p", "decay-decoupled"),
     LearnerMistake("sgd", "self.nesterov else", "False else", "ignored-keyword"),
     LearnerMistake("adam", "/ (1 - b1**self.t)", "", "bias-correction-missing", "m"),
     LearnerMistake("adam", "/ (1 - b2**self.t)", "", "bias-correction-missing", "v"),
@@ -205,10 +203,18 @@ LEARNER_MISTAKES = [
     LearnerMistake("adamw", "p -= self.lr * self.wd * p", "g = g + self.wd * p", "decay-coupled"),
     LearnerMistake("adamw", "p -= self.lr * self.wd * p", "p -= self.wd * p", "decay-without-rate"),
     LearnerMistake("adamw", "p -= self.lr * self.wd * p", "pass", "ignored-keyword"),
-    LearnerMistake("adamw", "p -= self.lr * m_hat / (v_hat.sqrt() + self.eps)",
-                   "p -= self.lr * m_hat / (self.v[i].sqrt() + self.eps) * (1 - b2**self.t) ** 0.5", "eps-misplaced"),
+    LearnerMistake(
+        "adamw",
+        "p -= self.lr * m_hat / (v_hat.sqrt() + self.eps)",
+        "p -= self.lr * m_hat / (self.v[i].sqrt() + self.eps) * (1 - b2**self.t) ** 0.5",
+        "eps-misplaced",
+    ),
     LearnerMistake("rmsprop", "(self.s[i].sqrt() + self.eps)", "(self.s[i] + self.eps).sqrt()", "eps-misplaced"),
-    LearnerMistake("rmsprop", "self.alpha * self.s[i] + (1 - self.alpha)", "(1 - self.alpha) * self.s[i] + self.alpha",
-                   "betas-swapped"),
+    LearnerMistake(
+        "rmsprop",
+        "self.alpha * self.s[i] + (1 - self.alpha)",
+        "(1 - self.alpha) * self.s[i] + self.alpha",
+        "betas-swapped",
+    ),
     LearnerMistake("rmsprop", "+ p.grad /", "+ (1 - self.mu) * p.grad /", "momentum-convention"),
 ]

@@ -3,6 +3,7 @@
 Cases are passed on as far as the code takes them: a convolution without ``groups`` is checked on those without groups.
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,10 +12,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
+from tinytorch_course.verify.case_tables import optimizers
 from tinytorch_course.verify.cases import Case, check_fitted, draw, find_table, raised
 from tinytorch_course.verify.gradients import GradientCheck
+from tinytorch_course.verify.optimizer_checks import OurFaced, TorchFaced, check_optimizer
+from tinytorch_course.verify.optimizer_checks import is_plain as is_plain_run
 
 ANY_SHAPE = ("batch_norm", "batch_norm_long", "flatten", "add")  # whose plain cases differ in their number of axes
+
+
+LARGE = 20_000  # entries: loops written in Python would take minutes
 
 
 class Pair(NamedTuple):
@@ -96,9 +103,11 @@ def check_like(pair: Pair, op: str, **options) -> Outcome:
     outcome = Outcome([], [], {})
     cases = [case for case in find_table(op).cases if case.op == op]
     for case in cases:
+        if sum(x.numel() for x in draw(case.inputs) if isinstance(x, Tensor)) > LARGE:
+            continue
         fitted = fit(pair, case, op)
         if isinstance(fitted, str):
-            outcome.left_out[fitted] = outcome.left_out.get(fitted, 0) + 1
+            _leave_out(outcome, fitted)
             continue
         plain = is_plain(case, cases[0], op)
         try:
@@ -109,6 +118,35 @@ def check_like(pair: Pair, op: str, **options) -> Outcome:
             check = raised(str(case), op, error)
         (outcome.plain if plain else outcome.beyond).append(check)
     return outcome
+
+
+def check_optimizer_like(name: str, learners: Callable[..., Any], op: str, **options) -> Outcome:
+    """Check a learner's optimizer on all cases of ours that it takes.
+
+    Args:
+        name: of it, for the reports.
+        learners: a class with torch.optim's face (made of parameters and keywords, with ``step``), or a function with
+            ours (made of keywords, with ``init`` and ``update``).
+        op: "sgd", "adam", "adamw" or "rmsprop".
+    """
+    torch_faced = hasattr(learners, "step")
+    accepted = inspect.signature(learners).parameters
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
+    start = functools.partial(TorchFaced if torch_faced else OurFaced, learners)
+    outcome = Outcome([], [], {})
+    for case in optimizers.CASES:
+        strange = [] if takes_all else [keyword for keyword in case.kwargs if keyword not in accepted]
+        if case.optimizer != op or not is_plain_run(case):
+            continue
+        if strange:
+            _leave_out(outcome, f"{name} has no argument {' and '.join(strange)}")
+            continue
+        outcome.plain.append(check_optimizer(case, start, **options))
+    return outcome
+
+
+def _leave_out(outcome: Outcome, reason: str) -> None:
+    outcome.left_out[reason] = outcome.left_out.get(reason, 0) + 1
 
 
 def fit(pair: Pair, case: Case, op: str) -> Case | str:
@@ -155,7 +193,8 @@ def is_plain(case: Case, first: Case, op: str) -> bool:
 
     ``first`` is the op's first case, whose kinds of inputs are the usual ones.
     """
-    if any(isinstance(value, (tuple, list)) for value in case.kwargs.values()):
+    pairs = [key for key, value in case.kwargs.items() if isinstance(value, (tuple, list))]
+    if any(not isinstance(first.kwargs.get(key), (tuple, list)) for key in pairs):
         return False
     if isinstance(case.kwargs.get("padding"), str):
         return False

@@ -130,6 +130,7 @@ def test_an_output_folder_that_is_in_use(tmp_path, capsys):
         (["--batch-size", "1296"], "--batch-size 1296 leaves a last batch of one image"),
         (["--val-size", "5000"], "--val-size must be"),
         (["--limit", "99999"], "--limit must be"),
+        (["--out", " "], "--out must be the path of a folder, but it is ' '"),
         (["--resume", "nowhere"], "there is no run folder nowhere"),
     ],
 )

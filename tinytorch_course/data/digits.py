@@ -14,7 +14,7 @@ from tinytorch_course.seeds import derive_seed
 ABOUT = About(
     title="embedded digits (scikit-learn's 1,797 handwritten digits)",
     classes=tuple("0123456789"),
-    default_epochs=10,
+    default_epochs=5,
     val_size=200,
 )
 LOCATION = "sklearn.datasets.load_digits"

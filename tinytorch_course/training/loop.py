@@ -5,13 +5,13 @@ a function of (seed, epoch, batch), so that a run that stopped goes on bit for b
 """
 
 import dataclasses
+import importlib.metadata
 import math
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
-import torchvision
 
 import tinytorch_course
 from tinytorch_course import data
@@ -128,6 +128,8 @@ class Session:
         self.display = display
         self.device = _find_device(config.device)
         _compute_alike()
+        # Nothing here draws from torch's own generator, but what a learner adds may.
+        torch.manual_seed(derive_seed("global", config.seed))
         self.dataset = data.load(
             config.data, config.data_dir, val_size=config.val_size, limit=config.limit, notify=display.notice
         )
@@ -374,7 +376,7 @@ def _compute_alike() -> None:
 
 
 def _generator_states() -> dict[str, Any]:
-    """Torch's own generators. Training draws from none of them, but what is built on it may."""
+    """Torch's own generators. Training draws from none of them, but what a learner adds may."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return {"cpu": torch.get_rng_state(), "cuda": cuda}
 
@@ -390,7 +392,7 @@ def _versions() -> dict[str, str]:
     return {
         "tinytorch": tinytorch_course.__version__,
         "torch": str(torch.__version__),
-        "torchvision": str(torchvision.__version__),
+        "torchvision": importlib.metadata.version("torchvision"),  # importing it would cost a second
         "threads": str(torch.get_num_threads()),
         "instructions": torch.backends.cpu.get_cpu_capability(),
     }

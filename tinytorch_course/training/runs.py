@@ -65,6 +65,8 @@ class RunFolder:
         Raises:
             InputError: if ``path`` holds a run or anything else, or cannot be written. Nothing is left behind then.
         """
+        if path is not None and not os.fspath(path).strip():
+            raise InputError(f"--out must be the path of a folder, but it is {os.fspath(path)!r}")
         try:
             created = path is None or not Path(path).exists()
             path = _make_default(config) if path is None else Path(path)

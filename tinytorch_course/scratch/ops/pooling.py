@@ -77,7 +77,7 @@ def max_pool2d_forward(
 
 
 def max_pool2d_backward(dout: Tensor, cache: MaxPool2dCache) -> Tensor:
-    """Gradient of :func:`max_pool2d_forward`: dx, as x."""
+    """Gradient of :func:`max_pool2d_forward`: dx, as x. dout must be finite; a NaN that won gets no gradient."""
     x, out, windows = cache
     dx = torch.zeros_like(x)
     left = torch.empty_like(out).copy_(dout)  # what no tap has taken yet; laid out in memory as out
@@ -260,7 +260,8 @@ def adaptive_avg_pool2d_forward(
         output_size: P = Q as an int, or (P, Q); None keeps that axis.
 
     Returns:
-        out (..., P, Q), and the cache: the two matrices.
+        out (..., P, Q), and the cache: the two matrices. A value that is not finite spoils its whole row and column of
+        windows, since 0 · ∞ is NaN; in torch it spoils its own windows only.
 
     Raises:
         ValueError: if a size is below 1. TypeError: if x is not floating point.

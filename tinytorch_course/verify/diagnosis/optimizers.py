@@ -208,7 +208,8 @@ HYPOTHESES = [
     *_all(
         "bias-correction-missing",
         ADAMS,
-        "the bias correction is missing: m and v start at 0 and are too small at first, so divide them by 1 - beta ** t",
+        "the bias correction is missing: m and v start at 0 and are too small at first, "
+        "so divide them by 1 - beta ** t",
         correct=(False, False),
     ),
     *_all(
@@ -226,7 +227,8 @@ HYPOTHESES = [
     *_all(
         "bias-correction-off-by-one",
         ADAMS,
-        "the bias correction counts from the wrong step: t is 1 in the first step, not 2 (count up once, before it is used)",
+        "the bias correction counts from the wrong step: "
+        "t is 1 in the first step, not 2 (count up once, before it is used)",
         late=1,
     ),
     *_all(
@@ -263,8 +265,8 @@ HYPOTHESES = [
     *_all(
         "decay-coupled",
         ADAMS,
-        "weight decay is added to the gradient, Adam's L2 penalty: here it is decoupled, as AdamW's, param - lr * weight_decay * "
-        "param beside the gradient's step, so that it is not divided by sqrt(v_hat)",
+        "weight decay is added to the gradient, Adam's L2 penalty: "
+        "here it is decoupled, as AdamW's, param - lr * weight_decay * param beside the gradient's step, so that it is not divided by sqrt(v_hat)",
         decay="l2",
     ),
     *_all(

@@ -266,7 +266,8 @@ HYPOTHESES = [
         "decay-coupled",
         ADAMS,
         "weight decay is added to the gradient, Adam's L2 penalty: "
-        "here it is decoupled, as AdamW's, param - lr * weight_decay * param beside the gradient's step, so that it is not divided by sqrt(v_hat)",
+        "here it is decoupled, as AdamW's, "
+        "param - lr * weight_decay * param beside the gradient's step, so that it is not divided by sqrt(v_hat)",
         decay="l2",
     ),
     *_all(

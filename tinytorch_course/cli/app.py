@@ -19,6 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from tinytorch_course import __version__
+from tinytorch_course.cli.check import check
 from tinytorch_course.cli.compare import compare
 from tinytorch_course.cli.models import models
 from tinytorch_course.cli.options import GroupedHelp
@@ -50,6 +51,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"], "max_content_width": 120},
 )
 app.command(cls=GroupedHelp, short_help="Train a network, or go on with a run that stopped.")(train)
+app.command(cls=GroupedHelp, short_help="Check hand-written gradients, ours or your own.")(check)
 app.command(cls=GroupedHelp, short_help="Train both implementations side by side, and see where they part.")(compare)
 app.command(cls=GroupedHelp, short_help="List the networks there are.")(models)
 

@@ -14,13 +14,14 @@ from torch.autograd.function import FunctionCtx
 
 from tinytorch_course.verify.case_tables import optimizers
 from tinytorch_course.verify.cases import Case, check_fitted, draw, find_table, raised
-from tinytorch_course.verify.gradients import GradientCheck
+from tinytorch_course.verify.gradients import GradientCheck, check_gradient
 from tinytorch_course.verify.optimizer_checks import OurFaced, TorchFaced, check_optimizer
 from tinytorch_course.verify.optimizer_checks import is_plain as is_plain_run
 
 ANY_SHAPE = ("batch_norm", "batch_norm_long", "flatten", "add")  # whose plain cases differ in their number of axes
 
 
+DRAWS = 3  # of inputs of given shapes
 LARGE = 20_000  # entries: loops written in Python would take minutes
 
 
@@ -95,10 +96,11 @@ def pair_of_autograd(function: type[torch.autograd.Function]) -> Pair:
 # --- which cases, with which arguments --------------------------------------------------------------------------------
 
 
-def check_like(pair: Pair, op: str, **options) -> Outcome:
+def check_like(pair: Pair, op: str, *, spell: Callable[[Exception], str] | None = None, **options) -> Outcome:
     """Check ``pair`` on all cases of ``op`` that it takes.
 
-    An exception on the first plain case is the caller's to handle: then the pair does not work at all.
+    An exception on the first plain case is the caller's to handle: then the pair does not work at all. Those on later
+    ones are failed cases, in the words of ``spell``.
     """
     outcome = Outcome([], [], {})
     cases = [case for case in find_table(op).cases if case.op == op]
@@ -115,9 +117,26 @@ def check_like(pair: Pair, op: str, **options) -> Outcome:
         except Exception as error:
             if not outcome.plain:
                 raise
-            check = raised(str(case), op, error)
+            check = raised(str(case), op, error, spell)
         (outcome.plain if plain else outcome.beyond).append(check)
     return outcome
+
+
+def check_shapes(pair: Pair, shapes: list[list[int]], op: str | None, **options) -> Outcome:
+    """Check ``pair`` on standard-normal inputs of these shapes, beside ``op`` or beside central differences alone."""
+    seed = options.pop("seed", 0)
+    checks = []
+    for number in range(DRAWS):
+        case = Case(op or pair.name, tuple(tuple(shape) for shape in shapes), note=f"draw {number + 1}")
+        if op is not None:
+            case = fit(pair, case, op)
+            if isinstance(case, str):
+                return Outcome([], [], {case: DRAWS})
+            checks.append(check_fitted(case, pair.forward, pair.backward, seed=seed + number, **options))
+            continue
+        inputs = draw(case.inputs, seed=seed + number, **options)
+        checks.append(check_gradient(pair.forward, pair.backward, inputs, seed=seed + number, name=str(case)))
+    return Outcome(checks, [], {})
 
 
 def check_optimizer_like(name: str, learners: Callable[..., Any], op: str, **options) -> Outcome:
@@ -125,11 +144,16 @@ def check_optimizer_like(name: str, learners: Callable[..., Any], op: str, **opt
 
     Args:
         name: of it, for the reports.
-        learners: a class with torch.optim's face (made of parameters and keywords, with ``step``), or a function with
-            ours (made of keywords, with ``init`` and ``update``).
+        learners: a class with torch.optim's face (made of parameters and keywords, with ``step``), or a class or
+            function with ours (made of keywords, with ``init`` and ``update``).
         op: "sgd", "adam", "adamw" or "rmsprop".
+
+    Raises:
+        TypeError: if it is a class with neither face.
     """
     torch_faced = hasattr(learners, "step")
+    if isinstance(learners, type) and not torch_faced and not hasattr(learners, "update"):
+        raise TypeError(f"{name} is no optimizer: it has neither step(), as torch's, nor init() and update(), as ours")
     accepted = inspect.signature(learners).parameters
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
     start = functools.partial(TorchFaced if torch_faced else OurFaced, learners)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from tinytorch_course.seeds import derive_seed
 from tinytorch_course.verify.evidence import Evidence, Quantity, entry_errors, worst_entry
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def check_gradient(
         twin=twin,
     )
     check = GradientCheck(evidence.case, evidence=evidence)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(derive_seed("cotangent", seed))  # not what the inputs are drawn from
 
     grads = _run(check, forward, backward, inputs, kwargs, generator)
     slots = [i for i, x in enumerate(inputs) if i not in constant and (x is None or _is_float(x))]
@@ -203,10 +204,10 @@ def _run(check: GradientCheck, forward, backward, inputs: tuple, kwargs: dict, g
         evidence.dout = dout = _random_like(out, generator)
         given = dout.clone()
         grads = backward(given, cache)
-    grads = grads if isinstance(grads, tuple) else tuple(grads) if isinstance(grads, list) else (grads,)
+    returned, grads = grads, tuple(grads) if isinstance(grads, (tuple, list)) else (grads,)
     if not all(grad is None or isinstance(grad, Tensor) for grad in grads):
         raise TypeError(
-            f"{_name(backward)} must return a tensor or a tuple of tensors, but it returned {_spell_result(grads)}"
+            f"{_name(backward)} must return a tensor or a tuple of tensors, but it returned {_spell_result(returned)}"
         )
 
     arguments = {**dict(zip(evidence.names, inputs, strict=False)), **kwargs}

@@ -2,11 +2,10 @@
 
 import difflib
 import functools
-import math
+import inspect
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
 import torch
@@ -14,11 +13,14 @@ import torch
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS
 from tinytorch_course.verify.case_tables import layers, optimizers, schedules
-from tinytorch_course.verify.cases import all_tables, check_cases, raised
+from tinytorch_course.verify.cases import all_tables, check_cases, find_table, raised
 from tinytorch_course.verify.diagnosis import Finding, diagnose
-from tinytorch_course.verify.gradients import GradientCheck
+from tinytorch_course.verify.explain import explain
+from tinytorch_course.verify.gradients import DIFFERENCE_TOLERANCE, NUDGES, TOLERANCE, GradientCheck
 from tinytorch_course.verify.network_checks import check_layer, check_model
 from tinytorch_course.verify.optimizer_checks import check_optimizer
+from tinytorch_course.verify.rows import Row
+from tinytorch_course.verify.step_curve import step_curve
 
 KINDS = {
     "op": "ops",
@@ -38,31 +40,8 @@ class Subject(NamedTuple):
     check: Callable[..., list[GradientCheck]]  # check(dtype=, device=, seed=)
 
 
-@dataclass
-class Row:
-    """What came out for one subject. Errors are the worst over its cases, None where there is nothing to compare."""
-
-    kind: str
-    name: str
-    cases: int
-    failed: int = 0
-    forward_error: float | None = None
-    gradient_error: float | None = None  # against autograd, for a random cotangent
-    difference_error: float | None = None  # against central differences
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    diagnosis: list[dict[str, Any]] = field(default_factory=list)
-
-    @property
-    def ok(self) -> bool:
-        return not self.failed
-
-    def to_dict(self) -> dict[str, Any]:
-        """For JSON, which has no infinities: an error that is not finite is None, and one of ``problems``."""
-        return {"ok": self.ok} | {
-            key: None if isinstance(value, float) and not math.isfinite(value) else value
-            for key, value in asdict(self).items()
-        }
+STEPS = 40  # of an optimizer at most; the tests take 200
+EVERY_THIRD = "_naive"  # loops in Python are slow: of their cases every third; the tests take all
 
 
 @functools.cache
@@ -71,9 +50,11 @@ def subjects() -> list[Subject]:
     found = []
     for family, table in all_tables().items():
         kind = "loss" if family == "losses" else "op"
-        found += [Subject(kind, op, functools.partial(check_cases, op)) for op in table.twins]
+        for op in table.twins:
+            cases = [case for case in table.cases if case.op == op][:: 3 if op.endswith(EVERY_THIRD) else 1]
+            found.append(Subject(kind, op, functools.partial(check_cases, op, cases)))
     found += _grouped("layer", layers.CASES, lambda case: case.layer, check_layer)
-    found += _grouped("optimizer", optimizers.CASES, lambda case: case.optimizer, check_optimizer)
+    found += _grouped("optimizer", optimizers.CASES, lambda case: case.optimizer, _check_optimizer)
     found += _grouped("schedule", schedules.CASES, lambda case: case.schedule, _check_schedule)
     found += _grouped("network", MODELS.values(), lambda model: model.name, check_model)
     return found
@@ -94,6 +75,10 @@ def _check_each(check: Callable, cases: list[Any], **options) -> list[GradientCh
         except Exception as error:
             checks.append(raised(str(case), None, error))
     return checks
+
+
+def _check_optimizer(case: optimizers.OptimizerCase, **options) -> GradientCheck:
+    return check_optimizer(case._replace(steps=min(case.steps, STEPS)), **options)
 
 
 def _check_schedule(case: schedules.ScheduleCase, **options) -> GradientCheck:
@@ -120,19 +105,78 @@ def select(name: str | None) -> list[Subject]:
     raise InputError(f"there is no op, layer, optimizer or network '{name}'; {advice}")
 
 
-def check_subject(subject: Subject, **options) -> Row:
-    """Check one subject on all of its cases, and diagnose it if it is wrong."""
+def find_device(name: str) -> str:
+    """The device of that name.
+
+    Raises:
+        InputError: if there is no such device here.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda"):
+        if not torch.cuda.is_available():
+            raise InputError(f"--device is {name}, but torch finds no CUDA device here: use cpu")
+        if (torch.device(name).index or 0) >= torch.cuda.device_count():
+            raise InputError(f"--device is {name}, but there are only {torch.cuda.device_count()} CUDA devices")
+    return name
+
+
+def listing() -> dict[str, list[tuple[str, str]]]:
+    """Kind -> (name, how it is called) of all subjects."""
+    groups: dict[str, list[tuple[str, str]]] = {title: [] for title in KINDS.values()}
+    for subject in subjects():
+        signature = ""
+        if subject.kind in ("op", "loss"):
+            function = getattr(find_table(subject.name).module, f"{subject.name}_forward")
+            signature = f"({', '.join(_spell_parameter(p) for p in inspect.signature(function).parameters.values())})"
+        groups[KINDS[subject.kind]].append((subject.name, signature))
+    return groups
+
+
+def _spell_parameter(parameter: inspect.Parameter) -> str:
+    return parameter.name if parameter.default is parameter.empty else f"{parameter.name}={parameter.default!r}"
+
+
+def tolerances(dtype: torch.dtype) -> str:
+    """What passes, in words."""
+    words = f"tolerances: {TOLERANCE[dtype]:g} beside autograd, {DIFFERENCE_TOLERANCE[dtype]:g} beside differences"
+    if dtype != torch.float64:
+        words += f" (taken in float64), or {NUDGES} times what one rounding of the inputs changes"
+    return words
+
+
+def check_subject(subject: Subject, *, explained: bool = False, **options) -> Row:
+    """Check one subject on all of its cases, and diagnose it if it is wrong.
+
+    Args:
+        subject: from :func:`select`.
+        explained: whether to add the formula, and how a central difference's error depends on its step.
+        options: dtype, device, seed.
+    """
     with quiet_and_exact():
         checks = subject.check(**options)
-        return summarise(subject.kind, subject.name, checks)
+        row = summarise(subject.kind, subject.name, checks)
+        if explained or not row.ok:
+            row.explanation = explain(subject.kind, subject.name)._asdict()
+        if explained and subject.kind in ("op", "loss"):
+            forward = getattr(find_table(subject.name).module, f"{subject.name}_forward")
+            evidence = next(check.evidence for check in checks if check.difference_errors)
+            row.step_curve = step_curve(forward, evidence, options["seed"])
+        return row
 
 
 def summarise(kind: str, name: str, checks: list[GradientCheck]) -> Row:
+    """One row for all checks of a subject."""
     failed = [check for check in checks if not check.ok]
     row = Row(kind, name, len(checks), len(failed))
     row.forward_error = _worst(check.forward_error for check in checks)
     row.gradient_error = _worst(error for check in checks for error in check.gradient_errors.values())
     row.difference_error = _worst(error for check in checks for error in check.difference_errors.values())
+    for label in dict.fromkeys(label for c in checks for label in (*c.gradient_errors, *c.difference_errors)):
+        row.quantities[label] = {
+            "autograd": _worst(check.gradient_errors.get(label) for check in checks),
+            "differences": _worst(check.difference_errors.get(label) for check in checks),
+        }
     row.problems = [f"{check.name}: {problem}" for check in failed for problem in check.problems]
     row.notes = [f"{check.name}: {note}" for check in checks for note in check.notes]
     row.diagnosis = [spell(finding) for finding in diagnose(checks)]
@@ -140,12 +184,8 @@ def summarise(kind: str, name: str, checks: list[GradientCheck]) -> Row:
 
 
 def spell(finding: Finding) -> dict[str, Any]:
-    """A finding for JSON."""
-    entry = finding.entry and {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
-        for key, value in finding.entry._asdict().items()
-    }
-    return {**finding._asdict(), "entry": entry, "text": str(finding)}
+    """A finding for JSON, with its whole text."""
+    return {**finding._asdict(), "entry": finding.entry and finding.entry._asdict(), "text": str(finding)}
 
 
 def _worst(errors: Iterable[float | None]) -> float | None:
@@ -154,12 +194,17 @@ def _worst(errors: Iterable[float | None]) -> float | None:
 
 @contextmanager
 def quiet_and_exact() -> Iterator[None]:
-    """No warnings (of broadcasting, which some cases are about), and no TF32, whose rounding would hide mistakes."""
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    """No warnings (of broadcasting, which some cases are about), and no TF32, whose rounding would hide mistakes.
+
+    On one thread: the tensors are so small that more of them only wait for each other.
+    """
+    tf32, threads = (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32), torch.get_num_threads()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.set_num_threads(1)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
+        torch.set_num_threads(threads)

@@ -75,14 +75,15 @@ def _use_float64(check: GradientCheck) -> Finding:
 
 def _of_form(checks: Sequence[GradientCheck]) -> list[Finding]:
     """Numbers, shapes and dtypes of the gradients, changed inputs, exceptions: one finding for each kind."""
-    findings: dict[str, Finding] = {}
+    findings: dict[tuple[str, str], Finding] = {}
     for check in checks:
         for problem in check.problems:
             explanation = structure.explain_problem(problem, check)
             if explanation is None or problem.key == "forward-shape":
                 continue
             key, sentence = explanation
-            findings.setdefault(key, Finding(key, problem.what, sentence, check.evidence.case, None))
+            finding = Finding(key, problem.what, sentence, check.evidence.case, None)
+            findings.setdefault((problem.key, problem.what), finding)
     return list(findings.values())
 
 
@@ -228,5 +229,5 @@ def _unrecognised(wrong: list[Evidence], quantity: Quantity) -> Finding:
         sentence = f"its shape is {tuple(got.shape)}, and should be {tuple(right.shape)}"
     else:
         count = int((entry_errors(got, right) > evidence.tolerance).sum())
-        sentence = f"{count} of {got.numel()} entries are wrong, in no way that is known here"
+        sentence = f"{count} of {got.numel()} entries are wrong, and no mistake that is known here gives these numbers"
     return Finding("unrecognised", evidence.label(quantity), sentence, evidence.case, _entry(evidence, quantity))

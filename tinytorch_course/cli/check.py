@@ -1,0 +1,168 @@
+"""``tinytorch check``: are the hand-written gradients right? Ours, or a learner's own."""
+
+import json as json_module
+import re
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tinytorch_course.cli.train import number_parser
+from tinytorch_course.errors import InputError
+
+if TYPE_CHECKING:
+    from tinytorch_course.verify.rows import Row
+
+WHAT, HOW, OUTPUT = "What to check", "How to check it", "What comes out"
+DTYPES = ("float64", "float32")
+LONGEST = 86_400.0  # seconds
+
+
+def option(flag: str, value: str | None, help: str, heading: str) -> Any:
+    return typer.Option(
+        flag, metavar=value, parser=number_parser(flag, value), help=help, show_default=False, rich_help_panel=heading
+    )
+
+
+def check(
+    code: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="FILE:NAME",
+            help="Your own code: FILE:FORWARD,BACKWARD, or FILE:NAME for a torch.autograd.Function, an optimizer, or a "
+            "function with NAME_backward beside it.",
+            show_default=False,
+            rich_help_panel=WHAT,
+        ),
+    ] = None,
+    op: Annotated[str | None, option("--op", "NAME", "Check this alone; --list shows the names.", WHAT)] = None,
+    like: Annotated[
+        str | None, option("--like", "NAME", "The op or optimizer of ours that your code should equal.", WHAT)
+    ] = None,
+    shapes: Annotated[
+        str | None,
+        option(
+            "--shapes",
+            "SHAPES",
+            "Shapes of your code's inputs, such as 4x3,3x5. Without --like it is checked against central differences "
+            "alone.",
+            WHAT,
+        ),
+    ] = None,
+    dtype: Annotated[
+        str, option("--dtype", "NAME", "float64, or float32, in which rounding hides mistakes. (default: float64)", HOW)
+    ] = "float64",
+    device: Annotated[str, option("--device", "NAME", "cpu, cuda, cuda:N or auto. (default: cpu)", HOW)] = "cpu",
+    seed: Annotated[int, option("--seed", "N", "Where the random inputs come from. (default: 0)", HOW)] = 0,
+    timeout: Annotated[
+        float, option("--timeout", "X", "Seconds after which your code is stopped. (default: 60)", HOW)
+    ] = 60.0,
+    list_names: Annotated[bool, option("--list", None, "List everything there is to check, and end.", OUTPUT)] = False,
+    explain: Annotated[
+        bool, option("--explain", None, "Add the right formula, where it stands, and the best step.", OUTPUT)
+    ] = False,
+    json: Annotated[bool, option("--json", None, "Print one JSON document; the tables go to stderr.", OUTPUT)] = False,
+) -> None:
+    """Check hand-written gradients against autograd and central differences, and say what is wrong with a wrong one.
+
+    Without FILE:NAME: every op, loss, layer, optimizer, schedule and network of the from-scratch layer. Ends with exit
+    code 1 if anything is wrong.
+    """
+    check_options(code, op, like, shapes, dtype, device, seed, timeout)
+    if list_names:
+        list_everything(json)
+        return
+    settings = {"dtype": dtype, "device": device, "seed": seed}
+    rows = (
+        check_ours(op, settings, explain, json)
+        if code is None
+        else check_code(code, like, shapes, timeout, settings, explain, json)
+    )
+    if not all(row.ok for row in rows):
+        raise typer.Exit(1)
+
+
+def check_options(code, op, like, shapes, dtype, device, seed, timeout) -> None:
+    """Refuse what does not go together, before torch is imported."""
+    if code is not None and op is not None:
+        raise InputError("--op is for our own ops: to compare your code with one of them, say --like")
+    if code is None and (like or shapes):
+        raise InputError(
+            f"{'--like' if like else '--shapes'} is for code of your own: name it, as in my_ops.py:my_relu"
+        )
+    if dtype not in DTYPES:
+        raise InputError(f"--dtype must be one of {', '.join(DTYPES)}, but it is '{dtype}'")
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", device):
+        raise InputError(f"--device must be one of auto, cpu, cuda, cuda:N, but it is '{device}'")
+    if not 0 <= seed < 2**63:
+        raise InputError(f"--seed must be at least 0 and below 2**63, but it is {seed}")
+    if not 0 < timeout <= LONGEST:
+        raise InputError(f"--timeout must be above 0 and at most {LONGEST:g} seconds, but it is {timeout:g}")
+
+
+def check_ours(op: str | None, settings: dict[str, Any], explain: bool, json: bool) -> "list[Row]":
+    """Check ours, a table for each kind."""
+    from tinytorch_course.verify.check_display import Display
+
+    with Display(json) as display:
+        import torch
+
+        from tinytorch_course.verify import suite
+
+        start = time.monotonic()
+        chosen = suite.select(op)
+        options = settings | {
+            "dtype": getattr(torch, settings["dtype"]),
+            "device": suite.find_device(settings["device"]),
+        }
+        rows: list[Row] = []
+        for number, subject in enumerate(chosen, start=1):
+            display.working_on(subject.name, number, len(chosen))
+            rows.append(suite.check_subject(subject, explained=explain, **options))
+            if number == len(chosen) or chosen[number].kind != subject.kind:
+                display.group(suite.KINDS[subject.kind], [row for row in rows if row.kind == subject.kind])
+        for row in rows:
+            if explain or not row.ok:
+                display.details(row, explained=explain)
+        seconds = time.monotonic() - start
+        display.summary(rows, seconds, suite.tolerances(options["dtype"]))
+    if json:
+        print_document({"seconds": seconds, **settings}, rows)
+    return rows
+
+
+def check_code(
+    code: str, like: str | None, shapes: str | None, timeout: float, settings: dict[str, Any], explain: bool, json: bool
+) -> "list[Row]":
+    """Check a learner's code, in a process of its own."""
+    from tinytorch_course.verify.check_display import Display
+    from tinytorch_course.verify.own_code import Request, check_own_code, parse_code, parse_shapes
+
+    path, names = parse_code(code)
+    request = Request(
+        path, names, like, parse_shapes(shapes) if shapes is not None else None, explain=explain, **settings
+    )
+    with Display(json) as display:
+        display.working_on(code, 1, 1)
+        outcome = check_own_code(request, timeout)
+        display.own_code(outcome, explained=explain)
+    if json:
+        print_document({"code": code, **settings}, [outcome.row])
+    return [outcome.row]
+
+
+def print_document(about: dict[str, Any], rows: "list[Row]") -> None:
+    document = {"ok": all(row.ok for row in rows), **about, "results": [row.to_dict() for row in rows]}
+    print(json_module.dumps(document, indent=2))
+
+
+def list_everything(json: bool) -> None:
+    """The names of everything that can be checked; of ops and optimizers also what they are called with."""
+    from tinytorch_course.verify import suite
+    from tinytorch_course.verify.check_display import Display
+
+    groups = suite.listing()
+    if json:
+        print(json_module.dumps({title: dict(entries) for title, entries in groups.items()}, indent=2))
+    else:
+        Display().listing(groups)

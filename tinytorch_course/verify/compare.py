@@ -317,7 +317,12 @@ class _Setup:
         def step() -> None:
             learner.train_step(x, y, self.masks(0, 0), schedule(0))
 
-        return step, step
+        def warm_up() -> None:
+            step()
+            if impl == "torch":
+                learner.optimizer.zero_grad()  # or the step would give back gradients that it never took
+
+        return warm_up, step
 
     def test(self, learners: dict[str, Any]) -> Outcome:
         """Both networks on the test images."""

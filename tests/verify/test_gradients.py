@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from tinytorch_course.scratch.ops.activation import softmax_backward, softmax_forward
 from tinytorch_course.scratch.ops.linear import linear_backward, linear_forward
 from tinytorch_course.verify import check_gradient
-from tinytorch_course.verify.cases import draw
+from tinytorch_course.verify.cases import draw, scaled
 
 X, W, B = draw(((5, 3), (4, 3), (4,)))
 
@@ -114,3 +114,114 @@ def test_equal_infinities_agree():
         lambda x: (infinite(x), None), lambda dout, cache: infinite(dout), (x,), twin=infinite, differences=False
     )
     assert result.ok
+
+
+def test_like_names_the_twin():
+    result = check_gradient(linear_forward, changed(lambda dx, dw, db: (dx, -dw, db)), (X, W, B), like="linear")
+    assert result.gradient_errors["dweight"] > 0.1
+    assert [finding.key for finding in result.diagnose()] == ["sign"]
+    with pytest.raises(ValueError, match="there is no op 'lineal'"):
+        check_gradient(linear_forward, linear_backward, (X, W, B), like="lineal")
+
+
+def test_the_result_prints_as_a_table_with_a_diagnosis():
+    text = str(check_gradient(linear_forward, changed(lambda dx, dw, db: (dx, -dw, db)), (X, W, B), like="linear"))
+    assert "linear: WRONG" in text
+    assert [line.split()[0] for line in text.splitlines()[2:6]] == ["out", "dx", "dweight", "dbias"]
+    assert "Diagnosis: dweight: the sign is flipped" in text
+
+
+def test_the_cotangent_is_not_drawn_as_the_inputs_are():
+    """Were dout equal to x, a mask taken from the wrong one of the two would pass."""
+    (x,) = draw(((3, 4),), seed=5)
+    result = check_gradient(lambda x: (x * 1, None), lambda dout, cache: dout, (x,), seed=5)
+    assert not torch.equal(result.evidence.dout, x)
+
+
+@pytest.mark.parametrize(
+    ("forward", "backward", "message"),
+    [
+        (lambda x: x * 2, lambda dout, cache: dout, r"must return \(out, cache\), but it returned a tensor"),
+        (lambda x: None, lambda dout, cache: dout, r"must return \(out, cache\), but it returned None"),
+        (lambda x: (3.0, x), lambda dout, cache: dout, r"but it returned \(a float, a tensor"),
+        (lambda x: (x * 2, None), lambda dout, cache: {"dx": dout}, "a tuple of tensors, but it returned a dict"),
+    ],
+)
+def test_halves_that_return_something_else_are_refused(forward, backward, message):
+    with pytest.raises(TypeError, match=message):
+        check_gradient(forward, backward, (X,))
+
+
+def naive_variance(x):
+    """E[x²] − E[x]², which loses its digits where the mean is large."""
+    return (x * x).mean() - x.mean() ** 2, x
+
+
+def naive_variance_backward(dout, x):
+    return dout * 2 * (x - x.mean()) / x.numel()
+
+
+def test_in_float32_rounding_is_called_rounding():
+    (x,) = draw((scaled(1.0, 50, shift=1e3),), dtype=torch.float32)
+    result = check_gradient(
+        naive_variance, naive_variance_backward, (x,), twin=lambda x: x.var(correction=0), differences=False
+    )
+    assert not result.ok
+    assert result.in_double.ok
+    (finding,) = result.diagnose()
+    assert finding.key == "rounding"
+    assert "use float64" in str(finding)
+
+
+def test_a_mistake_is_found_in_float32_too():
+    x, weight, bias = draw(((5, 3), (4, 3), (4,)), dtype=torch.float32)
+    result = check_gradient(
+        linear_forward, changed(lambda dx, dw, db: (dx, dw * 1.001, db)), (x, weight, bias), like="linear"
+    )
+    assert [finding.what for finding in result.diagnose()] == ["dweight"]
+
+
+def test_what_no_float32_code_can_know_is_not_asked_of_it():
+    """At a mean of 1e4 one rounding of the inputs moves batch norm's output by 1e-3."""
+    (x,) = draw((scaled(1.0, 40, 3, shift=1e4),), dtype=torch.float32)
+    ones = torch.ones(3)
+
+    def forward(x, weight, bias):
+        return F.batch_norm(x, None, None, weight, bias, training=True), (x, weight, bias)
+
+    def backward(dout, cache):
+        return torch.func.vjp(lambda *args: forward(*args)[0], *cache)[1](dout)
+
+    result = check_gradient(forward, backward, (x, ones, ones), like="batch_norm_long", differences=False)
+    assert result.forward_error > 1e-4
+    assert result.ok
+
+
+def test_a_kink_is_a_note_and_no_mistake():
+    def forward(x):
+        return x.clamp_min(0), x
+
+    result = check_gradient(forward, lambda dout, x: dout * (x > 0), (torch.zeros(4, dtype=torch.float64),))
+    assert result.ok
+    assert ["kink" in note for note in result.notes] == [True]
+    assert result.difference_errors == {}
+
+
+def test_differences_of_some_arguments_only():
+    result = check_gradient(linear_forward, linear_backward, (X, W, B), like="linear", differences=[1])
+    assert list(result.difference_errors) == ["dweight"]
+    assert len(result.gradient_errors) == 3
+
+
+def test_a_right_backward_of_a_wrong_forward_is_not_accused():
+    def forward(x, weight, bias):
+        out, cache = linear_forward(x, weight, bias)
+        return 2 * out, cache
+
+    def backward(dout, cache):
+        return linear_backward(2 * dout, cache)
+
+    result = check_gradient(forward, backward, (X, W, B), like="linear")
+    assert [problem.what for problem in result.problems] == ["out"]
+    assert len(result.notes) == 3
+    assert [finding.what for finding in result.diagnose()] == ["out"]

@@ -38,6 +38,7 @@ def _base(name: str) -> str:
 
 
 def _at(function: Callable, formula: list[str]) -> Explanation:
+    function = inspect.unwrap(function)
     _, line = inspect.getsourcelines(function)
     return Explanation(function.__name__, inspect.getsourcefile(function), line, formula)
 

@@ -43,6 +43,7 @@ def planted(mistake: Mistake) -> Iterator[None]:
     changed = compile(source.replace(mistake.right, mistake.wrong), f"<mistake: {mistake.name}>", "exec")
     definitions: dict = {}
     exec(changed, module.__dict__, definitions)
+    definitions[mistake.function].__wrapped__ = function  # so that inspect still finds where the right one stands
     setattr(module, mistake.function, definitions[mistake.function])
     try:
         yield

@@ -84,7 +84,17 @@ def _of_form(checks: Sequence[GradientCheck]) -> list[Finding]:
             key, sentence = explanation
             finding = Finding(key, problem.what, sentence, check.evidence.case, None)
             findings.setdefault((problem.key, problem.what), finding)
-    return list(findings.values())
+    return _merged(findings.values())
+
+
+def _merged(findings: Iterable[Finding]) -> list[Finding]:
+    """What is said of several gradients in the same words is said once."""
+    merged: dict[tuple[str, str], Finding] = {}
+    for finding in findings:
+        said = merged.get((finding.key, finding.sentence))
+        what = f"{said.what} and {finding.what}" if said else finding.what
+        merged[finding.key, finding.sentence] = (said or finding)._replace(what=what)
+    return list(merged.values())
 
 
 def _of_differences(checks: Sequence[GradientCheck]) -> Finding:

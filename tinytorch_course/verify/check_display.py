@@ -45,7 +45,9 @@ class Display:
 
     def group(self, title: str, rows: list[Row]) -> None:
         """The table of one kind."""
-        table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+        table = Table(
+            title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, collapse_padding=True
+        )
         for heading, width, justify in (
             ("name", NAME_WIDTH, "left"),
             ("cases", 5, "right"),

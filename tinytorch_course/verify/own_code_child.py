@@ -214,7 +214,7 @@ def _guess(name: str) -> str | None:
     """The op that a name speaks of: MyReLU, my_conv2d_forward."""
 
     def plain(text: str) -> str:
-        return re.sub("forward|function|^my|loss$|_", "", text.lower().replace("_", ""))
+        return re.sub("^my|(loss)?(forward|function)?$", "", text.lower().replace("_", ""))
 
     names = {plain(op): op for op in (*tables_by_op(), *TORCH)}
     return names.get(plain(name))

@@ -2,9 +2,12 @@
 
 ``mnist_cnn(scratch.layers)`` is a network with hand-written gradients, ``mnist_cnn(reference.layers)`` an
 ``nn.Module``; names, shapes and ``state_dict`` keys are the same. Inputs are (N, in_channels, 28, 28); outputs are
-logits, (N, num_classes).
+logits, (N, num_classes). The networks that end in a global mean (mini_cnn, resnet18) take other sizes too.
+
+Initial values are those of torch's layers, also where the paper of a network, or torchvision, draws others.
 """
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -20,15 +23,39 @@ def softmax(L, *, num_classes=10, in_channels=1):
     return L.sequential(flatten=L.flatten(), fc=L.linear(in_channels * 28 * 28, num_classes))
 
 
-def mlp(L, *, num_classes=10, in_channels=1):
-    """A multi-layer perceptron, 784-128-64-10 on MNIST."""
+def mlp(L, *, num_classes=10, in_channels=1, widths=(128, 64)):
+    """A multi-layer perceptron, 784-128-64-10 on MNIST; ``widths`` are the sizes of its hidden layers."""
+    layers = {"flatten": L.flatten()}
+    sizes = (in_channels * 28 * 28, *widths)
+    for number, (before, after) in enumerate(itertools.pairwise(sizes), start=1):
+        layers[f"fc{number}"] = L.linear(before, after)
+        layers[f"relu{number}"] = L.relu()
+    layers[f"fc{len(sizes)}"] = L.linear(sizes[-1], num_classes)
+    return L.sequential(**layers)
+
+
+def lenet5(L, *, num_classes=10, in_channels=1):
+    """LeNet-5 with its sizes, tanh and averaging; padding makes its 32 x 32 of MNIST's 28 x 28.
+
+    Three simplifications that everybody makes: the averages have no weights of their own, every channel of conv2 sees
+    all of pool1, and the output is linear.
+
+    Source: LeCun, Bottou, Bengio, Haffner (1998), "Gradient-based learning applied to document recognition",
+    section II.B.
+    """
     return L.sequential(
+        conv1=L.conv2d(in_channels, 6, 5, padding=2),  # 28 x 28
+        tanh1=L.tanh(),
+        pool1=L.avg_pool2d(2),  # 14 x 14
+        conv2=L.conv2d(6, 16, 5),  # 10 x 10
+        tanh2=L.tanh(),
+        pool2=L.avg_pool2d(2),  # 5 x 5
         flatten=L.flatten(),
-        fc1=L.linear(in_channels * 28 * 28, 128),
-        relu1=L.relu(),
-        fc2=L.linear(128, 64),
-        relu2=L.relu(),
-        fc3=L.linear(64, num_classes),
+        fc1=L.linear(16 * 5 * 5, 120),
+        tanh3=L.tanh(),
+        fc2=L.linear(120, 84),
+        tanh4=L.tanh(),
+        fc3=L.linear(84, num_classes),
     )
 
 
@@ -56,11 +83,121 @@ def mnist_cnn(L, *, num_classes=10, in_channels=1):
     )
 
 
+def mini_cnn(L, *, num_classes=10, in_channels=1):
+    """Under 10,000 parameters: few channels, a 1x1 convolution that halves them, a mean in place of large linear layers.
+
+    Every convolution is followed by batch norm, so none has a bias. A unit of conv7 sees 22 x 22 pixels, most of
+    the picture, before the mean over its 6 x 6 places.
+
+    Source: the 1x1 convolutions and the global mean are those of Lin, Chen, Yan (2014), "Network in network",
+    sections 3.1 and 3.2.
+    """
+    return L.sequential(
+        **_conv_norm_relu(L, 1, in_channels, 8, 3),  # 26 x 26
+        **_conv_norm_relu(L, 2, 8, 16, 3),  # 24 x 24
+        pool=L.max_pool2d(2),  # 12 x 12
+        **_conv_norm_relu(L, 3, 16, 8, 1),
+        **_conv_norm_relu(L, 4, 8, 16, 3),  # 10 x 10
+        **_conv_norm_relu(L, 5, 16, 16, 3),  # 8 x 8
+        **_conv_norm_relu(L, 6, 16, 16, 3),  # 6 x 6
+        **_conv_norm_relu(L, 7, 16, 16, 3, padding=1),
+        mean=L.adaptive_avg_pool2d(1),  # 1 x 1
+        flatten=L.flatten(),
+        fc=L.linear(16, num_classes),
+    )
+
+
+def _conv_norm_relu(L, number, in_channels, out_channels, kernel_size, padding=0):
+    return {
+        f"conv{number}": L.conv2d(in_channels, out_channels, kernel_size, padding=padding, bias=False),
+        f"norm{number}": L.batch_norm2d(out_channels),
+        f"relu{number}": L.relu(),
+    }
+
+
+def tiny_vgg(L, *, num_classes=10, in_channels=1):
+    """CNN Explainer's network: twice two 3x3 convolutions of 10 channels and a pooling. Made there for 64 x 64 pixels.
+
+    Source: Wang et al. (2020), "CNN Explainer: learning convolutional neural networks with interactive
+    visualization", section 5; the pattern is that of Simonyan, Zisserman (2015), "Very deep convolutional networks".
+    """
+    return L.sequential(
+        conv1_1=L.conv2d(in_channels, 10, 3),  # 26 x 26
+        relu1_1=L.relu(),
+        conv1_2=L.conv2d(10, 10, 3),  # 24 x 24
+        relu1_2=L.relu(),
+        pool1=L.max_pool2d(2),  # 12 x 12
+        conv2_1=L.conv2d(10, 10, 3),  # 10 x 10
+        relu2_1=L.relu(),
+        conv2_2=L.conv2d(10, 10, 3),  # 8 x 8
+        relu2_2=L.relu(),
+        pool2=L.max_pool2d(2),  # 4 x 4
+        flatten=L.flatten(),
+        fc=L.linear(10 * 4 * 4, num_classes),
+    )
+
+
+def resnet18(L, *, num_classes=10, in_channels=1, small_stem=True):
+    """ResNet-18 with torchvision's keys; with the stem for small pictures, unless told otherwise.
+
+    The small stem is one 3x3 convolution that keeps the size, as the paper has for CIFAR-10 (section 4.2): layer1 sees
+    28 x 28. The paper's stem for ImageNet (7x7, stride 2, and pooling) would leave 7 x 7 of it. Initial values are
+    torch's default ones, where torchvision draws Kaiming's.
+
+    Source: He, Zhang, Ren, Sun (2016), "Deep residual learning for image recognition", table 1.
+    """
+    if small_stem:
+        stem = {"conv1": L.conv2d(in_channels, 64, 3, padding=1, bias=False)}  # 28 x 28
+    else:
+        stem = {"conv1": L.conv2d(in_channels, 64, 7, stride=2, padding=3, bias=False)}
+    stem |= {"bn1": L.batch_norm2d(64), "relu": L.relu()}
+    if not small_stem:
+        stem["maxpool"] = L.max_pool2d(3, stride=2, padding=1)
+    return L.sequential(
+        **stem,
+        layer1=L.sequential(_basic_block(L, 64, 64), _basic_block(L, 64, 64)),  # 28 x 28
+        layer2=L.sequential(_basic_block(L, 64, 128, stride=2), _basic_block(L, 128, 128)),  # 14 x 14
+        layer3=L.sequential(_basic_block(L, 128, 256, stride=2), _basic_block(L, 256, 256)),  # 7 x 7
+        layer4=L.sequential(_basic_block(L, 256, 512, stride=2), _basic_block(L, 512, 512)),  # 4 x 4
+        avgpool=L.adaptive_avg_pool2d(1),  # 1 x 1
+        flatten=L.flatten(),
+        fc=L.linear(512, num_classes),
+    )
+
+
+def _basic_block(L, in_channels, out_channels, stride=1):
+    """Two 3x3 convolutions beside a shortcut, which is a 1x1 convolution where the shape changes."""
+    shortcut = None
+    if stride != 1 or in_channels != out_channels:
+        shortcut = L.sequential(
+            L.conv2d(in_channels, out_channels, 1, stride=stride, bias=False), L.batch_norm2d(out_channels)
+        )
+    return L.residual(
+        conv1=L.conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False),
+        bn1=L.batch_norm2d(out_channels),
+        relu=L.relu(),
+        conv2=L.conv2d(out_channels, out_channels, 3, padding=1, bias=False),
+        bn2=L.batch_norm2d(out_channels),
+        downsample=shortcut,
+        activation=L.relu(),
+    )
+
+
+def resnet18_imagenet(L, *, num_classes=10, in_channels=1):
+    """ResNet-18 as torchvision's ``resnet18``: the 7x7 stem, for pictures of some 224 x 224 pixels."""
+    return resnet18(L, num_classes=num_classes, in_channels=in_channels, small_stem=False)
+
+
 MODELS = {
     model.name: model
     for model in (
         Model("softmax", softmax, "one linear layer: what a straight cut through pixel space can do"),
         Model("mlp", mlp, "784-128-64-10 with ReLU: the first deep network"),
+        Model("lenet5", lenet5, "LeCun's of 1998, with tanh and averaging: where convolution began"),
         Model("mnist_cnn", mnist_cnn, "two convolutions, batch norm, dropout: over 99 % on MNIST"),
+        Model("mini_cnn", mini_cnn, "seven small convolutions and a mean: how far under 10,000 parameters go"),
+        Model("tiny_vgg", tiny_vgg, "CNN Explainer's: pairs of 3x3 convolutions, small enough to look at each map"),
+        Model("resnet18", resnet18, "18 layers with shortcuts, its first convolution made for small pictures"),
+        Model("resnet18_imagenet", resnet18_imagenet, "torchvision's resnet18, key by key: takes over its weights"),
     )
 }

@@ -6,7 +6,6 @@ import pytest
 from verify.comparing import Listener, tiny
 
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import MODELS
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.verify.compare import compare
 from tinytorch_course.verify.inject import INJECTIONS, Injection, find_injection, layers_of
@@ -32,7 +31,7 @@ FIRST_SEEN = [
     ("linear-bias-averaged", "mlp", 1, "gradient", "fc3.bias", "linear_backward"),
     ("linear-sign", "mlp", 1, "gradient", "fc3.weight", "linear_backward"),
     ("conv-kernel-not-rotated", "mnist_cnn", 1, "output gradient", "pool1", "conv2d_backward"),
-    ("conv-windows-assigned", "mnist_cnn", 1, "output gradient", "pool1", "conv2d_backward"),
+    ("conv-weight-turned", "mnist_cnn", 1, "gradient", "conv2.weight", "conv2d_backward"),
     ("conv-weight-flipped", "mnist_cnn", 1, "gradient", "conv2.weight", "conv2d_backward"),
     ("max-pool-ties", "mnist_cnn", 1, "output gradient", "relu2", "max_pool2d_backward"),
     ("batch-norm-mean-constant", "mnist_cnn", 1, "output gradient", "conv2", "batch_norm_backward"),
@@ -88,7 +87,7 @@ def test_the_table_has_every_mistake_once():
     assert len({injection.name for injection in INJECTIONS}) == len(INJECTIONS) >= 20
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["softmax", "mlp", "lenet5", "mnist_cnn"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
 def test_without_a_mistake_nothing_is_caught(model, optimizer):
     config = tiny(model=model, optimizer=optimizer, clip_norm=0.1, label_smoothing=0.1, weight_decay=0.01)

@@ -193,8 +193,8 @@ INJECTIONS = [
         Mistake(
             "ops.convolution",
             "conv2d_forward",
-            "_weight_rows(weight, groups)",
-            "_weight_rows(weight.flip(2, 3), groups)",
+            "_slide(weight, x, geometry)",
+            "_slide(weight.flip(2, 3), x, geometry)",
             "kernel rotated in forward",
         ),
         layer="conv2d",
@@ -296,13 +296,13 @@ INJECTIONS = [
     Injection(
         "conv-kernel-not-rotated",
         "the gradient of a convolution's input meets the kernel the wrong way round",
-        "_add_windows: kernel upside down",
+        "_slide_back: kernel not turned",
         layer="conv2d",
     ),
     Injection(
-        "conv-windows-assigned",
-        "in the gradient of a convolution's input, overlapping windows overwrite each other",
-        "_add_windows: overlapping windows assigned",
+        "conv-weight-turned",
+        "the gradient of a convolution's weight is turned by 180 degrees, which only that of its input's kernel is",
+        "conv2d_backward: dweight turned by 180 degrees",
         layer="conv2d",
     ),
     Injection(

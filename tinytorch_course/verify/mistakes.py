@@ -91,10 +91,10 @@ MISTAKES = [
     ),
     # --- activation
     Mistake(
-        "ops.activation", "relu_backward", "out.sign()", "(dout > 0)", "the mask taken from dout", "mask-from-dout"
+        "ops.activation", "relu_backward", "out.sign()", "(dout > 0).to(dout)", "the mask taken from dout", "mask-from-dout"
     ),
     Mistake(
-        "ops.activation", "relu_backward", "out.sign()", "(out >= 0)", "a mask that is always true", "passed-through"
+        "ops.activation", "relu_backward", "out.sign()", "(out >= 0).to(dout)", "a mask that is always true", "passed-through"
     ),
     Mistake(
         "ops.activation",
@@ -188,8 +188,8 @@ MISTAKES = [
     Mistake(
         "ops.convolution",
         "conv2d_backward",
-        "dout_block.mT @ windows",
-        "dout_block.mT.flip(1) @ windows",
+        "block.stop * p * q]\n    dweight",
+        "block.stop * p * q].flip(2)\n    dweight",
         "kernel rotated",
         "reversed",
     ),
@@ -204,8 +204,8 @@ MISTAKES = [
     Mistake(
         "ops.convolution",
         "conv2d_backward",
-        "drows_of_weight += dout",
-        "drows_of_weight = dout",
+        "drows_of_weight += windows",
+        "drows_of_weight = windows",
         "only the last block",
         "missing-sum",
     ),
@@ -217,6 +217,7 @@ MISTAKES = [
         "dbias averaged over pixels",
         "extra-mean",
     ),
+    Mistake("ops.convolution", "_slide_back", ".flip(2, 3)", "", "kernel not turned", "kernel-not-rotated"),
     Mistake(
         "ops.convolution",
         "_add_windows",
@@ -266,7 +267,7 @@ MISTAKES = [
     Mistake(
         "ops.convolution",
         "conv2d_forward",
-        "    if bias is not None:\n        out += bias\n",
+        "    if bias is not None:\n        out += bias[:, None, None]\n",
         "",
         "bias forgotten",
         "unused-argument",
@@ -379,24 +380,24 @@ MISTAKES = [
     Mistake(
         "ops.normalization",
         "batch_norm_forward",
-        "(centred * centred).mean(dim=_axes_but_channel(x))",
-        "(centred * centred).sum(dim=_axes_but_channel(x)) / (x.numel() // x.shape[1] - 1)",
+        "var = out.mean(dim=_axes_but_channel(x))",
+        "var = out.sum(dim=_axes_but_channel(x)) / (x.numel() // x.shape[1] - 1)",
         "n - 1 for n",
         "n-1-for-n",
     ),
     Mistake(
         "ops.normalization",
         "batch_norm_backward",
-        "dx = dout - x_hat.mul_(_per_channel(dweight / count, x))",
-        "dx = dout.clone()",
+        "        dx.addcmul_(centred, _per_channel(slope, x))\n",
+        "",
         "the variance taken as constant",
         "mean-terms-dropped",
     ),
     Mistake(
         "ops.normalization",
         "batch_norm_backward",
-        ".sub_(_per_channel(dbias / count, x))",
-        "",
+        "-scale * dbias / count",
+        "0 * dbias",
         "the mean taken as constant",
         "mean-terms-dropped",
     ),
@@ -419,8 +420,8 @@ MISTAKES = [
     Mistake(
         "ops.normalization",
         "batch_norm_backward",
-        "(dout * x_hat).sum",
-        "(dout * x).sum",
+        "product.sum(dim=axes)\n    if len(x) > 0:  # an empty batch has no deviation\n        dweight *= inverse_std",
+        "(dout * x).sum(dim=axes)",
         "dweight from x",
         "input-for-normalised",
     ),
@@ -441,9 +442,9 @@ MISTAKES = [
         "root-factor",
     ),
     # --- dropout, flatten, padding, addition
-    Mistake("ops.dropout", "_scaled", "values / (1 - p)", "values", "the scale forgotten", "scale-forgotten"),
+    Mistake("ops.dropout", "_scaled", ".div_(1 - p)", "", "the scale forgotten", "scale-forgotten"),
     Mistake(
-        "ops.dropout", "_scaled", "values / (1 - p)", "values / p", "scaled by the part that was dropped", "scale-wrong"
+        "ops.dropout", "_scaled", ".div_(1 - p)", ".div_(p)", "scaled by the part that was dropped", "scale-wrong"
     ),
     Mistake("ops.dropout", "dropout_backward", "_scaled(dout, mask, p)", "dout", "the mask forgotten", "mask-missing"),
     Mistake(

@@ -44,7 +44,7 @@ def relu_backward(dout: Tensor, cache: ReluCache) -> Tensor:
     """Gradient of :func:`relu_forward`: dx, as x. (An infinite dout where out is 0 gives NaN; torch gives 0.)"""
     (out,) = cache
     # out = max(x, 0), never negative: its sign is 1 where it is positive, else 0. (A mask of bools would be slower.)
-    return dout * out.sign()
+    return out.sign().mul_(dout)
 
 
 class LeakyReluCache(NamedTuple):

@@ -7,6 +7,7 @@ Legend: N batch, H W input height and width, C input channels, O output channels
 output sees, KH KW kernel, P Q output height and width, K = KH·KW·I the length of a window.
 """
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ from tinytorch_course.scratch.ops.checks import pair, require, require_dim, requ
 # The window rows are made for a few images at a time: this many bytes, which stay in the processor's cache and in one
 # reused buffer. All of them at once would be K/I times the input, in fresh memory that must be paged in every time.
 BLOCK_BYTES = 4 * 2**20
+FEW_CHANNELS = 4  # with fewer than so many, a window's rows are too short to be copied one by one
 
 
 class Geometry(NamedTuple):
@@ -79,17 +81,9 @@ def conv2d_forward(
     processing" (im2col); conventions of ``torch.nn.functional.conv2d``.
     """
     x, geometry, batched = _prepare(x, weight, bias, stride, padding, dilation, groups)
-    rows_of_weight = _weight_rows(weight, groups)  # (G, O/G, K)
-    images, outputs = x.shape[0], weight.shape[0]
-    p, q = geometry.output
-
-    out = x.new_empty(groups, images * p * q, outputs // groups)
-    for block, windows in _window_blocks(x, geometry):
-        torch.bmm(windows, rows_of_weight.mT, out=out[:, block.start * p * q : block.stop * p * q])
-    out = out.movedim(0, 1).reshape(images, p, q, outputs)
+    out = _slide(weight, x, geometry)  # (N, O, P, Q)
     if bias is not None:
-        out += bias
-    out = out.permute(0, 3, 1, 2)  # (N, O, P, Q)
+        out += bias[:, None, None]
     return out if batched else out[0], Conv2dCache(x, weight, bias is not None, batched, geometry)
 
 
@@ -101,25 +95,51 @@ def conv2d_backward(
     ``need_dx=False`` leaves out dx (None): nobody needs the gradient of the first layer's input.
     """
     x, weight, has_bias, batched, geometry = cache
-    groups, (p, q) = geometry.groups, geometry.output
-    rows_of_weight = _weight_rows(weight, groups)  # (G, O/G, K)
-    outputs = weight.shape[0]
-    dout_rows = dout.reshape(-1, outputs, p, q).permute(0, 2, 3, 1).reshape(-1, groups, outputs // groups)
-    dout_rows = dout_rows.movedim(1, 0)  # (G, N·P·Q, O/G)
+    outputs, (p, q) = weight.shape[0], geometry.output
+    dout = dout.reshape(-1, outputs, p, q)
 
-    dx_padded = _padded_like(x, geometry) if need_dx else None  # (N, H + padding, W + padding, C)
-    drows_of_weight = torch.zeros_like(rows_of_weight)
+    dout_rows = _rows_of(dout, geometry.groups)  # (G, N·P·Q, O/G)
+    drows_of_weight = torch.zeros_like(_weight_rows(weight, geometry.groups).mT)  # (G, K, O/G)
     for block, windows in _window_blocks(x, geometry):
-        dout_block = dout_rows[:, block.start * p * q : block.stop * p * q]
         # out = windows rows_of_weightᵀ
-        drows_of_weight += dout_block.mT @ windows
-        if need_dx:
-            _add_windows(dx_padded[block], dout_block @ rows_of_weight, geometry)
+        drows_of_weight += windows.mT @ dout_rows[:, block.start * p * q : block.stop * p * q]
+    dweight = drows_of_weight.mT.reshape(outputs, *geometry.kernel, -1).permute(0, 3, 1, 2).contiguous()
 
-    dx = _unpad(dx_padded, geometry).permute(0, 3, 1, 2) if need_dx else None  # (N, C, H, W)
-    dweight = drows_of_weight.reshape(outputs, *geometry.kernel, -1).permute(0, 3, 1, 2).contiguous()
+    dx = _slide_back(weight, dout, x, geometry) if need_dx else None
     dbias = dout_rows.sum(dim=1).flatten() if has_bias else None
     return dx if batched or dx is None else dx[0], dweight, dbias
+
+
+def _slide(weight: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
+    """The sum of weight times window, for every window of x: (N, O, P, Q), channels-last in memory."""
+    rows_of_weight = _weight_rows(weight, geometry.groups)  # (G, O/G, K)
+    images, (p, q), groups = x.shape[0], geometry.output, geometry.groups
+    out = x.new_empty(groups, images * p * q, weight.shape[0] // groups)
+    for block, windows in _window_blocks(x, geometry):
+        torch.bmm(windows, rows_of_weight.mT, out=out[:, block.start * p * q : block.stop * p * q])
+    return out.movedim(0, 1).reshape(images, p, q, weight.shape[0]).permute(0, 3, 1, 2)
+
+
+def _slide_back(weight: Tensor, dout: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
+    """dx (N, C, H, W): each dout times the weight that its pixel met.
+
+    With a stride of 1 a pixel meets the taps of the kernel one by one, in reverse order, as the window moves over it:
+    dx is a convolution of dout with the kernel turned by 180 degrees. With larger strides it meets only some of them,
+    so that every window's share is made as a row, and added where the window came from.
+    """
+    groups, (p, q) = geometry.groups, geometry.output
+    reach = [d * (k - 1) for d, k in zip(geometry.dilation, geometry.kernel, strict=True)]
+    sides = [reach[side // 2] - padding for side, padding in enumerate(geometry.padding)]
+    if geometry.stride == (1, 1) and min(sides) >= 0:
+        turned = weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1).flip(2, 3)  # (C, O/G, KH, KW)
+        return _slide(turned, dout, geometry._replace(padding=tuple(sides), output=tuple(x.shape[2:])))
+
+    dx_padded = _padded_like(x, geometry)  # (N, H + padding, W + padding, C)
+    dout_rows, rows_of_weight = _rows_of(dout, groups), _weight_rows(weight, groups)
+    for block in _blocks(x, geometry):
+        dout_block = dout_rows[:, block.start * p * q : block.stop * p * q]
+        _add_windows(dx_padded[block], dout_block @ rows_of_weight, geometry)
+    return _unpad(dx_padded, geometry).permute(0, 3, 1, 2)
 
 
 def conv2d_naive_forward(
@@ -180,20 +200,34 @@ def _window_blocks(x: Tensor, geometry: Geometry) -> Iterator[tuple[slice, Tenso
     Every block is written into the same buffer: use it before asking for the next.
     """
     padded = _pad(x, geometry)
-    images, channels, groups = x.shape[0], x.shape[1], geometry.groups
-    (kh, kw), (p, q) = geometry.kernel, geometry.output
-    window_bytes = p * q * kh * kw * channels * x.element_size()
-    per_block = max(1, min(images, BLOCK_BYTES // window_bytes))
-    buffer = x.new_empty(groups, per_block * p * q * kh * kw * channels // groups)
+    window = math.prod(geometry.kernel) * x.shape[1] // geometry.groups  # K
+    # In memory either window after window, or (all first values, all second values, ...): whichever copies longer runs.
+    by_window = x.shape[1] // geometry.groups >= FEW_CHANNELS
+    order = (5, 0, 1, 2, 3, 4, 6) if by_window else (5, 3, 4, 6, 0, 1, 2)
+    buffer = None
+    for block in _blocks(x, geometry):
+        windows = _windows(padded[block], geometry).unflatten(5, (geometry.groups, -1))  # (n, P, Q, KH, KW, G, I)
+        windows = windows.permute(order)
+        if buffer is None or buffer.shape != windows.shape:  # in the first and perhaps the last block
+            buffer = x.new_empty(windows.shape)
+        buffer.copy_(windows)
+        if by_window:
+            yield block, buffer.view(geometry.groups, -1, window)
+        else:
+            yield block, buffer.view(geometry.groups, window, -1).mT
 
-    for start in range(0, images, per_block):
-        block = slice(start, min(start + per_block, images))
-        count = block.stop - start
-        windows = _windows(padded[block], geometry).unflatten(5, (groups, -1))  # (n, P, Q, KH, KW, G, I)
-        rows = buffer[:, : count * p * q * kh * kw * channels // groups]
-        rows = rows.view(groups, count, p, q, kh, kw, channels // groups)
-        rows.copy_(windows.permute(5, 0, 1, 2, 3, 4, 6))
-        yield block, rows.view(groups, count * p * q, -1)
+
+def _blocks(x: Tensor, geometry: Geometry) -> Iterator[slice]:
+    """So many images at a time that their windows fill at most BLOCK_BYTES."""
+    window_bytes = math.prod((*geometry.output, *geometry.kernel, x.shape[1])) * x.element_size()
+    count = max(1, BLOCK_BYTES // window_bytes)
+    for start in range(0, x.shape[0], count):
+        yield slice(start, min(start + count, x.shape[0]))
+
+
+def _rows_of(dout: Tensor, groups: int) -> Tensor:
+    """dout (N, O, P, Q) as one row per output pixel, (G, N·P·Q, O/G)."""
+    return dout.permute(0, 2, 3, 1).flatten(0, 2).unflatten(1, (groups, -1)).movedim(1, 0)
 
 
 def _windows(padded: Tensor, geometry: Geometry) -> Tensor:

@@ -64,7 +64,8 @@ def batch_norm_forward(
         # In two passes: E[x²] − E[x]² would lose every digit where the mean is large beside the deviation.
         mean = x.mean(dim=_axes_but_channel(x))
         centred = x - _per_channel(mean, x)
-        var = (centred * centred).mean(dim=_axes_but_channel(x))
+        out = centred * centred
+        var = out.mean(dim=_axes_but_channel(x))
         count = x.numel() // x.shape[1]
         if running_mean is not None and count > 0:  # an empty batch leaves them alone
             running_mean = (1 - momentum) * running_mean + momentum * mean
@@ -72,12 +73,15 @@ def batch_norm_forward(
     else:
         mean, var = running_mean, running_var
         centred = x - _per_channel(mean, x)
+        out = torch.empty_like(centred)
     inverse_std = 1 / torch.sqrt(var + eps)
 
     scale = inverse_std if weight is None else inverse_std * weight
-    out = centred * _per_channel(scale, x)
-    if bias is not None:
-        out += _per_channel(bias, x)
+    # Written over the squares, which nobody needs any more: fresh memory costs as much as the arithmetic.
+    if bias is None:
+        torch.mul(centred, _per_channel(scale, x), out=out)
+    else:
+        torch.addcmul(_per_channel(bias, x), centred, _per_channel(scale, x), out=out)
     return out, (running_mean, running_var), BatchNormCache(x, mean, inverse_std, weight, bias is not None, training)
 
 
@@ -88,19 +92,24 @@ def batch_norm_backward(dout: Tensor, cache: BatchNormCache) -> tuple[Tensor, Te
     """
     x, mean, inverse_std, weight, has_bias, training = cache
     axes = _axes_but_channel(x)
-    x_hat = (x - _per_channel(mean, x)).mul_(_per_channel(inverse_std, x))
+    centred = x - _per_channel(mean, x)
     dbias = dout.sum(dim=axes)
-    dweight = (dout * x_hat).sum(dim=axes)
+    product = dout * centred
+    dweight = product.sum(dim=axes)
+    if len(x) > 0:  # an empty batch has no deviation
+        dweight *= inverse_std  # Σ dout · x̂
 
-    scale = _per_channel(inverse_std if weight is None else inverse_std * weight, x)
+    scale = inverse_std if weight is None else inverse_std * weight
     if training:
         # x̂ = (x − mean(x)) / √(var(x) + eps): moving every x alike, or stretching them, does not move x̂. So the parts
-        # of dout along 1 and along x̂ do not come through.
+        # of dout along 1 and along x̂ do not come through. All in all dx is affine in dout and x.
         count = x.numel() // x.shape[1]
-        dx = dout - x_hat.mul_(_per_channel(dweight / count, x))
-        dx = dx.sub_(_per_channel(dbias / count, x)).mul_(scale)
+        shift = -scale * dbias / count
+        slope = -scale * inverse_std * dweight / count
+        dx = torch.addcmul(_per_channel(shift, x), dout, _per_channel(scale, x), out=product)
+        dx.addcmul_(centred, _per_channel(slope, x))
     else:
-        dx = dout * scale
+        dx = dout * _per_channel(scale, x)
     return dx, None if weight is None else dweight, dbias if has_bias else None
 
 

@@ -69,9 +69,9 @@ def max_pool2d_forward(
     """
     require_float(x=x)
     windows = _prepare(x, kernel_size, stride, padding, dilation, ceil_mode)
-    out = x.new_full((*x.shape[:-2], *windows.output), -math.inf)
+    out = _empty_as(x, windows.output).fill_(-math.inf)
     for _, inside, taps in _taps(windows):
-        out[inside] = torch.maximum(out[inside], x[taps])
+        torch.maximum(out[inside], x[taps], out=out[inside])
     cache = MaxPool2dCache(x, out, windows)
     return (out, _winners(cache), cache) if return_indices else (out, cache)
 
@@ -82,11 +82,15 @@ def max_pool2d_backward(dout: Tensor, cache: MaxPool2dCache) -> Tensor:
     dx = torch.zeros_like(x)
     left = torch.empty_like(out).copy_(dout)  # what no tap has taken yet; laid out in memory as out
     wins = torch.empty_like(out)
+    disjoint = all(stride >= kernel for stride, kernel in zip(windows.stride, windows.kernel, strict=True))
+    disjoint &= windows.dilation == (1, 1)  # then no pixel is in two windows, and there is nothing to add up
     for _, inside, taps in _taps(windows):
         # out = max over the taps: the first tap that equals it takes its dout, and nothing is left for the next.
         # (Written into floats, the comparison is twice as fast as into bools.)
-        taken = torch.eq(x[taps], out[inside], out=wins[inside]).mul_(left[inside])
-        dx[taps] += taken
+        won = torch.eq(x[taps], out[inside], out=wins[inside])
+        taken = torch.mul(won, left[inside], out=dx[taps] if disjoint else won)
+        if not disjoint:
+            dx[taps] += taken
         left[inside] -= taken
     return dx
 
@@ -173,7 +177,7 @@ def avg_pool2d_forward(
     require_float(x=x)
     windows = _prepare(x, kernel_size, stride, padding, 1, ceil_mode)
     divisor = _divisor(x, windows, count_include_pad, divisor_override)
-    out = x.new_zeros(*x.shape[:-2], *windows.output)
+    out = _empty_as(x, windows.output).zero_()
     for _, inside, taps in _taps(windows):
         out[inside] += x[taps]
     return out / divisor, AvgPool2dCache(divisor, windows)
@@ -182,7 +186,7 @@ def avg_pool2d_forward(
 def avg_pool2d_backward(dout: Tensor, cache: AvgPool2dCache) -> Tensor:
     """Gradient of :func:`avg_pool2d_forward`: dx, as x."""
     divisor, windows = cache
-    dx = dout.new_zeros(*dout.shape[:-2], *windows.image)
+    dx = _empty_as(dout, windows.image).zero_()
     share = dout / divisor  # (..., P, Q)
     for _, inside, taps in _taps(windows):
         # out = Σ taps / divisor
@@ -329,6 +333,13 @@ def _averaging_matrix(x: Tensor, size: int, count: int) -> Tensor:
 
 
 # --- the windows -----------------------------------------------------------------------------------------------------
+
+
+def _empty_as(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Room for (..., *size) values that lie in memory in the same order as x's: where two orders meet, all is slow."""
+    last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    order = torch.channels_last if last else torch.contiguous_format
+    return torch.empty((*x.shape[:-2], *size), dtype=x.dtype, device=x.device, memory_format=order)
 
 
 def _taps(windows: Windows) -> Iterator[tuple[tuple[int, int], tuple, tuple]]:

@@ -7,7 +7,9 @@ logits, (N, num_classes). The networks that end in a global mean (mini_cnn, resn
 Initial values are those of torch's layers, also where the paper of a network, or torchvision, draws others.
 """
 
+import functools
 import itertools
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -84,7 +86,7 @@ def mnist_cnn(L, *, num_classes=10, in_channels=1):
 
 
 def mini_cnn(L, *, num_classes=10, in_channels=1):
-    """Under 10,000 parameters: few channels, a 1x1 convolution that halves them, a mean in place of large linear layers.
+    """Under 10,000 parameters: few channels, a 1x1 convolution that halves them, a mean for the large linear layers.
 
     Every convolution is followed by batch norm, so none has a bias. A unit of conv7 sees 22 x 22 pixels, most of
     the picture, before the mean over its 6 x 6 places.
@@ -188,8 +190,23 @@ def resnet18_imagenet(L, *, num_classes=10, in_channels=1):
     return resnet18(L, num_classes=num_classes, in_channels=in_channels, small_stem=False)
 
 
-MODELS = {
-    model.name: model
+class Models(dict[str, Model]):
+    """The networks by name; also, though unlisted, every mlp-A-B-..., whose hidden layers have those sizes."""
+
+    def __contains__(self, name):
+        return isinstance(name, str) and (super().__contains__(name) or WIDTHS.fullmatch(name) is not None)
+
+    def __missing__(self, name):
+        if name not in self:
+            raise KeyError(name)
+        widths = tuple(int(width) for width in name.split("-")[1:])
+        return Model(name, functools.partial(mlp, widths=widths), "a multi-layer perceptron of chosen widths")
+
+
+WIDTHS = re.compile(r"mlp(-[1-9][0-9]{0,3}){1,20}")  # such as mlp-256-128
+
+MODELS = Models(
+    (model.name, model)
     for model in (
         Model("softmax", softmax, "one linear layer: what a straight cut through pixel space can do"),
         Model("mlp", mlp, "784-128-64-10 with ReLU: the first deep network"),
@@ -200,4 +217,4 @@ MODELS = {
         Model("resnet18", resnet18, "18 layers with shortcuts, its first convolution made for small pictures"),
         Model("resnet18_imagenet", resnet18_imagenet, "torchvision's resnet18, key by key: takes over its weights"),
     )
-}
+)

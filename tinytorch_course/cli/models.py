@@ -15,10 +15,12 @@ def models(json: Annotated[bool, typer.Option("--json", help="Print one JSON doc
         print(json_module.dumps(networks, indent=2))
         return
     width = max(60, min(shutil.get_terminal_size().columns, 120))
-    print(f"{'name':<12}{'parameters':>12}  what it is for")
+    names = max(len(network["name"]) for network in networks)
+    indent = " " * (names + 14)
+    print(f"{'name':<{names}}{'parameters':>12}  what it is for")
     for network in networks:
-        purpose = textwrap.fill(network["purpose"], width, initial_indent=" " * 26, subsequent_indent=" " * 26)
-        print(f"{network['name']:<12}{network['parameters']:>12,}{purpose[24:]}")
+        purpose = textwrap.fill(network["purpose"], width, initial_indent=indent, subsequent_indent=indent)
+        print(f"{network['name']:<{names}}{network['parameters']:>12,}{purpose[names + 12 :]}")
 
 
 def describe_models() -> list[dict[str, str | int]]:

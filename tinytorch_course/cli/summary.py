@@ -1,0 +1,111 @@
+"""``tinytorch summary``: what a network is made of, layer by layer."""
+
+import difflib
+import json as json_module
+import shutil
+import textwrap
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tinytorch_course.cli.train import number_parser
+from tinytorch_course.errors import InputError
+from tinytorch_course.models import MODELS, Model
+
+if TYPE_CHECKING:
+    from tinytorch_course.summary import LayerSummary, Summary
+
+MOST_CLASSES = 100_000
+SIZE_RULE = "output side = floor((input side + 2*padding - dilation*(kernel - 1) - 1) / stride) + 1"
+
+
+def summary(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="The network; `tinytorch models` lists them. mlp-256-128 is an mlp with hidden layers of that size.",
+            show_default=False,
+        ),
+    ],
+    size: Annotated[
+        str,
+        typer.Option(
+            "--input", metavar="CxHxW", help="Channels, height and width. (default: 1x28x28)", show_default=False
+        ),
+    ] = "1x28x28",
+    classes: Annotated[
+        int,
+        typer.Option(
+            "--classes",
+            metavar="N",
+            parser=number_parser("--classes", "N"),
+            help="How many classes. (default: 10)",
+            show_default=False,
+        ),
+    ] = 10,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Add how each output's size follows from the input's.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
+) -> None:
+    """Show a network's layers: output size, parameters, FLOPs, and the bytes saved for the backward pass."""
+    found = find_model(model)
+    if not 1 <= classes <= MOST_CLASSES:
+        raise InputError(f"--classes must be at least 1 and at most {MOST_CLASSES}, but it is {classes}")
+
+    from tinytorch_course.summary import parse_input, summarise
+
+    made = summarise(found, parse_input(size), classes)
+    if json:
+        print(json_module.dumps(made.to_dict(), indent=2))
+    else:
+        print_table(made, explain)
+
+
+def find_model(name: str) -> Model:
+    """The network of that name.
+
+    Raises:
+        InputError: if there is none.
+    """
+    if name in MODELS:
+        return MODELS[name]
+    near = difflib.get_close_matches(name, list(MODELS), n=1)
+    advice = f"did you mean {near[0]}?" if near else "`tinytorch models` lists them"
+    raise InputError(f"there is no network '{name}'; {advice}")
+
+
+def print_table(made: "Summary", explain: bool) -> None:
+    from tinytorch_course.summary import FLOPS, SAVED
+
+    columns = shutil.get_terminal_size().columns
+    rows = [("layer", "kind", "output", "parameters", "FLOPs", "saved bytes")]
+    rows += [(layer.name, layer.kind, spell(layer.output), *_numbers(layer)) for layer in made.layers]
+    rows += [("total", "", "", *_numbers(made))]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    if sum(widths) + len(widths) - 1 > columns:
+        widths[1] = 0  # a narrow terminal has no room for the kinds, at which the names hint
+    formulas = [[], *(layer.formula for layer in made.layers), []]
+
+    print(f"{made.model} on {spell(made.input)}")
+    for row, formula in zip(rows, formulas, strict=True):
+        cells = [f"{cell:<{width}}" for cell, width in zip(row[:2], widths[:2], strict=True) if width]
+        cells += [f"{cell:>{width}}" for cell, width in zip(row[2:], widths[2:], strict=True)]
+        print(" ".join(cells))
+        for line in formula if explain else ():
+            print(f"  {line}")
+    notes = [f"FLOPs of one picture's forward pass: {FLOPS}.", f"Saved for the backward pass: {SAVED}."]
+    if explain:
+        notes.append(f"Convolution and pooling: {SIZE_RULE}.")
+    print()
+    for note in notes:
+        print(textwrap.fill(note, max(60, min(columns, 120))))
+
+
+def _numbers(counted: "Summary | LayerSummary") -> tuple[str, str, str]:
+    return f"{counted.parameters:,}", f"{counted.flops:,}", f"{counted.saved:,}"
+
+
+def spell(size: tuple[int, ...]) -> str:
+    return "x".join(str(number) for number in size)

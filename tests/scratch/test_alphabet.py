@@ -26,7 +26,20 @@ TORCH_NAMES = {
     *{"Tensor", "Generator", "Size", "dtype", "device", "bool", "int64", "uint8", "float32", "float64", "long"},
     *{"arange", "empty", "empty_like", "full", "ones", "ones_like", "tensor", "zeros", "zeros_like"},
     *{"exp", "erf", "log", "log1p", "sqrt", "tanh"},
-    *{"addcmul", "mul", "eq", "channels_last", "contiguous_format", "maximum", "where", "bmm", "broadcast_shapes", "rand", "stack", "cat"},
+    *{
+        "addcmul",
+        "mul",
+        "eq",
+        "channels_last",
+        "contiguous_format",
+        "maximum",
+        "where",
+        "bmm",
+        "broadcast_shapes",
+        "rand",
+        "stack",
+        "cat",
+    },
 }
 # Names of methods that would let in autograd or a layer's kernel by the back door.
 FORBIDDEN_NAMES = ({name for name in dir(F) if name.islower() and name[0] != "_"} - {"tanh"}) | {

@@ -22,6 +22,7 @@ from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import LEARNERS, NAMESPACES, make_schedule
+from tinytorch_course.training.memory import keep_freed_memory
 from tinytorch_course.training.metrics import Metrics, wilson_interval
 from tinytorch_course.training.runs import RunFolder
 from tinytorch_course.training.signals import StopRequested, StopSignals
@@ -128,6 +129,7 @@ class Session:
         self.display = display
         self.device = _find_device(config.device)
         _compute_alike()
+        keep_freed_memory()
         # Nothing here draws from torch's own generator, but what a learner adds may.
         torch.manual_seed(derive_seed("global", config.seed))
         self.dataset = data.load(

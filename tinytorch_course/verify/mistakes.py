@@ -91,10 +91,20 @@ MISTAKES = [
     ),
     # --- activation
     Mistake(
-        "ops.activation", "relu_backward", "out.sign()", "(dout > 0).to(dout)", "the mask taken from dout", "mask-from-dout"
+        "ops.activation",
+        "relu_backward",
+        "out.sign()",
+        "(dout > 0).to(dout)",
+        "the mask taken from dout",
+        "mask-from-dout",
     ),
     Mistake(
-        "ops.activation", "relu_backward", "out.sign()", "(out >= 0).to(dout)", "a mask that is always true", "passed-through"
+        "ops.activation",
+        "relu_backward",
+        "out.sign()",
+        "(out >= 0).to(dout)",
+        "a mask that is always true",
+        "passed-through",
     ),
     Mistake(
         "ops.activation",
@@ -443,9 +453,7 @@ MISTAKES = [
     ),
     # --- dropout, flatten, padding, addition
     Mistake("ops.dropout", "_scaled", ".div_(1 - p)", "", "the scale forgotten", "scale-forgotten"),
-    Mistake(
-        "ops.dropout", "_scaled", ".div_(1 - p)", ".div_(p)", "scaled by the part that was dropped", "scale-wrong"
-    ),
+    Mistake("ops.dropout", "_scaled", ".div_(1 - p)", ".div_(p)", "scaled by the part that was dropped", "scale-wrong"),
     Mistake("ops.dropout", "dropout_backward", "_scaled(dout, mask, p)", "dout", "the mask forgotten", "mask-missing"),
     Mistake(
         "ops.reshaping",

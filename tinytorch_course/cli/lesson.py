@@ -1,0 +1,64 @@
+"""``tinytorch lesson``: the example scripts listed, one of them run, or made a notebook."""
+
+import json as json_module
+import shutil
+import textwrap
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinytorch_course.errors import InputError
+from tinytorch_course.lessons import Lesson, find_lesson, find_lessons, run_lesson, write_notebook
+
+
+def lesson(
+    number: Annotated[str | None, typer.Argument(help="The lesson to run; without it: the list of them.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for its pictures, by default ./pictures.")] = None,
+    notebook: Annotated[Path | None, typer.Option(help="Write this .ipynb file instead of running it.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the list as one JSON document.")] = False,
+):
+    """List the lessons, run one with its pictures saved, or write it as a notebook."""
+    if number is None:
+        if out or notebook:
+            raise InputError("--out and --notebook need the number of a lesson; `tinytorch lesson` lists them")
+        print_list(find_lessons(), json)
+        return
+    if json:
+        raise InputError("--json is for the list of lessons: leave out either --json or the number")
+    chosen = find_lesson(number)
+    if notebook is not None:
+        if out is not None:
+            raise InputError("--out is for running a lesson, --notebook for writing it: leave out one of them")
+        if notebook.suffix != ".ipynb":
+            raise InputError(f"--notebook is '{notebook}', but the name of a notebook ends in .ipynb")
+        write_notebook(chosen, notebook)
+        print(f"Lesson {chosen.number} is in {notebook}.")
+        return
+    run(chosen, Path("pictures") if out is None else out)
+
+
+def run(chosen: Lesson, out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out is '{out}', which is a file; give a folder for the pictures")
+    out.mkdir(parents=True, exist_ok=True)
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.png")}
+    typer.echo(f"Lesson {chosen.number}. {chosen.title} (about {chosen.seconds} s)", err=True)
+    if run_lesson(chosen, out) != 0:
+        typer.echo(f"Lesson {chosen.number} failed: one of its checks does not hold here.", err=True)
+        raise typer.Exit(1)
+    pictures = [path for path in sorted(out.glob("*.png")) if before.get(path) != path.stat().st_mtime_ns]
+    if pictures:
+        typer.echo(f"Pictures in {out}: {', '.join(path.name for path in pictures)}", err=True)
+
+
+def print_list(lessons: list[Lesson], json: bool) -> None:
+    if json:
+        fields = ("number", "title", "learn", "seconds")
+        print(json_module.dumps([{name: getattr(one, name) for name in fields} for one in lessons], indent=2))
+        return
+    width = max(60, min(shutil.get_terminal_size().columns, 120))
+    for one in lessons:
+        time = f"about {one.seconds} s"
+        print(f"{one.number}  {one.title}{time:>{width - 4 - len(one.title)}}")
+        print(textwrap.fill(one.learn, width, initial_indent=" " * 4, subsequent_indent=" " * 4))

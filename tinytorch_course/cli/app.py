@@ -24,6 +24,7 @@ from tinytorch_course.cli.compare import compare
 from tinytorch_course.cli.lesson import lesson
 from tinytorch_course.cli.models import models
 from tinytorch_course.cli.options import GroupedHelp
+from tinytorch_course.cli.summary import summary
 from tinytorch_course.cli.train import train
 from tinytorch_course.errors import InputError
 
@@ -55,6 +56,7 @@ app.command(cls=GroupedHelp, short_help="Train a network, or go on with a run th
 app.command(cls=GroupedHelp, short_help="Check hand-written gradients, ours or your own.")(check)
 app.command(cls=GroupedHelp, short_help="Train both implementations side by side, and see where they part.")(compare)
 app.command(cls=GroupedHelp, short_help="List the networks there are.")(models)
+app.command(cls=GroupedHelp, short_help="Show a network's layers: sizes, parameters, FLOPs, memory.")(summary)
 app.command(cls=GroupedHelp, short_help="List the lessons, run one, or make it a notebook.")(lesson)
 
 

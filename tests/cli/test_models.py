@@ -7,6 +7,10 @@ from tinytorch_course.models import MODELS
 PARAMETERS = {
     "softmax": 784 * 10 + 10,
     "mlp": 784 * 128 + 128 + 128 * 64 + 64 + 64 * 10 + 10,
+    "lenet5": 6 * 26 + 16 * 151 + 120 * 401 + 84 * 121 + 10 * 85,
+    "mini_cnn": 8 * 9 + 16 * 72 + 8 * 16 + 16 * 72 + 3 * 16 * 144 + 2 * (8 + 16 + 8 + 4 * 16) + 10 * 17,
+    "tiny_vgg": 10 * 10 + 3 * 10 * 91 + 10 * 161,
+    "resnet18_imagenet": 11_689_512 - 2 * 64 * 49 - 990 * 513,  # torchvision's, less two colours and 990 classes
     "mnist_cnn": 32 * 9 + 2 * 32 + 64 * 32 * 9 + 2 * 64 + (3136 * 128 + 128) + (128 * 10 + 10),
 }
 

@@ -54,10 +54,12 @@ def test_loss_and_every_gradient_are_autograds(name):
 def test_float32_gradients_are_autograds_within_rounding(name):
     (loss, grads, _), (twin_loss, twin_grads, _) = gradients(name, torch.float32)
     torch.testing.assert_close(loss, twin_loss, rtol=1e-5, atol=1e-5)
-    # In 18 layers of so few values a rounding may carry one over relu's kink: that costs 2 % of a gradient, rarely more.
-    most = 0.1 if name in SIDES else 1e-5
     for key, grad in grads.items():
-        assert (grad - twin_grads[key]).abs().max() < most * twin_grads[key].abs().max(), key
+        if name in SIDES:
+            # In 18 layers of so few values a rounding may carry one over relu's kink, which costs 2 % of a gradient.
+            assert (grad - twin_grads[key]).norm() < 0.1 * twin_grads[key].norm(), key
+        else:
+            assert (grad - twin_grads[key]).abs().max() < 1e-5 * twin_grads[key].abs().max(), key
 
 
 @pytest.mark.parametrize("name", NAMES)

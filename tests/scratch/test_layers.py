@@ -4,82 +4,18 @@ import torch
 from tinytorch_course import reference
 from tinytorch_course.reference import layers as twins
 from tinytorch_course.scratch import layers
+from tinytorch_course.verify.case_tables.layers import EVERY, IMAGE, ROWS
 
-IMAGE, ROWS, SEQUENCE = (4, 6, 8, 8), (4, 6), (4, 6, 5)
-
-
-def block(L, **keywords):
-    """A residual block of ResNet."""
-    return L.residual(
-        conv1=L.conv2d(6, 6, 3, padding=1, bias=False),
-        bn1=L.batch_norm2d(6),
-        relu=L.relu(),
-        conv2=L.conv2d(6, 6, 3, padding=1, bias=False),
-        bn2=L.batch_norm2d(6),
-        **keywords,
-    )
-
-
-def shrinking_block(L):
-    """A residual block whose shortcut has a layer of its own."""
-    return L.residual(
-        conv1=L.conv2d(6, 9, 3, stride=2, padding=1),
-        downsample=L.sequential(L.conv2d(6, 9, 1, stride=2, bias=False), L.batch_norm2d(9)),
-        activation=L.relu(),
-    )
-
-
-# name -> (build, input shape): every layer with every keyword of its twin
-LAYERS = {
-    "linear": (lambda L: L.linear(6, 5), ROWS),
-    "linear no bias": (lambda L: L.linear(6, 5, bias=False), ROWS),
-    "linear many axes": (lambda L: L.linear(8, 5), IMAGE),
+# name -> (build, input shape): what `tinytorch check` goes through, and what its differences cannot see or need not
+LAYERS = {f"{case.layer} {case.note}".strip(): (case.build, case.shape) for case in EVERY} | {
     "linear unbatched": (lambda L: L.linear(6, 5), (6,)),
-    "conv2d": (lambda L: L.conv2d(6, 4, 3), IMAGE),
-    "conv2d no bias": (lambda L: L.conv2d(6, 4, (3, 2), (2, 1), (1, 0), bias=False), IMAGE),
-    "conv2d dilation groups": (lambda L: L.conv2d(6, 4, 3, dilation=2, groups=2), IMAGE),
-    "conv2d same": (lambda L: L.conv2d(6, 4, 4, padding="same"), IMAGE),
     "conv2d unbatched": (lambda L: L.conv2d(6, 4, 3), IMAGE[1:]),
-    "conv2d reflect": (lambda L: L.conv2d(6, 4, 3, padding=(1, 2), padding_mode="reflect"), IMAGE),
-    "conv2d replicate": (lambda L: L.conv2d(6, 4, 3, stride=2, padding=2, padding_mode="replicate"), IMAGE),
-    "conv2d circular": (lambda L: L.conv2d(6, 4, 4, padding="same", padding_mode="circular"), IMAGE),
-    "batch_norm1d": (lambda L: L.batch_norm1d(6), ROWS),
-    "batch_norm1d sequence": (lambda L: L.batch_norm1d(6, eps=0.1, momentum=0.3), SEQUENCE),
-    "batch_norm2d": (lambda L: L.batch_norm2d(6), IMAGE),
-    "batch_norm2d not affine": (lambda L: L.batch_norm2d(6, affine=False), IMAGE),
-    "batch_norm2d no statistics": (lambda L: L.batch_norm2d(6, track_running_stats=False), IMAGE),
-    "batch_norm2d mean of all": (lambda L: L.batch_norm2d(6, momentum=None), IMAGE),
-    "relu": (lambda L: L.relu(), IMAGE),
-    "leaky_relu": (lambda L: L.leaky_relu(0.2), IMAGE),
-    "gelu": (lambda L: L.gelu(), IMAGE),
-    "gelu tanh": (lambda L: L.gelu(approximate="tanh"), IMAGE),
-    "sigmoid": (lambda L: L.sigmoid(), IMAGE),
-    "tanh": (lambda L: L.tanh(), IMAGE),
-    "softmax": (lambda L: L.softmax(dim=1), IMAGE),
-    "log_softmax": (lambda L: L.log_softmax(dim=-1), ROWS),
-    "flatten": (lambda L: L.flatten(), IMAGE),
-    "flatten some": (lambda L: L.flatten(start_dim=2, end_dim=3), IMAGE),
-    "max_pool2d": (lambda L: L.max_pool2d(3, 2, 1, 1, ceil_mode=True), IMAGE),
-    "max_pool2d dilation": (lambda L: L.max_pool2d(2, dilation=2), IMAGE),
-    "avg_pool2d": (
-        lambda L: L.avg_pool2d(3, 2, 1, ceil_mode=True, count_include_pad=False, divisor_override=None),
-        IMAGE,
-    ),
-    "avg_pool2d divisor": (lambda L: L.avg_pool2d(2, divisor_override=3), IMAGE),
-    "adaptive_avg_pool2d": (lambda L: L.adaptive_avg_pool2d((3, None)), IMAGE),
-    "dropout": (lambda L: L.dropout(0.3), IMAGE),
     "dropout nothing": (lambda L: L.dropout(0.0), IMAGE),
-    "dropout everything": (lambda L: L.dropout(1.0), IMAGE),
-    "sequential": (lambda L: L.sequential(L.conv2d(6, 3, 3), L.relu(), L.flatten(), L.linear(108, 2)), IMAGE),
-    "sequential named": (lambda L: L.sequential(a=L.linear(6, 5), b=L.dropout(), c=L.linear(5, 2)), ROWS),
     "sequential empty": (lambda L: L.sequential(), ROWS),
-    "sequential nested": (
+    "sequential deeper": (
         lambda L: L.sequential(L.sequential(L.linear(6, 5), L.tanh()), L.sequential(L.sequential(L.linear(5, 3)))),
         ROWS,
     ),
-    "residual": (block, IMAGE),
-    "residual activation": (lambda L: block(L, activation=L.relu()), IMAGE),
-    "residual downsample": (shrinking_block, IMAGE),
 }
 
 

@@ -183,7 +183,7 @@ print("digits: over 90 % of 300 test images are right:", accuracy > 0.9)
 assert accuracy > 0.9
 
 # %% The weights of a digit are a picture
-# One weight for each pixel: orange speaks for the class, blue against it. The 0 does not want ink in its middle.
+# One weight for each pixel: orange speaks for the class, purple against it. The 0 does not want ink in its middle.
 pictures = module.weight.detach().reshape(10, 28, 28)
 figure, panels = plt.subplots(2, 5, figsize=(10, 4.6), layout="constrained")
 bound = pictures.abs().max()

@@ -1,0 +1,193 @@
+"""08. Shallow networks
+
+What you learn: what one hidden layer adds (XOR, a spiral), sigmoid, tanh and ReLU, backpropagation written out, what
+width buys and what each hidden unit draws, and how gradients vanish layer by layer.
+
+Run: tinytorch lesson 08 (or python examples/08_shallow_networks.py)
+Time: about 8 s on 2 CPU cores
+
+Expected output (excerpt):
+    XOR by a linear model: at most 3 of 4 right
+    XOR by two hidden units, chosen by hand: [0.0, 1.0, 1.0, 0.0]
+    backpropagation and autograd: gradients equal to 1e-12: True
+    200 steps by hand and by torch: weights equal to 1e-9: True
+"""
+
+# %% XOR: no straight line will do
+# Yes where exactly one input is 1. Any straight cut gets at most three of the four right: here 20,000 random ones.
+import torch
+
+corners = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+xor = torch.tensor([0.0, 1.0, 1.0, 0.0])
+random = torch.Generator().manual_seed(0)
+cuts = torch.randn(20000, 3, generator=random)  # two weights and a bias each
+answers = corners @ cuts[:, :2].T + cuts[:, 2] > 0  # (4, 20000)
+best = (answers == xor[:, None].bool()).sum(0).max().item()
+print(f"XOR by a linear model: at most {best} of 4 right")
+assert best == 3
+
+# %% Two hidden units suffice
+# relu(a + b) counts the ones; relu(a + b - 1) is 1 only for two of them, and is taken off twice.
+hidden = torch.stack([corners.sum(1), corners.sum(1) - 1], dim=1).clamp_min(0)  # (4, 2)
+out = hidden @ torch.tensor([1.0, -2.0])
+print("XOR by two hidden units, chosen by hand:", out.tolist())
+assert torch.equal(out, xor)
+
+# %% Without a non-linearity nothing is gained
+# Two linear layers are one: (x A^T) B^T = x (B A)^T.
+a, b = torch.randn(8, 2, generator=random), torch.randn(1, 8, generator=random)
+print("two linear layers equal one:", torch.allclose(corners @ a.T @ b.T, corners @ (b @ a).T, atol=1e-5))
+assert torch.allclose(corners @ a.T @ b.T, corners @ (b @ a).T, atol=1e-5)
+
+# %% Three activations and their slopes
+# Sigmoid's slope is at most 1/4, tanh's 1 and ReLU's 1; away from 0 only ReLU keeps its own.
+z = torch.linspace(-6, 6, 241, dtype=torch.float64, requires_grad=True)
+slopes = {}
+for name in ("sigmoid", "tanh", "relu"):
+    (slopes[name],) = torch.autograd.grad(getattr(torch, name)(z).sum(), z)
+print(
+    "largest slope, and slope at 6:", {n: (round(s.max().item(), 3), round(s[-1].item(), 5)) for n, s in slopes.items()}
+)
+assert slopes["sigmoid"].max() == 0.25
+assert slopes["tanh"][-1] < 1e-4
+assert slopes["relu"][-1] == 1
+
+# %% A spiral
+# Two arms of 100 points that wind around each other.
+turn = torch.linspace(0.3, 1, 100, dtype=torch.float64)
+arm = torch.stack([turn * torch.cos(7 * turn), turn * torch.sin(7 * turn)], dim=1)
+x = torch.cat([arm, -arm]) + 0.02 * torch.randn(200, 2, generator=random, dtype=torch.float64)
+y = torch.cat([torch.zeros(100, 1), torch.ones(100, 1)]).double()
+print(f"spiral: {tuple(x.shape)} points, {int(y.sum())} of them on the second arm")
+assert x.shape == (200, 2)
+
+
+# %% Backpropagation, written out
+# Forward: hidden = tanh(x w1^T + b1), logit = hidden w2^T + b2. Backward is the same lines from the last to the first.
+def loss_and_gradients(w1, b1, w2, b2):
+    hidden = torch.tanh(x @ w1.T + b1)  # (N, width)
+    logit = hidden @ w2.T + b2  # (N, 1)
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logit, y)
+    dlogit = (torch.sigmoid(logit) - y) / len(x)
+    dw2, db2 = dlogit.T @ hidden, dlogit.sum(0)
+    dhidden = dlogit @ w2
+    dz = dhidden * (1 - hidden**2)  # tanh' = 1 - tanh^2
+    dw1, db1 = dz.T @ x, dz.sum(0)
+    return loss, [dw1, db1, dw2, db2]
+
+
+# %% The start
+# Random weights and biases, the same ones every time it is called.
+def start(width):
+    random = torch.Generator().manual_seed(1)
+    shapes = [(width, 2), (width,), (1, width), (1,)]
+    return [
+        torch.randn(shape, generator=random, dtype=torch.float64) * (2 if shape[-1] == 2 else 1) for shape in shapes
+    ]
+
+
+# %% Autograd agrees
+leaves = [parameter.requires_grad_() for parameter in start(16)]
+hidden = torch.tanh(x @ leaves[0].T + leaves[1])
+torch.nn.functional.binary_cross_entropy_with_logits(hidden @ leaves[2].T + leaves[3], y).backward()
+loss, gradients = loss_and_gradients(*start(16))
+difference = max((mine - leaf.grad).abs().max().item() for mine, leaf in zip(gradients, leaves, strict=True))
+print("backpropagation and autograd: gradients equal to 1e-12:", difference < 1e-12)
+assert difference < 1e-12
+
+# %% Training by hand, against torch's
+# Gradient descent on the lines above, and nn.Sequential with SGD from the same start.
+ours = start(16)
+for _ in range(200):
+    ours = [p - 0.1 * dp for p, dp in zip(ours, loss_and_gradients(*ours)[1], strict=True)]
+network = torch.nn.Sequential(torch.nn.Linear(2, 16), torch.nn.Tanh(), torch.nn.Linear(16, 1)).double()
+torch.nn.utils.vector_to_parameters(torch.cat([p.flatten() for p in start(16)]), network.parameters())
+optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+for _ in range(200):
+    optimizer.zero_grad()
+    torch.nn.functional.binary_cross_entropy_with_logits(network(x), y).backward()
+    optimizer.step()
+difference = max((p - q).abs().max().item() for p, q in zip(ours, network.parameters(), strict=True))
+print("200 steps by hand and by torch: weights equal to 1e-9:", difference < 1e-9)
+assert difference < 1e-9
+
+# %% Width
+# Each hidden unit draws one soft line through the plane. Two are too few for the spiral.
+from tinytorch_course.scratch.optimizers import adam
+
+right, trained = {}, {}
+for width in (2, 8, 32):
+    names = ["w1", "b1", "w2", "b2"]
+    params, optimizer = dict(zip(names, start(width), strict=True)), adam(lr=0.05)
+    state = optimizer.init(params)
+    for _ in range(600):
+        loss, gradients = loss_and_gradients(*params.values())
+        params, state = optimizer.update(params, dict(zip(names, gradients, strict=True)), state)
+    w1, b1, w2, b2 = trained[width] = params.values()
+    right[width] = (((torch.tanh(x @ w1.T + b1) @ w2.T + b2 > 0) == (y > 0.5)).double().mean()).item()
+print("right on the spiral, by width:", {width: f"{share:.0%}" for width, share in right.items()})
+assert right[2] < 0.9
+assert right[32] > 0.97
+
+# %% Drawn: the regions, and the line of each hidden unit
+import os
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+OUT = Path(os.environ.get("TINYTORCH_OUT", "pictures"))
+OUT.mkdir(parents=True, exist_ok=True)
+axis = torch.linspace(-1.2, 1.2, 200, dtype=torch.float64)
+grid = torch.cartesian_prod(axis, axis)
+figure, panels = plt.subplots(1, 3, figsize=(13, 4.6), sharey=True, layout="constrained")
+for axes, (width, (w1, b1, w2, b2)) in zip(panels, trained.items(), strict=True):
+    yes = (torch.tanh(grid @ w1.T + b1) @ w2.T + b2 > 0).double().reshape(200, 200)
+    axes.contourf(axis, axis, yes.T, levels=[-0.5, 0.5, 1.5], colors=["#0072b2", "#e69f00"], alpha=0.35)
+    for unit in (grid @ w1.T + b1).T:
+        axes.contour(axis, axis, unit.reshape(200, 200).T, levels=[0], colors="black", linewidths=0.6)
+    for arm, color, marker in ((x[:100], "#0072b2", "o"), (x[100:], "#e69f00", "s")):
+        axes.scatter(*arm.T, color=color, marker=marker, s=18, edgecolor="black", linewidth=0.5)
+    axes.set_title(f"{width} hidden units: {right[width]:.0%} right", fontsize=14)
+    axes.set_xlabel("first input", fontsize=13)
+panels[0].set_ylabel("second input", fontsize=13)
+figure.savefig(OUT / "08_width.png", dpi=90)
+
+
+# %% Vanishing gradients, layer by layer
+# Ten layers of 64: at each, the gradient is multiplied by the activation's slope. Norm of the first layer's over the
+# last's, with weights of variance 2/64 for ReLU and 1/64 otherwise (why: lesson 09).
+def norms(activation, variance):
+    draw = torch.Generator().manual_seed(2)
+    weights = [(torch.randn(64, 64, generator=draw) * variance**0.5).requires_grad_() for _ in range(10)]
+    out = torch.randn(128, 64, generator=draw)
+    for weight in weights:
+        out = activation(out @ weight.T)
+    (out * torch.randn(128, 64, generator=draw)).sum().backward()
+    return [weight.grad.norm().item() for weight in weights]
+
+
+depths = {"sigmoid": norms(torch.sigmoid, 1 / 64), "tanh": norms(torch.tanh, 1 / 64), "relu": norms(torch.relu, 2 / 64)}
+print("first layer's gradient over the last's:", {name: f"{n[0] / n[-1]:.0e}" for name, n in depths.items()})
+assert depths["sigmoid"][0] / depths["sigmoid"][-1] < 1e-4
+assert depths["relu"][0] / depths["relu"][-1] > 0.1
+
+# %% Drawn
+figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+for (name, values), color, marker in zip(depths.items(), ("#0072b2", "#e69f00", "#009e73"), "os^", strict=True):
+    axes.semilogy(range(1, 11), values, color=color, marker=marker, label=name)
+axes.set_xlabel("layer, from the input", fontsize=14)
+axes.set_ylabel("norm of the weight's gradient", fontsize=14)
+axes.legend(fontsize=13)
+figure.savefig(OUT / "08_vanishing.png", dpi=90)
+
+# %% What torch does here
+# nn.Sequential composes forward, and autograd's record composes backward: dz = dhidden * (1 - hidden^2) is the one line
+# of TanhBackward0, which keeps its output as we do.
+node = torch.tanh(torch.ones(2, requires_grad=True)).grad_fn
+print("torch's tanh keeps its result:", torch.equal(node._saved_result, torch.tanh(torch.ones(2))))
+assert torch.equal(node._saved_result, torch.tanh(torch.ones(2)))
+
+# %% Exercises
+# 1. Replace tanh by ReLU in "Backpropagation, written out". Which two lines change?
+# 2. Train XOR with two hidden ReLU units from twenty random starts. How often does it fail, and what do the failures
+#    have in common?

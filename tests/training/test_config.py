@@ -144,3 +144,9 @@ def test_torch_is_not_imported():
     script = "import sys, tinytorch_course.training.config; print('torch' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_an_mlp_of_any_widths():
+    assert TrainConfig(model="mlp-32-16").model == "mlp-32-16"
+    with pytest.raises(InputError, match="mlp-32-0"):
+        TrainConfig(model="mlp-32-0")

@@ -7,7 +7,7 @@ import dataclasses
 import difflib
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
 from tinytorch_course.errors import InputError
@@ -123,9 +123,9 @@ class TrainConfig:
     def _refuse(self, name: str, wanted: str, hint: str = "") -> None:
         raise InputError(f"{_flag(name)} must be {wanted}, but it is {getattr(self, name)!r}{hint}")
 
-    def _require_name(self, name: str, allowed: Iterable[str]) -> None:
+    def _require_name(self, name: str, allowed: Collection[str]) -> None:
         value, names = getattr(self, name), list(allowed)
-        if value not in names:
+        if not isinstance(value, str) or value not in allowed:  # which knows more than it lists: mlp-256-128
             self._refuse(name, f"one of {', '.join(names)}", _did_you_mean(value, names))
 
     def _require_device(self) -> None:

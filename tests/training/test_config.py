@@ -37,7 +37,7 @@ NAN, INF = math.nan, math.inf
         ("impl", "numpy", "--impl must be one of scratch, torch, but it is 'numpy'"),
         ("impl", "scrach", "--impl must be one of scratch, torch, but it is 'scrach': did you mean scratch?"),
         ("impl", None, "--impl must be one of scratch, torch, but it is None"),
-        ("model", "mnist-cnn", "mnist_cnn, but it is 'mnist-cnn': did you mean mnist_cnn?"),
+        ("model", "mnist-cnn", "resnet18_imagenet, but it is 'mnist-cnn': did you mean mnist_cnn?"),
         ("model", "MLP", "but it is 'MLP': did you mean mlp?"),
         (
             "data",
@@ -147,6 +147,6 @@ def test_torch_is_not_imported():
 
 
 def test_an_mlp_of_any_widths():
-    assert TrainConfig(model="mlp-32-16").model == "mlp-32-16"
+    TrainConfig(model="mlp-32-16").validate()
     with pytest.raises(InputError, match="mlp-32-0"):
-        TrainConfig(model="mlp-32-0")
+        TrainConfig(model="mlp-32-0").validate()

@@ -19,6 +19,7 @@ import typer
 from typer.core import TyperGroup
 
 from tinytorch_course import __version__
+from tinytorch_course.cli.bench import bench
 from tinytorch_course.cli.check import check
 from tinytorch_course.cli.compare import compare
 from tinytorch_course.cli.lesson import lesson
@@ -55,6 +56,7 @@ app = typer.Typer(
 app.command(cls=GroupedHelp, short_help="Train a network, or go on with a run that stopped.")(train)
 app.command(cls=GroupedHelp, short_help="Check hand-written gradients, ours or your own.")(check)
 app.command(cls=GroupedHelp, short_help="Train both implementations side by side, and see where they part.")(compare)
+app.command(cls=GroupedHelp, short_help="Time both implementations, alternately.")(bench)
 app.command(cls=GroupedHelp, short_help="List the networks there are.")(models)
 app.command(cls=GroupedHelp, short_help="Show a network's layers: sizes, parameters, FLOPs, memory.")(summary)
 app.command(cls=GroupedHelp, short_help="List the lessons, run one, or make it a notebook.")(lesson)

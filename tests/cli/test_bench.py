@@ -1,0 +1,66 @@
+import json
+import re
+
+import pytest
+import torch
+
+from tinytorch_course.cli.app import run
+
+
+@pytest.fixture(autouse=True)
+def as_many_threads_as_before():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_one_layer_as_a_table(capsys):
+    assert run(["bench", "--op", "relu", "--batch-size", "2", "--repeat", "2", "--threads", "1"]) == 0
+    out, err = capsys.readouterr()
+    assert re.search(r"^relu +2 +[\d.]+ +[\d.]+ +[\d.]+ +[\d.]+-[\d.]+", out, flags=re.MULTILINE)
+    assert re.search(r"cpu, float32, 1 threads, medians of 2 rounds; torch \S+; a large matmul does \d+ GFLOP/s", out)
+    assert "below 1 is faster than torch" in out
+    assert "training steps" not in out
+    assert "Timing relu, batch 2" in err
+    assert "\x1b" not in out + err
+
+
+def test_one_step_as_json(capsys):
+    assert run(["bench", "--model", "softmax", "--repeat", "1", "--dtype", "float64", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["device"], document["dtype"], document["rounds"]) == ("cpu", "float64", 1)
+    (result,) = document["results"]
+    assert (result["kind"], result["name"], result["batch"]) == ("step", "softmax", 128)
+    assert set(result["timing"]) == {"scratch", "torch", "ratio", "low", "high", "rounds"}
+    assert result["memory"]["torch"] > 7850 * 8
+
+
+def test_a_step_in_the_table_has_its_rate_and_memory(capsys):
+    assert run(["bench", "--model", "mlp", "--repeat", "1"]) == 0
+    assert re.search(r"^mlp +64 +[\d.]+ +[\d.]+ +[\d.]+ +\S+ +\d+/\d+ +\d+/\d+", capsys.readouterr().out, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("args", "sentence"),
+    [
+        (["--op", "relus"], "--op must be one of linear, conv2d, "),
+        (["--model", "vgg19"], "--model must be one of softmax, mlp, "),
+        (["--batch-size", "0"], "--batch-size must be at least 1 and at most 1,000,000, but it is 0."),
+        (["--repeat", "-1"], "--repeat must be at least 1 and at most 1,000,000, but it is -1."),
+        (["--threads", "two"], "--threads must be an integer, but it is 'two'."),
+        (["--dtype", "float16"], "--dtype must be one of float32, float64, but it is 'float16'."),
+        (["--device", "tpu"], "--device must be one of auto, cpu, cuda, cuda:N, but it is 'tpu'."),
+    ],
+)
+def test_bad_options(capsys, args, sentence):
+    assert run(["bench", *args]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"Error: {sentence}")
+    assert len(err.splitlines()) == 1
+
+
+def test_an_absent_gpu(capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert run(["bench", "--op", "relu", "--device", "cuda"]) == 2
+    assert "torch finds no CUDA device here" in capsys.readouterr().err

@@ -1,0 +1,141 @@
+"""What is timed: a layer forward and backward, or a whole training step, in both implementations."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+
+from tinytorch_course import reference, scratch
+from tinytorch_course.bench.timing import Timing, time_alternately
+from tinytorch_course.errors import InputError
+from tinytorch_course.models import MODELS
+from tinytorch_course.summary import summarise
+from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.learners import LEARNERS
+from tinytorch_course.verify.compare_memory import peak_memory
+
+# name -> (layer of a namespace, shape of one sample): the sizes that they have in mnist_cnn, deep ones as in resnet18
+LAYERS: dict[str, tuple[Callable[[Any], Any], tuple[int, ...]]] = {
+    "linear": (lambda L: L.linear(3136, 128), (3136,)),
+    "conv2d": (lambda L: L.conv2d(32, 64, 3, padding=1, bias=False), (32, 14, 14)),
+    "conv2d-first": (lambda L: L.conv2d(1, 32, 3, padding=1, bias=False), (1, 28, 28)),
+    "conv2d-deep": (lambda L: L.conv2d(256, 256, 3, padding=1, bias=False), (256, 7, 7)),
+    "conv2d-stride": (lambda L: L.conv2d(64, 128, 3, stride=2, padding=1, bias=False), (64, 28, 28)),
+    "max_pool2d": (lambda L: L.max_pool2d(2), (32, 28, 28)),
+    "avg_pool2d": (lambda L: L.avg_pool2d(2), (32, 28, 28)),
+    "adaptive_avg_pool2d": (lambda L: L.adaptive_avg_pool2d(1), (64, 7, 7)),
+    "batch_norm2d": (lambda L: L.batch_norm2d(32), (32, 28, 28)),
+    "relu": (lambda L: L.relu(), (32, 28, 28)),
+    "gelu": (lambda L: L.gelu(), (32, 28, 28)),
+    "tanh": (lambda L: L.tanh(), (32, 28, 28)),
+    "softmax": (lambda L: L.softmax(dim=1), (1000,)),
+    "dropout": (lambda L: L.dropout(0.5), (3136,)),
+}
+# name -> usual batch
+STEPS = {"softmax": 128, "mlp": 64, "lenet5": 128, "mnist_cnn": 128, "tiny_vgg": 128, "resnet18": 32}
+QUICK_STEPS = ("softmax", "mlp", "mnist_cnn")
+CEILING_SIDE = 1024
+
+
+class Setting(NamedTuple):
+    device: torch.device
+    dtype: torch.dtype
+    rounds: int
+
+    def synchronize(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+class Measured(NamedTuple):
+    kind: str  # "layer" or "step"
+    name: str
+    batch: int
+    timing: Timing
+    flops: int | None  # of one run, where convolutions and linear layers do them
+    memory: dict[str, int | None] | None  # bytes at the peak of a step, beyond what stood before
+
+    def to_dict(self) -> dict[str, Any]:
+        return self._asdict() | {"timing": self.timing._asdict()}
+
+
+def find_setting(device: str, dtype: str, rounds: int) -> Setting:
+    """Raises InputError for a device that is not here."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"--device is {device}, but torch finds no CUDA device here: use cpu or auto")
+    return Setting(torch.device(device), getattr(torch, dtype), rounds)
+
+
+def matmul_ceiling(setting: Setting) -> float:
+    """FLOPs a second of a large matmul: what nothing made of matmuls can pass."""
+    side = CEILING_SIDE
+    a, b = (torch.randn(side, side, device=setting.device, dtype=setting.dtype) for _ in range(2))
+    out = torch.empty_like(a)
+
+    def multiply() -> None:
+        torch.mm(a, b, out=out)
+
+    timing = time_alternately(multiply, multiply, max(3, setting.rounds), synchronize=setting.synchronize)
+    return 2 * side**3 / min(timing.scratch, timing.torch)
+
+
+def measure_layer(name: str, batch: int, setting: Setting) -> Measured:
+    """A layer's forward and backward, all gradients computed, on random numbers."""
+    build, shape = LAYERS[name]
+    layer, module = build(scratch.layers), build(reference.layers)
+    params, state = layer.init(torch.Generator().manual_seed(0))
+    params, state = ({k: _moved(v, setting) for k, v in tensors.items()} for tensors in (params, state))
+    module.to(setting.device, setting.dtype).load_state_dict(params | state)
+    x = torch.randn(batch, *shape, device=setting.device, dtype=setting.dtype)
+    dout = torch.randn_like(layer.forward(params, state, x, training=True, generator=torch.Generator())[0])
+    leaf = x.clone().requires_grad_()
+
+    @torch.no_grad()
+    def ours() -> None:
+        _, _, cache = layer.forward(params, state, x, training=True, generator=torch.Generator())
+        layer.backward(dout, cache)
+
+    def theirs() -> None:
+        reference.layers.set_generator(module, torch.Generator())
+        torch.autograd.grad(module(leaf), [leaf, *module.parameters()], dout)
+
+    timing = time_alternately(ours, theirs, setting.rounds, synchronize=setting.synchronize)
+    return Measured("layer", name, batch, timing, None, None)
+
+
+def measure_step(model: str, batch: int, setting: Setting) -> Measured:
+    """A whole training step with the train command's defaults: forward, loss, backward, Adam."""
+    config = TrainConfig(model=model, dtype=str(setting.dtype).removeprefix("torch.")).resolved()
+    x = torch.randn(batch, 1, 28, 28, device=setting.device, dtype=setting.dtype)
+    y = torch.arange(batch, device=setting.device) % 10
+
+    def stepper(impl: str) -> tuple[Callable[[], None], Callable[[], None]]:
+        generator = torch.Generator().manual_seed(0)
+        learner = LEARNERS[impl](
+            MODELS[model].build, config, classes=10, channels=1, device=setting.device, generator=generator
+        )
+
+        def step() -> None:
+            learner.train_step(x, y, torch.Generator().manual_seed(0), {"lr": 1e-4})
+
+        def warm_up() -> None:
+            step()
+            if impl == "torch":
+                learner.optimizer.zero_grad()  # or the step would give back gradients that it never took
+
+        return step, warm_up
+
+    (ours, warm_ours), (theirs, warm_theirs) = stepper("scratch"), stepper("torch")
+    timing = time_alternately(ours, theirs, setting.rounds, synchronize=setting.synchronize)
+    memory = {
+        "scratch": peak_memory(warm_ours, ours, setting.device),
+        "torch": peak_memory(warm_theirs, theirs, setting.device),
+    }
+    # Backward multiplies twice as much as forward: once for the weights' gradients, once for the inputs'.
+    return Measured("step", model, batch, timing, 3 * batch * summarise(MODELS[model]).flops, memory)
+
+
+def _moved(tensor: torch.Tensor, setting: Setting) -> torch.Tensor:
+    return tensor.to(setting.device, setting.dtype if tensor.is_floating_point() else tensor.dtype)

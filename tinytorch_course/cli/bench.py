@@ -1,0 +1,97 @@
+"""``tinytorch bench``: how fast is the from-scratch layer beside torch?"""
+
+import json as json_module
+import re
+from typing import Annotated, Any
+
+import typer
+
+from tinytorch_course.cli.train import number_parser
+from tinytorch_course.errors import InputError
+
+WHAT, HOW, OUTPUT = "What to time", "How to time it", "What comes out"
+QUICK_ROUNDS, ROUNDS, MOST = 3, 11, 1_000_000
+
+
+def option(flag: str, value: str | None, help: str, heading: str) -> Any:
+    return typer.Option(
+        flag, metavar=value, parser=number_parser(flag, value), help=help, show_default=False, rich_help_panel=heading
+    )
+
+
+def bench(
+    op: Annotated[str | None, option("--op", "NAME", "Time this layer alone, such as conv2d.", WHAT)] = None,
+    model: Annotated[str | None, option("--model", "NAME", "Time this network's training step alone.", WHAT)] = None,
+    batch_size: Annotated[
+        int | None, option("--batch-size", "N", "Pictures in a batch. (default: 128; mlp 64, resnet18 32)", HOW)
+    ] = None,
+    repeat: Annotated[
+        int | None, option("--repeat", "N", f"Rounds, each of which runs both. (default: {ROUNDS})", HOW)
+    ] = None,
+    threads: Annotated[int | None, option("--threads", "N", "Threads on the CPU. (default: torch's)", HOW)] = None,
+    dtype: Annotated[str, option("--dtype", "NAME", "float32 or float64. (default: float32)", HOW)] = "float32",
+    device: Annotated[str, option("--device", "NAME", "cpu, cuda, cuda:N or auto. (default: cpu)", HOW)] = "cpu",
+    quick: Annotated[
+        bool, option("--quick", None, f"The small networks and {QUICK_ROUNDS} rounds only: about 20 seconds.", HOW)
+    ] = False,
+    json: Annotated[bool, option("--json", None, "Print one JSON document.", OUTPUT)] = False,
+) -> None:
+    """Time both implementations alternately: layers forward and backward, and whole training steps.
+
+    Prints medians, the ratio scratch / torch with the quartiles of its rounds (below 1: faster than torch), FLOPs a
+    second beside those of a large matmul, and the peak memory of a step. Takes about two minutes on 2 cores.
+    """
+    for flag, value in (("--batch-size", batch_size), ("--repeat", repeat), ("--threads", threads)):
+        if value is not None and not 1 <= value <= MOST:
+            raise InputError(f"{flag} must be at least 1 and at most {MOST:,}, but it is {value}")
+    if dtype not in ("float32", "float64"):
+        raise InputError(f"--dtype must be one of float32, float64, but it is '{dtype}'")
+    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", device):
+        raise InputError(f"--device must be one of auto, cpu, cuda, cuda:N, but it is '{device}'")
+
+    import torch
+
+    from tinytorch_course.bench import subjects
+    from tinytorch_course.bench.display import Display
+    from tinytorch_course.training.memory import keep_freed_memory
+
+    work = plan(op, model, batch_size, quick, subjects)
+    setting = subjects.find_setting(device, dtype, repeat or (QUICK_ROUNDS if quick else ROUNDS))
+    if threads is not None:
+        torch.set_num_threads(threads)
+    keep_freed_memory()
+
+    measured = []
+    with Display(json) as display:
+        display.working_on("a large matmul")
+        ceiling = subjects.matmul_ceiling(setting)
+        for kind, name, batch in work:
+            display.working_on(f"{name}, batch {batch}")
+            measure = subjects.measure_layer if kind == "layer" else subjects.measure_step
+            measured.append(measure(name, batch, setting))
+        about = {
+            "device": str(setting.device),
+            "dtype": dtype,
+            "threads": torch.get_num_threads(),
+            "rounds": setting.rounds,
+            "torch": torch.__version__,
+            "matmul_flops_per_second": ceiling,
+        }
+        display.tables(measured, about)
+    if json:
+        print(json_module.dumps(about | {"results": [one.to_dict() for one in measured]}, indent=2))
+
+
+def plan(op: str | None, model: str | None, batch: int | None, quick: bool, subjects: Any) -> list[tuple]:
+    """What to time: (kind, name, batch), in order."""
+    if op is not None and op not in subjects.LAYERS:
+        raise InputError(f"--op must be one of {', '.join(subjects.LAYERS)}, but it is '{op}'")
+    if model is not None and model not in subjects.MODELS:
+        raise InputError(f"--model must be one of {', '.join(subjects.MODELS)}, but it is '{model}'")
+    steps = subjects.QUICK_STEPS if quick else tuple(subjects.STEPS)
+    layers = tuple(subjects.LAYERS)
+    if op is not None or model is not None:
+        layers, steps = (op,) if op else (), (model,) if model else ()
+    return [("layer", name, batch or 128) for name in layers] + [
+        ("step", name, batch or subjects.STEPS.get(name, 128)) for name in steps
+    ]

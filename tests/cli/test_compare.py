@@ -43,7 +43,7 @@ def test_a_planted_mistake_is_named_with_its_line(capsys):
     out, err = capsys.readouterr()
     assert "Step 1: the gradient of fc2's output is out of tolerance, by a relative error of " in out
     assert re.search(r"\(allowed: 1e-09\)\. Worst at \[\d, \d+\]:\n  from scratch  \S+\n  torch         \S+\n", out)
-    assert re.search(r"Made by relu_backward, .*tinytorch_course/scratch/ops/activation\.py:\d+\n  return dout", out)
+    assert re.search(r"Made by relu_backward, .*tinytorch_course/scratch/ops/activation\.py:\d+\n  return out\.sign", out)
     assert "Planted was relu-mask-from-dout: the mask of relu's gradient is taken from dout" in out
     assert "Planted in the from-scratch path: the mask of relu's" in err
     assert "float64" in err
@@ -152,7 +152,7 @@ def test_the_list_of_mistakes_as_json(capsys):
         (["--inject", "uphil"], "there is no mistake 'uphil' to inject; did you mean uphill?"),
         (
             ["--inject", "max-pool-ties"],
-            "needs a network with max_pool2d, which mlp has not: choose --model mnist_cnn.",
+            "needs a network with max_pool2d, which mlp has not: choose --model mnist_cnn or mini_cnn or ",
         ),
         (["--inject", "uphill", "--optimizer", "adam"], "shows only with --optimizer sgd, but --optimizer is adam."),
         (["--model", "mlpp"], "--model must be one of"),

@@ -208,8 +208,8 @@ def test_the_divergence_is_told_with_values_and_source():
     ("name", "line"),
     [
         ("softmax-gradient-forgotten", "dinput = "),  # of two returns, the one that was taken
-        ("batch-norm-count", "dx = dx.sub_("),  # of two branches, the one that was run
-        ("max-pool-ties", "dx[taps] += "),
+        ("batch-norm-count", "dx = torch.addcmul("),  # of two branches, the one that was run
+        ("max-pool-ties", "dx[taps] = taken"),
         ("conv-weight-flipped", "dweight = "),
         ("running-variance-biased", "running_var = "),
         ("momentum-as-mean", "buffer = "),

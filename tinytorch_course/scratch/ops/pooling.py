@@ -88,8 +88,10 @@ def max_pool2d_backward(dout: Tensor, cache: MaxPool2dCache) -> Tensor:
         # out = max over the taps: the first tap that equals it takes its dout, and nothing is left for the next.
         # (Written into floats, the comparison is twice as fast as into bools.)
         won = torch.eq(x[taps], out[inside], out=wins[inside])
-        taken = torch.mul(won, left[inside], out=dx[taps] if disjoint else won)
-        if not disjoint:
+        taken = won.mul_(left[inside])
+        if disjoint:
+            dx[taps] = taken
+        else:
             dx[taps] += taken
         left[inside] -= taken
     return dx

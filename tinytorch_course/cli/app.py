@@ -22,6 +22,7 @@ from tinytorch_course import __version__
 from tinytorch_course.cli.bench import bench
 from tinytorch_course.cli.check import check
 from tinytorch_course.cli.compare import compare
+from tinytorch_course.cli.doctor import doctor
 from tinytorch_course.cli.lesson import lesson
 from tinytorch_course.cli.models import models
 from tinytorch_course.cli.options import GroupedHelp
@@ -60,6 +61,7 @@ app.command(cls=GroupedHelp, short_help="Time both implementations, alternately.
 app.command(cls=GroupedHelp, short_help="List the networks there are.")(models)
 app.command(cls=GroupedHelp, short_help="Show a network's layers: sizes, parameters, FLOPs, memory.")(summary)
 app.command(cls=GroupedHelp, short_help="List the lessons, run one, or make it a notebook.")(lesson)
+app.command(cls=GroupedHelp, short_help="Look whether everything is here, and works.")(doctor)
 
 
 def print_version(wanted: bool) -> None:

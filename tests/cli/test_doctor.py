@@ -1,0 +1,64 @@
+import json
+
+import pytest
+
+from tinytorch_course.cli.app import run
+from tinytorch_course.doctor import checks
+from tinytorch_course.doctor.checks import NOTE, OK, TOPICS, WRONG, Finding
+
+GOOD = [Finding("versions", "torch", OK, "2.10"), Finding("data", "mnist", NOTE, "not here", "fetch it")]
+BAD = Finding("devices", "cuda:0", WRONG, "computes wrong", "use another")
+
+
+@pytest.fixture
+def findings(monkeypatch):
+    """What the doctor finds in this test."""
+    found = list(GOOD)
+    monkeypatch.setattr(checks, "examine", lambda out: iter(found))
+    return found
+
+
+def test_all_is_well(findings, capsys):
+    assert run(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["ok", "torch", "2.10"]
+    assert lines[1].split() == ["note", "mnist", "not", "here"]
+    assert lines[2].strip() == "-> fetch it"
+    assert lines[-1] == "All that is needed is here, and works."
+
+
+def test_something_is_broken(findings, capsys):
+    findings.append(BAD)
+    assert run(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "WRONG cuda:0" in out
+    assert out.splitlines()[-1] == "1 of 3 WRONG."
+    assert "\x1b" not in out
+
+
+@pytest.mark.parametrize(("added", "code"), [([], 0), ([BAD], 1)])
+def test_json(findings, capsys, added, code):
+    findings += added
+    assert run(["doctor", "--json"]) == code
+    document = json.loads(capsys.readouterr().out)
+    assert document["ok"] == (code == 0)
+    assert document["findings"][1] == {
+        "topic": "data",
+        "name": "mnist",
+        "state": "note",
+        "text": "not here",
+        "advice": "fetch it",
+    }
+    assert document["findings"][0]["advice"] is None
+
+
+def test_this_machine(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TINYTORCH_DATA", str(tmp_path))
+    assert run(["doctor", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    found = {(finding["topic"], finding["name"]): finding["state"] for finding in document["findings"]}
+    assert found["versions", "torch"] == found["devices", "cpu"] == found["space", "run folder"] == OK
+    assert found["data", "digits"] == OK
+    assert [topic for topic in TOPICS if not any(topic == one for one, _ in found)] == []
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,63 @@
+"""``tinytorch doctor``: is everything here that tinytorch needs, and does it work?"""
+
+import json as json_module
+import shutil
+import sys
+import textwrap
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from tinytorch_course.doctor.checks import Finding
+
+NAME_WIDTH = 18
+STYLES = {"ok": ("ok", "green"), "note": ("note", "yellow"), "wrong": ("WRONG", "bold red")}
+
+
+def doctor(json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False):
+    """Look at versions, devices, data, free space and the terminal, and say what to do about what is wrong.
+
+    Every device computes something, and the number is checked. Ends with exit code 1 if something needed is broken.
+    """
+    from tinytorch_course.doctor.checks import WRONG, examine
+
+    if sys.stderr.isatty():
+        print("Starting torch and trying the devices ...", file=sys.stderr)
+    findings = []
+    for finding in examine(sys.stdout):
+        findings.append(finding)
+        if not json:
+            print_finding(finding)
+    wrong = [finding for finding in findings if finding.state == WRONG]
+    if json:
+        print(json_module.dumps({"ok": not wrong, "findings": [one.to_dict() for one in findings]}, indent=2))
+    else:
+        print()
+        print(f"{len(wrong)} of {len(findings)} WRONG." if wrong else "All that is needed is here, and works.")
+    if wrong:
+        raise typer.Exit(1)
+
+
+def print_finding(finding: "Finding") -> None:
+    """One line, and one with what to do; on a terminal broken at its width, and in colour."""
+    from rich.text import Text
+
+    from tinytorch_course.training.display import Stream
+
+    out = Stream(file=sys.stdout, highlight=False, soft_wrap=True)
+    word, style = STYLES[finding.state]
+    indent = " " * (NAME_WIDTH + 7)
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    lines = _fill(finding.text, indent, width)
+    out.print(Text.assemble((f"{word:<6}", style), f"{finding.name:<{NAME_WIDTH}} {lines[0]}"))
+    advice = _fill(f"-> {finding.advice}", indent, width) if finding.advice else []
+    for line in (*lines[1:], *advice):
+        out.print(Text(f"{indent}{line}"))
+
+
+def _fill(text: str, indent: str, width: int | None) -> list[str]:
+    """``text`` in lines that fit beside ``indent``; one whole line if there is no width to fit into."""
+    if width is None:
+        return [text]
+    return textwrap.wrap(text, max(30, width - len(indent)), break_on_hyphens=False) or [""]

@@ -1,0 +1,156 @@
+"""The part of ``tinytorch doctor`` that imports torch, in a process of its own. See ``checks.py``.
+
+Every line that counts begins with a word: STAGE (what is tried next, so that it can be named if it ends the process),
+FINDING or END. Whatever else libraries print is ignored.
+"""
+
+import importlib
+import json
+import shutil
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from tinytorch_course.doctor.checks import DATA_ROOM, NOTE, OK, SHOWN, WRONG, Finding, space_of
+
+SIZE = 32  # of the matrices
+DRIVER = Path("/proc/driver/nvidia/gpus")
+PAIR = "install torch and torchvision again, together: their versions must fit each other"
+
+
+def main() -> None:
+    """Print every finding."""
+    warnings.simplefilter("ignore")  # what they would say is a finding, or none
+    if not all(_tell("versions", name, lambda name=name: [_import(name)]) for name in SHOWN):
+        # Without them nothing below can be tried, and the advice is there already.
+        print("END", flush=True)
+        return
+    _tell("devices", "cpu", lambda: [try_device("cpu")])
+    _tell("devices", "cuda", look_for_gpus)
+    _tell("data", "data", look_for_data)
+    print("END", flush=True)
+
+
+def _tell(topic: str, name: str, look: Callable[[], Any]) -> bool:
+    """Print what ``look`` finds; an exception is a finding too. Whether nothing is wrong."""
+    print("STAGE", json.dumps([topic, name]), flush=True)
+    try:
+        findings = list(look())
+    except Exception as error:
+        findings = [Finding(topic, name, WRONG, _first_line(error), "say so in a report: tinytorch did not expect it")]
+    for finding in findings:
+        print("FINDING", json.dumps(finding._asdict()), flush=True)
+    return all(finding.state != WRONG for finding in findings)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def _import(name: str) -> Finding:
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:
+        return Finding("versions", name, WRONG, f"cannot be imported: {_first_line(error)}", PAIR)
+    return Finding("versions", name, OK, f"{module.__version__} in {Path(module.__file__).parent}")
+
+
+# --- devices ---------------------------------------------------------------------------------------------------------
+
+
+def look_for_gpus() -> Iterator[Finding]:
+    import torch
+
+    if torch.cuda.is_available():
+        for number in range(torch.cuda.device_count()):
+            yield try_device(f"cuda:{number}")
+    elif shutil.which("nvidia-smi") or DRIVER.is_dir():
+        if torch.version.cuda is None:
+            text = "there is an NVIDIA driver, but this torch is built for the CPU alone"
+            yield Finding(
+                "devices", "cuda", NOTE, text, "install torch as pytorch.org says for CUDA; --device cpu works"
+            )
+        else:
+            text = f"there is an NVIDIA driver, but torch (for CUDA {torch.version.cuda}) finds no GPU"
+            yield Finding("devices", "cuda", NOTE, text, "see what nvidia-smi says, or renew the driver")
+    else:
+        yield Finding("devices", "cuda", OK, "no NVIDIA GPU here: everything runs on the CPU")
+
+
+def try_device(device: str) -> Finding:
+    """A matrix product and a convolution of small integers on ``device``: exact in float32, in TF32 too."""
+    try:
+        problem = wrong_number(device)
+        about = _describe(device)
+    except Exception as error:
+        advice = "use --device cpu, or install torch as pytorch.org says for this GPU" if device != "cpu" else PAIR
+        return Finding("devices", device, WRONG, f"a kernel failed: {_first_line(error)}", advice)
+    if problem:
+        advice = "trust no result of this device; use another, and try another torch"
+        return Finding("devices", device, WRONG, f"computes wrong: {problem}", advice)
+    return Finding("devices", device, OK, f"{about}; matrix product and convolution are right")
+
+
+def wrong_number(device: str) -> str:
+    """What is wrong with the products that ``device`` computes, beside those of Python's integers; "" if nothing."""
+    import torch
+
+    a = [[(SIZE * row + column) % 7 - 3 for column in range(SIZE)] for row in range(SIZE)]
+    x = torch.tensor(a, dtype=torch.float32).to(device)
+    product = [[sum(a[i][k] * a[k][j] for k in range(SIZE)) for j in range(SIZE)] for i in range(SIZE)]
+    windows = SIZE - 2
+    slid = [
+        [sum(a[i + k][j + m] * a[k][m] for k in range(3) for m in range(3)) for j in range(windows)]
+        for i in range(windows)
+    ]
+    for name, got, expected in (
+        ("the matrix product", x @ x, product),
+        ("the convolution", torch.conv2d(x[None, None], x[None, None, :3, :3])[0, 0], slid),
+    ):
+        different = (got.cpu() != torch.tensor(expected, dtype=torch.float32)).nonzero().tolist()
+        if different:
+            i, j = different[0]
+            return f"{name} at [{i}, {j}] is {got[i, j].item():g}, but right is {expected[i][j]}"
+    return ""
+
+
+def _describe(device: str) -> str:
+    import torch
+
+    if device == "cpu":
+        threads = torch.get_num_threads()
+        return f"{threads} thread{'s' * (threads != 1)}, {torch.backends.cpu.get_cpu_capability()}"
+    properties = torch.cuda.get_device_properties(device)
+    free, total = torch.cuda.mem_get_info(device)
+    capability = f"compute capability {properties.major}.{properties.minor}"
+    return f"{properties.name}, {capability}, {free / 1e9:.1f} of {total / 1e9:.1f} GB free"
+
+
+# --- data ------------------------------------------------------------------------------------------------------------
+
+
+def look_for_data() -> Iterator[Finding]:
+    """Which sets are in the data folder, and whether another one would find room there."""
+    from tinytorch_course.data import default_data_dir, digits, idx
+    from tinytorch_course.errors import InputError
+
+    folder = default_data_dir()
+    for name, source in idx.SOURCES.items():
+        try:
+            found = idx.find(source, folder)
+        except InputError as error:
+            yield Finding("data", name, NOTE, str(error), "or leave it: the digits need no files")
+            continue
+        if len(found) == len(source.files):
+            yield Finding("data", name, OK, f"in {source.raw(folder)}")
+        elif found:
+            missing = [file.name for file in source.files if file.name not in found]
+            text = f"{source.raw(folder)} lacks {', '.join(missing)}"
+            yield Finding("data", name, NOTE, text, "put them there, or delete that folder to download all four")
+        else:
+            advice = "it is downloaded when it is first asked for, or choose its folder by TINYTORCH_DATA"
+            yield Finding("data", name, NOTE, f"not in {source.raw(folder)}", advice)
+    yield Finding("data", "digits", OK, f"embedded ({digits.LOCATION})")
+    yield space_of(folder, "data folder", DATA_ROOM, needed=False, option="--data-dir or TINYTORCH_DATA")

@@ -69,6 +69,25 @@ def test_the_first_loss_is_that_of_a_guess(name):
     assert 2.0 < loss.item() < 2.8
 
 
+@pytest.mark.parametrize("side", [18, 25, 32])
+@pytest.mark.parametrize("name", [name for name in NAMES if not name.startswith("resnet")])
+def test_the_size_of_the_pictures_can_be_chosen(name, side):
+    net, params, state, module = both(name, image_size=side)
+    x = torch.randn(2, 1, side, side, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    out, _, _ = net.forward(params, state, x, training=False)
+    assert out.shape == (2, 10)
+    torch.testing.assert_close(out, module.eval()(x).detach(), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("name", "smallest"), [("lenet5", 12), ("mnist_cnn", 4), ("mini_cnn", 18), ("tiny_vgg", 16)])
+def test_the_smallest_picture_is_taken_and_a_smaller_one_refused(name, smallest):
+    net, params, state, _ = both(name, image_size=smallest)
+    out, _, _ = net.forward(params, state, torch.zeros(2, 1, smallest, smallest, dtype=torch.float64), training=False)
+    assert out.shape == (2, 10)
+    with pytest.raises(ValueError, match=f"it needs at least {smallest} x {smallest} pixels"):
+        MODELS[name].build(layers, image_size=smallest - 1)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_input_channels_and_classes_can_be_chosen(name):
     net, params, state, module = both(name, num_classes=26, in_channels=3)

@@ -8,14 +8,14 @@ from tinytorch_course.reference import layers as twins
 from tinytorch_course.scratch import layers
 from tinytorch_course.summary import parse_input, summarise
 
-SIZES = {"resnet18": (1, 16, 16), "resnet18_imagenet": (3, 64, 48), "mini_cnn": (1, 31, 28), "lenet5": (3, 28, 28)}
+SIZES = {"resnet18": (1, 16, 16), "resnet18_imagenet": (3, 64, 48), "mini_cnn": (1, 31, 28), "lenet5": (3, 32, 32)}
 NAMES = [*MODELS, "mlp-20-30"]
 SIZE_OF = [(name, SIZES.get(name, (1, 28, 28))) for name in NAMES]
 
 
 def watched(name, size, classes):
     """What hooks on the twin see: of each layer without children its output's size and parameters, and all FLOPs."""
-    module, seen = MODELS[name].build(twins, num_classes=classes, in_channels=size[0]), []
+    module, seen = MODELS[name].build(twins, num_classes=classes, in_channels=size[0], image_size=min(size[1:])), []
     for key, layer in module.named_modules():
         if not list(layer.children()):
             count = sum(parameter.numel() for parameter in layer.parameters())
@@ -41,7 +41,7 @@ def test_saved_bytes_are_those_the_cache_holds(name, size):
     """Of the whole network's cache, every memory once: four pictures more hold four times as much more."""
 
     def held(batch):
-        net = MODELS[name].build(layers, in_channels=size[0])
+        net = MODELS[name].build(layers, in_channels=size[0], image_size=min(size[1:]))
         params, state = net.init(torch.Generator().manual_seed(0))
         _, _, cache = net.forward(
             params, state, torch.zeros(batch, *size), training=True, generator=torch.Generator().manual_seed(0)
@@ -126,10 +126,10 @@ def test_sizes_out_of_bounds_are_refused(text):
 @pytest.mark.parametrize(
     ("name", "size", "words"),
     [
-        ("tiny_vgg", (1, 3, 3), "tiny_vgg cannot take pictures of 1x3x3: at conv1_2, the kernel reaches over"),
-        ("mnist_cnn", (1, 32, 32), "mnist_cnn cannot take pictures of 1x32x32: at fc1, x has 4096 features"),
-        ("softmax", (3, 5, 5), "softmax cannot take pictures of 3x5x5: at fc, x has 75 features"),
-        ("mini_cnn", (1, 5, 5), "mini_cnn cannot take pictures of 1x5x5: at pool, "),
+        ("tiny_vgg", (1, 3, 3), "tiny_vgg cannot take pictures of 1x3x3: it needs at least 16 x 16 pixels"),
+        ("mnist_cnn", (1, 32, 28), "mnist_cnn cannot take pictures of 1x32x28: at fc1, x has 3584 features"),
+        ("softmax", (3, 5, 6), "softmax cannot take pictures of 3x5x6: at fc, x has 90 features"),
+        ("mini_cnn", (1, 5, 5), "mini_cnn cannot take pictures of 1x5x5: it needs at least 18 x 18 pixels"),
     ],
 )
 def test_a_network_that_cannot_take_the_size_says_where(name, size, words):

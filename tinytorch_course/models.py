@@ -1,8 +1,9 @@
 """Every network, written once: a function of a layer namespace ``L``.
 
 ``mnist_cnn(scratch.layers)`` is a network with hand-written gradients, ``mnist_cnn(reference.layers)`` an
-``nn.Module``; names, shapes and ``state_dict`` keys are the same. Inputs are (N, in_channels, 28, 28); outputs are
-logits, (N, num_classes). The networks that end in a global mean (mini_cnn, resnet18) take other sizes too.
+``nn.Module``; names, shapes and ``state_dict`` keys are the same. Inputs are (N, in_channels, image_size, image_size);
+outputs are logits, (N, num_classes). The networks that end in a global mean (mini_cnn, resnet18) do not depend on the
+size. Sizes in the comments are those for MNIST's 28 x 28. A picture that is too small for a network is a ValueError.
 
 Initial values are those of torch's layers, also where the paper of a network, or torchvision, draws others.
 """
@@ -16,19 +17,19 @@ from typing import Any, NamedTuple
 
 class Model(NamedTuple):
     name: str
-    build: Callable[..., Any]  # build(L, *, num_classes=10, in_channels=1)
+    build: Callable[..., Any]  # build(L, *, num_classes=10, in_channels=1, image_size=28)
     purpose: str
 
 
-def softmax(L, *, num_classes=10, in_channels=1):
+def softmax(L, *, num_classes=10, in_channels=1, image_size=28):
     """Softmax regression: one linear layer. (The softmax itself is part of the loss.)"""
-    return L.sequential(flatten=L.flatten(), fc=L.linear(in_channels * 28 * 28, num_classes))
+    return L.sequential(flatten=L.flatten(), fc=L.linear(in_channels * image_size**2, num_classes))
 
 
-def mlp(L, *, num_classes=10, in_channels=1, widths=(128, 64)):
+def mlp(L, *, num_classes=10, in_channels=1, image_size=28, widths=(128, 64)):
     """A multi-layer perceptron, 784-128-64-10 on MNIST; ``widths`` are the sizes of its hidden layers."""
     layers = {"flatten": L.flatten()}
-    sizes = (in_channels * 28 * 28, *widths)
+    sizes = (in_channels * image_size**2, *widths)
     for number, (before, after) in enumerate(itertools.pairwise(sizes), start=1):
         layers[f"fc{number}"] = L.linear(before, after)
         layers[f"relu{number}"] = L.relu()
@@ -36,7 +37,7 @@ def mlp(L, *, num_classes=10, in_channels=1, widths=(128, 64)):
     return L.sequential(**layers)
 
 
-def lenet5(L, *, num_classes=10, in_channels=1):
+def lenet5(L, *, num_classes=10, in_channels=1, image_size=28):
     """LeNet-5 with its sizes, tanh and averaging; padding makes its 32 x 32 of MNIST's 28 x 28.
 
     Three simplifications that everybody makes: the averages have no weights of their own, every channel of conv2 sees
@@ -45,6 +46,8 @@ def lenet5(L, *, num_classes=10, in_channels=1):
     Source: LeCun, Bottou, Bengio, Haffner (1998), "Gradient-based learning applied to document recognition",
     section II.B.
     """
+    _require_size(image_size, at_least=12)
+    side = (image_size // 2 - 4) // 2
     return L.sequential(
         conv1=L.conv2d(in_channels, 6, 5, padding=2),  # 28 x 28
         tanh1=L.tanh(),
@@ -53,7 +56,7 @@ def lenet5(L, *, num_classes=10, in_channels=1):
         tanh2=L.tanh(),
         pool2=L.avg_pool2d(2),  # 5 x 5
         flatten=L.flatten(),
-        fc1=L.linear(16 * 5 * 5, 120),
+        fc1=L.linear(16 * side**2, 120),
         tanh3=L.tanh(),
         fc2=L.linear(120, 84),
         tanh4=L.tanh(),
@@ -61,12 +64,13 @@ def lenet5(L, *, num_classes=10, in_channels=1):
     )
 
 
-def mnist_cnn(L, *, num_classes=10, in_channels=1):
+def mnist_cnn(L, *, num_classes=10, in_channels=1, image_size=28):
     """Two convolutions with batch normalisation, two linear layers with dropout before each.
 
     The convolutions have no bias: batch norm would take it away again, and its own does the job. (Under Adam, which
     divides a gradient by its size, a bias whose gradient is nothing but rounding would even wander.)
     """
+    _require_size(image_size, at_least=4)
     return L.sequential(
         conv1=L.conv2d(in_channels, 32, 3, padding=1, bias=False),  # 28 x 28
         norm1=L.batch_norm2d(32),
@@ -78,14 +82,14 @@ def mnist_cnn(L, *, num_classes=10, in_channels=1):
         pool2=L.max_pool2d(2),  # 7 x 7
         flatten=L.flatten(),
         drop1=L.dropout(0.25),
-        fc1=L.linear(64 * 7 * 7, 128),
+        fc1=L.linear(64 * (image_size // 4) ** 2, 128),
         relu3=L.relu(),
         drop2=L.dropout(0.5),
         fc2=L.linear(128, num_classes),
     )
 
 
-def mini_cnn(L, *, num_classes=10, in_channels=1):
+def mini_cnn(L, *, num_classes=10, in_channels=1, image_size=28):
     """Under 10,000 parameters: few channels, a 1x1 convolution that halves them, a mean for the large linear layers.
 
     Every convolution is followed by batch norm, so none has a bias. A unit of conv7 sees 22 x 22 pixels, most of
@@ -94,6 +98,7 @@ def mini_cnn(L, *, num_classes=10, in_channels=1):
     Source: the 1x1 convolutions and the global mean are those of Lin, Chen, Yan (2014), "Network in network",
     sections 3.1 and 3.2.
     """
+    _require_size(image_size, at_least=18)
     return L.sequential(
         **_conv_norm_relu(L, 1, in_channels, 8, 3),  # 26 x 26
         **_conv_norm_relu(L, 2, 8, 16, 3),  # 24 x 24
@@ -117,12 +122,14 @@ def _conv_norm_relu(L, number, in_channels, out_channels, kernel_size, padding=0
     }
 
 
-def tiny_vgg(L, *, num_classes=10, in_channels=1):
+def tiny_vgg(L, *, num_classes=10, in_channels=1, image_size=28):
     """CNN Explainer's network: twice two 3x3 convolutions of 10 channels and a pooling. Made there for 64 x 64 pixels.
 
     Source: Wang et al. (2020), "CNN Explainer: learning convolutional neural networks with interactive
     visualization", section 5; the pattern is that of Simonyan, Zisserman (2015), "Very deep convolutional networks".
     """
+    _require_size(image_size, at_least=16)
+    side = ((image_size - 4) // 2 - 4) // 2
     return L.sequential(
         conv1_1=L.conv2d(in_channels, 10, 3),  # 26 x 26
         relu1_1=L.relu(),
@@ -135,11 +142,11 @@ def tiny_vgg(L, *, num_classes=10, in_channels=1):
         relu2_2=L.relu(),
         pool2=L.max_pool2d(2),  # 4 x 4
         flatten=L.flatten(),
-        fc=L.linear(10 * 4 * 4, num_classes),
+        fc=L.linear(10 * side**2, num_classes),
     )
 
 
-def resnet18(L, *, num_classes=10, in_channels=1, small_stem=True):
+def resnet18(L, *, num_classes=10, in_channels=1, image_size=28, small_stem=True):
     """ResNet-18 with torchvision's keys; with the stem for small pictures, unless told otherwise.
 
     The small stem is one 3x3 convolution that keeps the size, as the paper has for CIFAR-10 (section 4.2): layer1 sees
@@ -185,9 +192,14 @@ def _basic_block(L, in_channels, out_channels, stride=1):
     )
 
 
-def resnet18_imagenet(L, *, num_classes=10, in_channels=1):
+def resnet18_imagenet(L, *, num_classes=10, in_channels=1, image_size=28):
     """ResNet-18 as torchvision's ``resnet18``: the 7x7 stem, for pictures of some 224 x 224 pixels."""
-    return resnet18(L, num_classes=num_classes, in_channels=in_channels, small_stem=False)
+    return resnet18(L, num_classes=num_classes, in_channels=in_channels, image_size=image_size, small_stem=False)
+
+
+def _require_size(image_size, *, at_least):
+    if image_size < at_least:
+        raise ValueError(f"it needs at least {at_least} x {at_least} pixels")
 
 
 class Models(dict[str, Model]):

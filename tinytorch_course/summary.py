@@ -85,7 +85,11 @@ def summarise(model: Model, size: tuple[int, int, int] = (1, 28, 28), classes: i
     Raises:
         InputError: if the network cannot take pictures of that size.
     """
-    root = model.build(_Nodes(), num_classes=classes, in_channels=size[0])
+    picture = "x".join(str(number) for number in size)
+    try:
+        root = model.build(_Nodes(), num_classes=classes, in_channels=size[0], image_size=min(size[1:]))
+    except ValueError as error:
+        raise InputError(f"{model.name} cannot take pictures of {picture}: {error}") from error
     nodes = list(_leaves(root))
     params, state = root.layer.init(torch.Generator().manual_seed(0))
     saved = []
@@ -96,7 +100,6 @@ def summarise(model: Model, size: tuple[int, int, int] = (1, 28, 28), classes: i
             root.layer.forward(params, state, torch.zeros(batch, *size), training=True, generator=torch.Generator())
         except ValueError as error:
             where = next(name for name, node in nodes if node.seen is None)
-            picture = "x".join(str(number) for number in size)
             raise InputError(f"{model.name} cannot take pictures of {picture}: at {where}, {error}") from error
         saved.append(_bytes_by_layer(node for _, node in nodes))
     return Summary(

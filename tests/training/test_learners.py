@@ -24,7 +24,7 @@ def digits():
 def learner(impl, config, device=CPU):
     generator = torch.Generator().manual_seed(derive_seed("init", config.seed))
     build = MODELS[config.model].build
-    return LEARNERS[impl](build, config, classes=10, channels=1, device=device, generator=generator)
+    return LEARNERS[impl](build, config, classes=10, channels=1, image_size=28, device=device, generator=generator)
 
 
 def lockstep(digits, config, steps, device=CPU):

@@ -81,6 +81,7 @@ def test_a_run_leaves_what_it_promises(tmp_path):
     folder = tmp_path / "run"
     assert {path.name for path in folder.iterdir()} >= {
         "config.toml",
+        "data.json",
         "history.jsonl",
         "last.pt",
         "model.pt",
@@ -150,6 +151,7 @@ def test_the_model_file_is_a_plain_state_dict_for_either_implementation(tmp_path
             config.resolved(),
             classes=10,
             channels=1,
+            image_size=28,
             device=torch.device("cpu"),
             generator=torch.Generator(),
         )

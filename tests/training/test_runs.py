@@ -55,7 +55,7 @@ def test_a_new_run_holds_its_configuration(run):
     text = (run.path / "config.toml").read_text(encoding="utf-8")
     assert 'model = "mlp"' in text
     assert "clip_norm" not in text  # None
-    assert runs._read_config(run.path / "config.toml") == CONFIG
+    assert runs.read_config(run.path / "config.toml") == CONFIG
 
 
 def test_the_default_name_says_when_and_what(tmp_path, monkeypatch):

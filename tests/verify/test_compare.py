@@ -30,7 +30,7 @@ from tinytorch_course.verify.mistakes import Mistake, planted
 from tinytorch_course.verify.timeline import KINDS, Quantity
 
 
-def residual_network(L, *, num_classes=10, in_channels=1):
+def residual_network(L, *, num_classes=10, in_channels=1, image_size=28):
     """Blocks inside blocks, with and without a shortcut of their own, and layers without names."""
     return L.sequential(
         stem=L.conv2d(in_channels, 2, 3, stride=4, bias=False),
@@ -125,6 +125,7 @@ def test_being_watched_changes_nothing(impl):
             config,
             classes=10,
             channels=1,
+            image_size=28,
             device=torch.device("cpu"),
             generator=torch.Generator().manual_seed(0),
         )

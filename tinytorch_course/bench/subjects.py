@@ -114,7 +114,13 @@ def measure_step(model: str, batch: int, setting: Setting) -> Measured:
     def stepper(impl: str) -> tuple[Callable[[], None], Callable[[], None]]:
         generator = torch.Generator().manual_seed(0)
         learner = LEARNERS[impl](
-            MODELS[model].build, config, classes=10, channels=1, device=setting.device, generator=generator
+            MODELS[model].build,
+            config,
+            classes=10,
+            channels=1,
+            image_size=28,
+            device=setting.device,
+            generator=generator,
         )
 
         def step() -> None:

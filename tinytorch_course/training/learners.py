@@ -30,12 +30,13 @@ class ScratchLearner:
         *,
         classes: int,
         channels: int,
+        image_size: int,
         device: torch.device,
         generator: torch.Generator,
     ):
         self.device, self.dtype = device, getattr(torch, config.dtype)
         self.clip_norm = config.clip_norm
-        self.net = build(scratch.layers, num_classes=classes, in_channels=channels)
+        self.net = build(scratch.layers, num_classes=classes, in_channels=channels, image_size=image_size)
         self.loss = scratch.losses.cross_entropy(label_smoothing=config.label_smoothing)
         self.plain_loss = scratch.losses.cross_entropy()
         self.optimizer = make_optimizer(scratch.optimizers, config)
@@ -61,8 +62,13 @@ class ScratchLearner:
     @torch.no_grad()
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Loss (without label smoothing) and logits of a batch, in evaluation mode."""
-        logits, _, _ = self.net.forward(self.params, self.state, x, training=False)
+        logits = self.predict(x)
         return self.plain_loss.forward(logits, y)[0], logits
+
+    @torch.no_grad()
+    def predict(self, x: Tensor) -> Tensor:
+        """Logits of a batch, in evaluation mode."""
+        return self.net.forward(self.params, self.state, x, training=False)[0]
 
     def state_dict(self) -> dict[str, Tensor]:
         """Parameters and running statistics, with the twin's keys."""
@@ -100,12 +106,13 @@ class TorchLearner:
         *,
         classes: int,
         channels: int,
+        image_size: int,
         device: torch.device,
         generator: torch.Generator,
     ):
         self.device, self.dtype = device, getattr(torch, config.dtype)
         self.clip_norm = config.clip_norm
-        self.net: nn.Module = build(reference.layers, num_classes=classes, in_channels=channels)
+        self.net: nn.Module = build(reference.layers, num_classes=classes, in_channels=channels, image_size=image_size)
         self.loss = reference.losses.cross_entropy(label_smoothing=config.label_smoothing)
         self.plain_loss = reference.losses.cross_entropy()
 
@@ -132,9 +139,14 @@ class TorchLearner:
     @torch.no_grad()
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
         """Loss (without label smoothing) and logits of a batch, in evaluation mode."""
-        self.net.eval()
-        logits = self.net(x)
+        logits = self.predict(x)
         return self.plain_loss(logits, y), logits
+
+    @torch.no_grad()
+    def predict(self, x: Tensor) -> Tensor:
+        """Logits of a batch, in evaluation mode."""
+        self.net.eval()
+        return self.net(x)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Parameters and running statistics."""

@@ -24,6 +24,7 @@ from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import LEARNERS, NAMESPACES, make_schedule
 from tinytorch_course.training.memory import keep_freed_memory
 from tinytorch_course.training.metrics import Metrics, wilson_interval
+from tinytorch_course.training.networks import Pictures
 from tinytorch_course.training.runs import RunFolder
 from tinytorch_course.training.signals import StopRequested, StopSignals
 
@@ -139,21 +140,14 @@ class Session:
         # "auto" and "the default" are settled now, so that the run can be resumed wherever it is.
         self.config = dataclasses.replace(config.resolved(), data=self.dataset.name, epochs=self.epochs)
 
-        images = self.dataset.train.images
-        self.learner = LEARNERS[config.impl](
-            MODELS[config.model].build,
-            self.config,
-            classes=len(self.dataset.classes),
-            channels=images.shape[1],
-            device=self.device,
-            generator=torch.Generator().manual_seed(derive_seed("init", config.seed)),
-        )
-        self.steps_per_epoch = math.ceil(len(images) / config.batch_size)
+        self.learner = self._make_learner()
+        self.steps_per_epoch = math.ceil(len(self.dataset.train.images) / config.batch_size)
         self.schedule = make_schedule(NAMESPACES[config.impl].schedules, self.config, self.steps_per_epoch, self.epochs)
         self._check_batches()
 
     def run(self, folder: RunFolder, progress: Progress) -> Result:
         """Train until all epochs are done, then test the best of them."""
+        folder.write_data(dataclasses.asdict(Pictures.of(self.dataset)))
         self.display.start(
             self.config,
             self.dataset,
@@ -327,6 +321,22 @@ class Session:
         return kind(
             split, self.dataset.mean, self.dataset.std, device=self.device, dtype=getattr(torch, self.config.dtype)
         )
+
+    def _make_learner(self) -> Any:
+        _, channels, _, side = self.dataset.train.images.shape
+        try:
+            return LEARNERS[self.config.impl](
+                MODELS[self.config.model].build,
+                self.config,
+                classes=len(self.dataset.classes),
+                channels=channels,
+                image_size=side,
+                device=self.device,
+                generator=torch.Generator().manual_seed(derive_seed("init", self.config.seed)),
+            )
+        except ValueError as error:
+            name = self.config.model
+            raise InputError(f"{name} cannot take the {side} x {side} pixels of {self.config.data}: {error}") from error
 
     def _check_batches(self) -> None:
         count, size = len(self.dataset.train.images), self.config.batch_size

@@ -1,6 +1,7 @@
 """The run folder: what one training leaves behind, and what resuming it needs.
 
     config.toml     the configuration
+    data.json       what the network was trained on, as far as its use needs it
     history.jsonl   one JSON object a line, one line an epoch
     last.pt         everything that is needed to go on
     model.pt        the parameters of the best epoch, a plain state dict
@@ -40,6 +41,7 @@ else:
     import fcntl
 
 CONFIG = "config.toml"
+DATA = "data.json"
 LAST = "last.pt"
 MODEL = "model.pt"
 LOCK = ".lock"
@@ -110,7 +112,7 @@ class RunFolder:
             raise InputError(
                 f"{path} cannot be resumed: it holds no {LAST}, because it stopped before its first save; start anew"
             )
-        config = _read_config(path / CONFIG)
+        config = read_config(path / CONFIG)
         lock = _lock(path)
         for stray in path.glob(".*.tmp"):  # of a write that was killed
             stray.unlink()
@@ -121,6 +123,11 @@ class RunFolder:
         self.config = config
         settings = {name: value for name, value in config.to_dict().items() if value is not None}
         write_atomically(self.path / CONFIG, tomli_w.dumps(settings).encode())
+
+    def write_data(self, about: Mapping[str, Any]) -> None:
+        """``data.json``."""
+        path = self.path / DATA
+        write_atomically(path, _to_json(about, path, indent=2) + b"\n")
 
     def write_history(self, history: Sequence[Mapping[str, Any]]) -> None:
         """``history.jsonl``, whole: appending to it could double or tear a line when a run is killed and resumed."""
@@ -189,7 +196,12 @@ def _refuse_occupied(path: Path) -> None:
         raise InputError(f"{path} is not empty, and what it holds is no run: choose a new or an empty folder")
 
 
-def _read_config(path: Path) -> TrainConfig:
+def read_config(path: Path) -> TrainConfig:
+    """What ``config.toml`` says, validated.
+
+    Raises:
+        InputError: if it cannot be read, or no run can have these settings.
+    """
     try:
         config = TrainConfig.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
         config.validate()

@@ -271,7 +271,8 @@ class _Setup:
         self.steps = session.epochs * self.steps_per_epoch if steps is None else steps
         # A schedule spans the run: so many steps, or so many epochs.
         self.lengths = (self.steps_per_epoch, session.epochs) if steps is None else (steps, 1)
-        self.network = {"num_classes": len(self.dataset.classes), "in_channels": self.dataset.train.images.shape[1]}
+        _, channels, _, side = self.dataset.train.images.shape
+        self.network = {"num_classes": len(self.dataset.classes), "in_channels": channels, "image_size": side}
 
     def learner(self, impl: str) -> Any:
         config = self.config
@@ -280,6 +281,7 @@ class _Setup:
             config,
             classes=self.network["num_classes"],
             channels=self.network["in_channels"],
+            image_size=self.network["image_size"],
             device=self.device,
             generator=torch.Generator().manual_seed(derive_seed("init", config.seed)),
         )

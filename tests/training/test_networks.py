@@ -1,0 +1,118 @@
+"""Networks taken out of what a real run leaves behind."""
+
+import json
+
+import pytest
+import torch
+
+from tinytorch_course import data
+from tinytorch_course.errors import InputError
+from tinytorch_course.models import MODELS
+from tinytorch_course.reference import layers as twins
+from tinytorch_course.training import checkpoints
+from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.loop import train
+from tinytorch_course.training.networks import open_network
+
+
+class Silent:
+    def __getattr__(self, name):
+        return lambda *values: None
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of mini_cnn, whose batch norm makes evaluation mode differ from training's."""
+    folder = tmp_path_factory.mktemp("networks") / "run"
+    config = TrainConfig(model="mini_cnn", data="digits", limit=64, batch_size=32, epochs=1)
+    return folder, train(config, out=str(folder), display=Silent())
+
+
+@pytest.mark.parametrize("impl", ["scratch", "torch"])
+def test_a_run_folder_gives_the_network_that_was_tested(run, impl):
+    folder, result = run
+    network = open_network(str(folder), impl=impl)
+    test = data.load("digits", limit=64).test
+    logits = network.logits(test.images)
+    assert logits.shape == (64, 10)
+    assert (logits.argmax(1) == test.labels).double().mean().item() == pytest.approx(result.test_accuracy)
+    assert (network.model, network.impl, network.data, network.run) == ("mini_cnn", impl, "digits", folder)
+    assert network.classes == tuple("0123456789")
+    assert (network.channels, network.image_size) == (1, 28)
+
+
+def test_the_logits_are_those_of_an_ordinary_module(run):
+    folder, _ = run
+    network = open_network(str(folder / "model.pt"))
+    module = MODELS["mini_cnn"].build(twins)
+    module.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
+    images = data.load("digits", limit=200).test.images  # two batches
+    x = (images / 255 - network.mean[0]) / network.std[0]
+    torch.testing.assert_close(network.normalise(images), x, rtol=1e-5, atol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(network.logits(images), module.eval()(x), rtol=1e-4, atol=1e-4)
+
+
+def test_last_pt_gives_the_last_epoch(run):
+    folder, _ = run
+    images = data.load("digits", limit=8).test.images
+    assert torch.equal(
+        open_network(str(folder / "last.pt")).logits(images), open_network(str(folder)).logits(images)
+    )  # of one epoch, which is the last and the best
+
+
+def test_a_run_without_data_json_takes_its_data_again(run, tmp_path):
+    folder, _ = run
+    for name in ("config.toml", "model.pt"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    old, new = open_network(str(tmp_path)), open_network(str(folder))
+    assert old.classes == new.classes
+    assert abs(old.mean[0] - new.mean[0]) < 0.05  # of all the digits, not of the first 64
+
+
+def test_a_bare_file_takes_the_name_of_its_network(tmp_path):
+    module = MODELS["mlp-20"].build(twins, num_classes=7)
+    torch.save(module.state_dict(), tmp_path / "mine.pt")
+    network = open_network(str(tmp_path / "mine.pt"), model="mlp-20")
+    assert (network.run, network.data, network.classes) == (None, None, tuple("0123456"))
+    assert network.logits(torch.zeros(3, 1, 28, 28, dtype=torch.uint8)).shape == (3, 7)
+    with pytest.raises(InputError, match=r"does not say which network it holds: name it with --model"):
+        open_network(str(tmp_path / "mine.pt"))
+
+
+def test_double_precision_stays(tmp_path):
+    torch.save(MODELS["softmax"].build(twins).double().state_dict(), tmp_path / "double.pt")
+    network = open_network(str(tmp_path / "double.pt"), model="softmax")
+    assert network.logits(torch.zeros(1, 1, 28, 28, dtype=torch.uint8)).dtype == torch.float64
+
+
+def refused(*words, **arguments):
+    with pytest.raises(InputError) as refusal:
+        open_network(**arguments)
+    assert "\n" not in str(refusal.value)
+    for word in words:
+        assert word in str(refusal.value)
+
+
+def test_what_is_no_network_is_refused(run, tmp_path):
+    folder, _ = run
+    refused("there is no checkpoint", checkpoint=str(tmp_path / "nothing.pt"), model="mlp")
+    refused("it is no run folder", checkpoint=str(tmp_path))
+    (tmp_path / "text.pt").write_text("hello")
+    refused("text.pt is not a checkpoint", checkpoint=str(tmp_path / "text.pt"), model="mlp")
+    checkpoints.save(tmp_path / "list.pt", [torch.ones(2)])
+    refused("holds no state dict", checkpoint=str(tmp_path / "list.pt"), model="mlp")
+    refused("lacks conv1.bias", "unexpected", "--model", checkpoint=str(folder), model="lenet5")
+    refused("--model must be one of", checkpoint=str(folder), model="alexnet")
+    network = open_network(str(folder))
+    with pytest.raises(InputError, match=r"takes pictures of 1x28x28, but these are of 3x32x32"):
+        network.logits(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", json.dumps({"name": "mnist", "classes": 3})])
+def test_a_malformed_data_json_is_refused(run, tmp_path, content):
+    folder, _ = run
+    for name in ("config.toml", "model.pt"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    (tmp_path / "data.json").write_text(content)
+    refused("data.json is malformed", checkpoint=str(tmp_path))

@@ -1,0 +1,209 @@
+"""A trained network, taken out of its file to be used: evaluated, asked about a picture, exported."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tinytorch_course import data
+from tinytorch_course.data.loaders import MemoryLoader
+from tinytorch_course.data.splits import Dataset, Split
+from tinytorch_course.errors import InputError
+from tinytorch_course.models import MODELS
+from tinytorch_course.training import checkpoints
+from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.learners import LEARNERS
+from tinytorch_course.training.runs import CONFIG, DATA, MODEL, read_config
+
+BATCH = 128
+MNIST_SIZE, MNIST_MEAN, MNIST_STD = 28, (0.1307,), (0.3081,)  # for a bare state dict that nothing is known of
+
+
+@dataclasses.dataclass(frozen=True)
+class Pictures:
+    """What a network was trained on, as far as its use needs it. ``data.json`` holds it in a run folder."""
+
+    name: str | None  # as --data takes it; None: unknown
+    title: str
+    classes: tuple[str, ...]
+    channels: int
+    image_size: int
+    mean: tuple[float, ...]  # one per channel, of the training images / 255
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> "Pictures":
+        _, channels, _, side = dataset.train.images.shape
+        return cls(
+            dataset.name, dataset.title, tuple(dataset.classes), channels, side, tuple(dataset.mean), tuple(dataset.std)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A trained network in evaluation mode."""
+
+    path: Path  # the file of its parameters
+    run: Path | None  # the run folder that the file lies in
+    model: str
+    impl: str
+    config: TrainConfig | None  # the run's
+    pictures: Pictures
+    learner: Any  # see training.learners
+    device: torch.device
+
+    @property
+    def data(self) -> str | None:
+        return self.pictures.name
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.pictures.classes
+
+    @property
+    def channels(self) -> int:
+        return self.pictures.channels
+
+    @property
+    def image_size(self) -> int:
+        return self.pictures.image_size
+
+    @property
+    def mean(self) -> tuple[float, ...]:
+        return self.pictures.mean
+
+    @property
+    def std(self) -> tuple[float, ...]:
+        return self.pictures.std
+
+    def normalise(self, images: Tensor) -> Tensor:
+        """uint8 (N, C, H, W) as the network wants it: (images / 255 - mean) / std, on its device."""
+        return next(self._batches(images, len(images)))
+
+    def logits(self, images: Tensor) -> Tensor:
+        """The network's answers to uint8 images (N, C, H, W): (N, classes), on the CPU.
+
+        Raises:
+            InputError: if the images are not of the network's channels and size.
+        """
+        wanted = (self.channels, self.image_size, self.image_size)
+        if tuple(images.shape[1:]) != wanted:
+            raise InputError(
+                f"{self.path} takes pictures of {_spell(wanted)}, but these are of {_spell(images.shape[1:])}"
+            )
+        if not len(images):
+            return torch.empty(0, len(self.classes))
+        return torch.cat([self.learner.predict(x).cpu() for x in self._batches(images, BATCH)])
+
+    def _batches(self, images: Tensor, size: int) -> Any:
+        unlabelled = Split(images, torch.zeros(len(images), dtype=torch.int64))
+        loader = MemoryLoader(unlabelled, self.mean, self.std, device=self.device, dtype=self.learner.dtype)
+        return (x for x, _ in loader.batches(None, size))
+
+
+def open_network(
+    checkpoint: str,
+    *,
+    model: str | None = None,
+    impl: str | None = None,
+    data: str | None = None,
+    data_dir: str | None = None,
+    device: str = "cpu",
+) -> Network:
+    """The network in a run folder, in a run's ``model.pt``, or in any file that holds a state dict.
+
+    Args:
+        checkpoint: the folder or file.
+        model: its name. None: what the run says; a file without a run needs it.
+        impl: the implementation to use, whichever trained it. None: the run's, else scratch.
+        data: what a file without a run was trained on. None: MNIST's statistics are taken, and classes are numbered.
+        data_dir: where data sets lie, for a run of an older version, which did not note its data's statistics.
+        device: "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        InputError: if there is no such file, it is no checkpoint, or one of another network (the keys are named).
+    """
+    path = Path(checkpoint)
+    path = path / MODEL if path.is_dir() else path
+    run = path.parent if (path.parent / CONFIG).is_file() else None
+    if Path(checkpoint).is_dir() and not path.exists():
+        raise InputError(
+            f"{checkpoint} holds no {MODEL}: "
+            + ("its run has not ended its first epoch" if run else "it is no run folder")
+        )
+    tensors = checkpoints.load(path, require_digest=run is not None)
+    if isinstance(tensors, dict) and isinstance(tensors.get("model"), dict):
+        tensors = tensors["model"]  # last.pt, which holds more than the parameters
+    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise InputError(f"{path} holds no state dict, so it is no saved network")
+
+    config = read_config(run / CONFIG) if run else None
+    name = model or (config.model if config else None)
+    if name is None:
+        raise InputError(f"{path} does not say which network it holds: name it with --model")
+    if name not in MODELS:
+        raise InputError(f"--model must be one of {', '.join(MODELS)}, but it is {name!r}")
+    impl = impl or (config.impl if config else "scratch")
+    pictures = _pictures(run, config, data_dir) if config and data is None else _guess(tensors, data, data_dir, path)
+    settings = dataclasses.replace(config or TrainConfig(), model=name, impl=impl, dtype=_dtype(tensors))
+    where = torch.device(device)
+    learner = LEARNERS[impl](
+        MODELS[name].build,
+        settings.resolved(),
+        classes=len(pictures.classes),
+        channels=pictures.channels,
+        image_size=pictures.image_size,
+        device=where,
+        generator=torch.Generator().manual_seed(0),
+    )
+    shapes = {key: tuple(tensor.shape) for key, tensor in learner.state_dict().items()}
+    checkpoints.check_state_dict(tensors, shapes, path)
+    learner.load_state_dict(tensors)
+    return Network(path, run, name, impl, config, pictures, learner, where)
+
+
+def read_pictures(path: Path) -> Pictures:
+    """What ``data.json`` says.
+
+    Raises:
+        InputError: if it cannot be read, or says something else.
+    """
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        for name in ("classes", "mean", "std"):
+            held[name] = tuple(held[name])
+        return Pictures(**held)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(f"{path} is malformed: it does not describe a data set") from error
+
+
+def _pictures(run: Path, config: TrainConfig, data_dir: str | None) -> Pictures:
+    if (run / DATA).is_file():
+        return read_pictures(run / DATA)
+    return Pictures.of(data.load(config.data, data_dir or config.data_dir))
+
+
+def _guess(tensors: dict[str, Tensor], name: str | None, data_dir: str | None, path: Path) -> Pictures:
+    """What a network was trained on, from its first and last weight and the name of the data, if that is known."""
+    if name is not None:
+        return Pictures.of(data.load(name, data_dir))
+    weights = [tensor for key, tensor in tensors.items() if key.endswith("weight") and tensor.dim() in (2, 4)]
+    if not weights:
+        raise InputError(f"{path} holds no weights, so it is no saved network")
+    channels = weights[0].shape[1] if weights[0].dim() == 4 else max(1, weights[0].shape[1] // MNIST_SIZE**2)
+    classes = tuple(str(number) for number in range(len(weights[-1])))
+    return Pictures(None, "unknown", classes, channels, MNIST_SIZE, MNIST_MEAN * channels, MNIST_STD * channels)
+
+
+def _dtype(tensors: dict[str, Tensor]) -> str:
+    doubles = any(tensor.dtype == torch.float64 for tensor in tensors.values())
+    return "float64" if doubles else "float32"
+
+
+def _spell(shape: Any) -> str:
+    return "x".join(str(number) for number in shape)

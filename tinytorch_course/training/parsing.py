@@ -1,0 +1,71 @@
+"""Flags that hold a list: how ``--augment shift,rotate=15`` and its kind are read. Importable without torch."""
+
+import difflib
+import math
+from typing import NamedTuple
+
+from tinytorch_course.errors import InputError
+
+
+class Amount(NamedTuple):
+    """How far one augmentation goes."""
+
+    usual: float  # what it is unless one is given
+    below: float  # and what it may not reach
+    meaning: str
+
+
+AUGMENTATIONS = {
+    "shift": Amount(2.0, 100, "pixels, up to"),
+    "rotate": Amount(10.0, 360, "degrees, up to"),
+    "scale": Amount(0.1, 1, "larger or smaller by this share, up to"),
+    "shear": Amount(10.0, 90, "degrees, up to"),
+    "flip": Amount(0.5, 1, "how likely left and right change places"),
+    "erase": Amount(0.25, 1, "how likely a rectangle is painted over"),
+}
+
+
+def parse_augment(text: str) -> dict[str, float]:
+    """``"shift,rotate=15"`` as ``{"shift": 2.0, "rotate": 15.0}``.
+
+    Raises:
+        InputError: for an unknown name, one that comes twice, or an amount that is none.
+    """
+    amounts: dict[str, float] = {}
+    for entry in _entries("--augment", text):
+        name, equals, given = (part.strip() for part in entry.partition("="))
+        if name not in AUGMENTATIONS:
+            raise InputError(
+                f"--augment takes {', '.join(AUGMENTATIONS)}, but it is {text!r}{did_you_mean(name, AUGMENTATIONS)}"
+            )
+        if name in amounts:
+            raise InputError(f"--augment names {name} twice: {text!r}")
+        kind = AUGMENTATIONS[name]
+        amount = _number(given) if equals else kind.usual
+        if amount is None or not 0 < amount < kind.below:
+            raise InputError(f"--augment {name} must be above 0 and below {kind.below:g}, but it is {given!r}")
+        amounts[name] = amount
+    return amounts
+
+
+def did_you_mean(value: object, names: object) -> str:
+    """The end of a sentence about a name that does not exist; empty if none is near."""
+    close = difflib.get_close_matches(value.lower(), list(names), n=1) if isinstance(value, str) else []
+    return f": did you mean {close[0]}?" if close else ""
+
+
+def _entries(flag: str, text: object) -> list[str]:
+    """The entries of a list with commas."""
+    entries = [entry.strip() for entry in text.split(",")] if isinstance(text, str) else [""]
+    if not all(entries):
+        raise InputError(f"{flag} must be a list with commas and no gaps, but it is {text!r}")
+    return entries
+
+
+def _number(text: str) -> float | None:
+    """The number a text spells; None if it spells none that is finite."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

@@ -84,6 +84,7 @@ FASHION_MNIST = Source(
         ),
         default_epochs=10,
         val_size=5000,
+        flips=True,
     ),
     folder="FashionMNIST",
     mirrors=(

@@ -60,7 +60,9 @@ def load(
         about, location = idx.SOURCES[name].about, str(idx.SOURCES[name].raw(folder))
     train, val, test = split_training(pool, test, about.val_size if val_size is None else val_size, limit)
     mean, std = channel_statistics(train.images)
-    return Dataset(name, about.title, about.classes, train, val, test, mean, std, location, about.default_epochs)
+    return Dataset(
+        name, about.title, about.classes, train, val, test, mean, std, location, about.default_epochs, about.flips
+    )
 
 
 def _mnist_or_digits(folder: Path, notify: Callable[[str], None]) -> tuple[str, Split, Split]:

@@ -13,7 +13,7 @@ from tinytorch_course.errors import InputError
 
 
 class Split(NamedTuple):
-    images: Tensor  # (N, C, 28, 28), uint8: 0 is the background
+    images: Tensor  # (N, C, H, W), uint8, H = W; in the sets of characters 0 is the background
     labels: Tensor  # (N,), int64: positions in Dataset.classes
 
 
@@ -24,6 +24,11 @@ class About(NamedTuple):
     classes: tuple[str, ...]
     default_epochs: int  # that a convolutional network needs
     val_size: int  # unless another is asked for
+    shape: tuple[int, int, int] = (1, 28, 28)  # of one image: C, H, W
+    train_size: int = 60_000  # images that are not for testing
+    test_size: int = 10_000
+    flips: bool = False  # whether an image and its mirror image (left and right exchanged) belong to the same class
+    made_of: str = ""  # in a sentence, where the images come from
 
 
 class Dataset(NamedTuple):
@@ -39,6 +44,7 @@ class Dataset(NamedTuple):
     std: tuple[float, ...]
     location: str  # the folder of its files, or where else it comes from
     default_epochs: int
+    flips: bool = False  # whether an image and its mirror image (left and right exchanged) belong to the same class
 
 
 def split_training(pool: Split, test: Split, val_size: int, limit: int | None) -> tuple[Split, Split, Split]:

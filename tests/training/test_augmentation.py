@@ -8,11 +8,19 @@ import torch
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as vision
 
+from tinytorch_course.data.splits import Split
 from tinytorch_course.errors import InputError
 from tinytorch_course.training.augmentation import Augment, apply, check_augment, draw
 from tinytorch_course.training.parsing import AUGMENTATIONS, parse_augment
 
 COUNT, SIZE = 200, 28
+DATASET = SimpleNamespace(
+    name="fashion-mnist",
+    title="Fashion-MNIST",
+    mean=(0.2, 0.3),
+    std=(0.4, 0.5),
+    train=Split(torch.empty(1, 2, 28, 28), torch.zeros(1)),
+)
 BLACK = torch.tensor([-0.5, 0.25], dtype=torch.float64)[:, None, None]
 
 
@@ -115,7 +123,7 @@ def test_one_augmentation_more_leaves_the_others_as_they_were():
 
 def test_the_numbers_are_those_of_seed_epoch_and_batch():
     def augmented(seed, epoch, batch):
-        return Augment({"shift": 2.0, "rotate": 10.0}, seed, (0.2, 0.3), (0.4, 0.5))(images(8), epoch, batch)
+        return Augment("shift,rotate", seed, DATASET)(images(8), epoch, batch)
 
     first = augmented(0, 1, 2)
     torch.manual_seed(5)
@@ -125,14 +133,16 @@ def test_the_numbers_are_those_of_seed_epoch_and_batch():
 
 
 def test_black_stays_black_in_normalised_images():
-    black = (torch.zeros(4, 2, 8, 8, dtype=torch.float64) - 0.3) / 0.6
-    augment = Augment({"shift": 3.0, "rotate": 45.0}, 0, (0.3, 0.3), (0.6, 0.6))
-    torch.testing.assert_close(augment(black, 0, 0), black)
+    black = torch.empty(4, 2, 8, 8, dtype=torch.float64)
+    black[:, 0], black[:, 1] = -0.2 / 0.4, -0.3 / 0.5
+    augmented = Augment("shift=3,rotate=45", 0, DATASET)(black, 0, 0)
+    assert augmented is not black
+    torch.testing.assert_close(augmented, black)
 
 
 def test_without_augmentation_the_very_batch_is_given_back():
     x = images(4)
-    assert Augment({}, 0, (0.2, 0.3), (0.4, 0.5))(x, 0, 0) is x
+    assert Augment(None, 0, DATASET)(x, 0, 0) is x
 
 
 def test_the_images_given_are_not_changed():

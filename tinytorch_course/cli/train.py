@@ -18,7 +18,9 @@ from tinytorch_course.training.config import (
     OPTIMIZER_NAMES,
     SCHEDULE_NAMES,
     TrainConfig,
+    flag,
 )
+from tinytorch_course.training.parsing import AUGMENTATIONS
 
 DEFAULT = TrainConfig()
 USUAL = DEFAULT.resolved()  # with the optimizer's own numbers in place of None
@@ -45,6 +47,9 @@ WHAT = {
     ),
     "val_size": Line("N", "Training images set aside to choose the best epoch.", "the data set's own number"),
     "limit": Line("N", "Take no more than N images each to train, choose and test, for a quick look.", "all"),
+    "overfit_batches": Line(
+        "N", "Train on the first N batches of images only, to see whether they can be learned by heart.", "all"
+    ),
 }
 HOW = {
     "epochs": Line("N", "How often to go through all training images.", "the data set's own number"),
@@ -56,6 +61,16 @@ HOW = {
     "weight_decay": Line("X", "How strongly weights are pulled towards zero.", ", ".join([*DECAYS, "else 0"])),
     "label_smoothing": Line("X", "The share of each label that is spread over all classes."),
     "clip_norm": Line("X", "Scale gradients down to this norm where they are longer.", "no clipping"),
+    "augment": Line(
+        "LIST",
+        f"Change training images at random, each time anew: any of {', '.join(AUGMENTATIONS)}, with commas; "
+        "rotate=15 and the like set how far.",
+        "images as they are",
+    ),
+    "class_weights": Line(
+        "LIST", "How much each class counts: balanced, by how rare it is, or numbers with commas.", "all alike"
+    ),
+    "patience": Line("N", "Stop after N epochs that were no better on the validation images.", "never"),
     "seed": Line("N", "Where all randomness comes from: first weights, order of images, dropout."),
 }
 WHERE = {
@@ -72,21 +87,20 @@ HEADINGS = {"What to train": WHAT, "How to train it": HOW, "Where, and what come
 def option(name: str) -> Any:
     """The option of that name: its heading, its help line, and its default at the end of it."""
     heading, line = next((heading, lines[name]) for heading, lines in HEADINGS.items() if name in lines)
-    flag = "--" + name.replace("_", "-")
     # typer's own "[default: ...]" cannot say what None means, and some versions of it print a stray backslash.
     default = getattr(DEFAULT, name) if line.default is None else line.default
     return typer.Option(
-        flag,
+        flag(name),
         metavar=line.value,
-        parser=number_parser(flag, line.value),
+        parser=number_parser(flag(name), line.value),
         help=line.help + (f" (default: {default})" if default != "" else ""),
         show_default=False,
         rich_help_panel=heading,
     )
 
 
-def number_parser(flag: str, kind: str | None) -> Callable[[Any], int | float] | None:
-    """What reads the value of ``flag`` if that is a number, and names flag and value if it is none."""
+def number_parser(typed: str, kind: str | None) -> Callable[[Any], int | float] | None:
+    """What reads the value of the flag ``typed`` if that is a number, and names both if it is none."""
     if kind not in ("N", "X"):
         return None
     convert, wanted = (int, "an integer") if kind == "N" else (float, "a number")
@@ -95,7 +109,7 @@ def number_parser(flag: str, kind: str | None) -> Callable[[Any], int | float] |
         try:
             return convert(value)
         except ValueError:
-            raise InputError(f"{flag} must be {wanted}, but it is '{value}'") from None
+            raise InputError(f"{typed} must be {wanted}, but it is '{value}'") from None
 
     return parse
 
@@ -108,6 +122,7 @@ def train(
     data_dir: Annotated[str | None, option("data_dir")] = DEFAULT.data_dir,
     val_size: Annotated[int | None, option("val_size")] = DEFAULT.val_size,
     limit: Annotated[int | None, option("limit")] = DEFAULT.limit,
+    overfit_batches: Annotated[int | None, option("overfit_batches")] = DEFAULT.overfit_batches,
     epochs: Annotated[int | None, option("epochs")] = DEFAULT.epochs,
     batch_size: Annotated[int, option("batch_size")] = DEFAULT.batch_size,
     optimizer: Annotated[str, option("optimizer")] = DEFAULT.optimizer,
@@ -117,6 +132,9 @@ def train(
     weight_decay: Annotated[float | None, option("weight_decay")] = DEFAULT.weight_decay,
     label_smoothing: Annotated[float, option("label_smoothing")] = DEFAULT.label_smoothing,
     clip_norm: Annotated[float | None, option("clip_norm")] = DEFAULT.clip_norm,
+    augment: Annotated[str | None, option("augment")] = DEFAULT.augment,
+    class_weights: Annotated[str | None, option("class_weights")] = DEFAULT.class_weights,
+    patience: Annotated[int | None, option("patience")] = DEFAULT.patience,
     seed: Annotated[int, option("seed")] = DEFAULT.seed,
     device: Annotated[str, option("device")] = DEFAULT.device,
     dtype: Annotated[str, option("dtype")] = DEFAULT.dtype,

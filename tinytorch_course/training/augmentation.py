@@ -14,8 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tinytorch_course.data.splits import Dataset
 from tinytorch_course.errors import InputError
 from tinytorch_course.seeds import derive_seed
+from tinytorch_course.training.parsing import parse_augment
 
 # Of the pictures in these sets, mirrored ones mean something else or nothing.
 UNFLIPPABLE = ("mnist", "digits", "usps", "kmnist", "letters", "emnist")
@@ -110,14 +112,20 @@ class Augment:
     """The augmentations of a run, as a function of the batch and its place in the run.
 
     Args:
-        amounts: from ``parsing.parse_augment``.
+        text: as ``--augment`` takes it; None: nothing is changed.
         seed: the run's.
-        mean, std: of each channel, as the images were normalised.
+        dataset: whose mean and deviation the images were normalised by.
+
+    Raises:
+        InputError: if they do not suit the data.
     """
 
-    def __init__(self, amounts: dict[str, float], seed: int, mean: tuple[float, ...], std: tuple[float, ...]):
-        self.amounts, self.seed = amounts, seed
-        self.black = -(torch.tensor(mean, dtype=torch.float64) / torch.tensor(std, dtype=torch.float64))[:, None, None]
+    def __init__(self, text: str | None, seed: int, dataset: Dataset):
+        self.amounts = parse_augment(text) if text is not None else {}
+        self.seed = seed
+        check_augment(self.amounts, dataset, dataset.train.images.shape[-1])
+        mean, std = (torch.tensor(numbers, dtype=torch.float64) for numbers in (dataset.mean, dataset.std))
+        self.black = -(mean / std)[:, None, None]
 
     def __call__(self, x: Tensor, epoch: int, batch: int) -> Tensor:
         """The images ``x`` (B, C, H, H), changed; ``x`` itself if there is nothing to change."""
@@ -127,7 +135,7 @@ class Augment:
         return apply(x, draw(self.amounts, len(x), x.shape[-1], generator), self.black.to(x))
 
 
-def check_augment(amounts: dict[str, float], dataset, image_size: int) -> None:
+def check_augment(amounts: dict[str, float], dataset: Dataset, image_size: int) -> None:
     """Raise :class:`InputError` if ``amounts`` do not suit the data."""
     flips = getattr(dataset, "flips", None)
     if flips is None:

@@ -4,7 +4,6 @@ Importable without torch, because the command line needs it to answer ``--help``
 """
 
 import dataclasses
-import difflib
 import re
 import sys
 from collections.abc import Callable, Collection, Mapping
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple
 
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS
+from tinytorch_course.training.parsing import did_you_mean, parse_augment, parse_class_weights
 
 IMPL_NAMES = ("scratch", "torch")
 DATA_NAMES = ("auto", "mnist", "fashion-mnist", "digits")
@@ -60,6 +60,10 @@ class TrainConfig:
     weight_decay: float | None = None  # None: see OPTIMIZER_DEFAULTS
     label_smoothing: float = 0.0
     clip_norm: float | None = None  # None: gradients are not clipped
+    augment: str | None = None  # see parsing.parse_augment; None: images are taken as they are
+    class_weights: str | None = None  # "balanced" or numbers with commas; None: all classes count alike
+    patience: int | None = None  # None: all epochs are trained
+    overfit_batches: int | None = None  # None: all training images
     seed: int = 0
     device: str = "auto"
     dtype: str = "float32"
@@ -80,7 +84,7 @@ class TrainConfig:
         if self.data_dir is not None and (not isinstance(self.data_dir, str) or not self.data_dir.strip()):
             self._refuse("data_dir", "the path of a folder")
 
-        for name in ("epochs", "batch_size", "val_size", "limit"):
+        for name in ("epochs", "batch_size", "val_size", "limit", "patience", "overfit_batches"):
             self._require_integer(name, at_least=1)
         self._require_integer("seed", at_least=0)
         self._require_number("lr", "a finite number above 0", lambda value: value > 0)
@@ -88,10 +92,17 @@ class TrainConfig:
         self._require_number("weight_decay", "a finite number of at least 0", lambda value: value >= 0)
         self._require_number("momentum", "at least 0 and below 1", lambda value: 0 <= value < 1)
         self._require_number("label_smoothing", "at least 0 and below 1", lambda value: 0 <= value < 1)
+        self._check_lists()
         if self.momentum is not None and OPTIMIZER_DEFAULTS[self.optimizer].momentum is None:
             raise InputError(
                 f"--momentum is for --optimizer sgd and rmsprop, but --optimizer is {self.optimizer}: leave it out"
             )
+
+    def _check_lists(self) -> None:
+        if self.augment is not None:
+            parse_augment(self.augment)
+        if self.class_weights is not None:
+            parse_class_weights(self.class_weights)
 
     def resolved(self) -> "TrainConfig":
         """The same run with the optimizer's defaults written out in place of lr, momentum and weight_decay of None."""
@@ -117,21 +128,21 @@ class TrainConfig:
         names = [field.name for field in dataclasses.fields(cls)]
         for name in values:
             if name not in names:
-                raise InputError(f"the configuration has no setting {name!r}{_did_you_mean(name, names)}")
+                raise InputError(f"the configuration has no setting {name!r}{did_you_mean(name, names)}")
         return cls(**values)
 
     def _refuse(self, name: str, wanted: str, hint: str = "") -> None:
-        raise InputError(f"{_flag(name)} must be {wanted}, but it is {getattr(self, name)!r}{hint}")
+        raise InputError(f"{flag(name)} must be {wanted}, but it is {getattr(self, name)!r}{hint}")
 
     def _require_name(self, name: str, allowed: Collection[str]) -> None:
         value, names = getattr(self, name), list(allowed)
         if not isinstance(value, str) or value not in allowed:  # which knows more than it lists: mlp-256-128
-            self._refuse(name, f"one of {', '.join(names)}", _did_you_mean(value, names))
+            self._refuse(name, f"one of {', '.join(names)}", did_you_mean(value, names))
 
     def _require_device(self) -> None:
         if not isinstance(self.device, str) or not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", self.device):
             names = ["auto", "cpu", "cuda"]
-            hint = ": did you mean cuda?" if self.device == "gpu" else _did_you_mean(self.device, names)
+            hint = ": did you mean cuda?" if self.device == "gpu" else did_you_mean(self.device, names)
             self._refuse("device", "one of auto, cpu, cuda, cuda:N", hint)
 
     def _require_integer(self, name: str, *, at_least: int) -> None:
@@ -152,14 +163,10 @@ class TrainConfig:
             self._refuse(name, wanted)
 
 
-def _flag(name: str) -> str:
+def flag(name: str) -> str:
+    """A setting as it is typed."""
     return "--" + name.replace("_", "-")
 
 
 def _default(name: str) -> Any:
     return getattr(TrainConfig, name)  # a dataclass keeps its defaults as class attributes
-
-
-def _did_you_mean(value: Any, names: list[str]) -> str:
-    close = difflib.get_close_matches(value.lower(), names, n=1) if isinstance(value, str) else []
-    return f": did you mean {close[0]}?" if close else ""

@@ -15,6 +15,8 @@ from rich.constrain import Constrain
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 from rich.text import Text
 
+from tinytorch_course.training.config import flag
+
 if TYPE_CHECKING:
     from tinytorch_course.data import Dataset
     from tinytorch_course.training.config import TrainConfig
@@ -246,7 +248,11 @@ def summary(result: "Result") -> list[tuple[str, str, str]]:
 
 def next_commands(result: "Result", config: "TrainConfig") -> list[tuple[str, str]]:
     """What could be typed after a run: to train on, and to train the other implementation on the same terms."""
-    longer = ["tinytorch", "train", "--resume", str(result.run_folder), "--epochs", str(2 * result.epochs)]
+    longer = ["tinytorch", "train", "--resume", str(result.run_folder)]
+    if config.patience is not None and result.epochs < (config.epochs or 0):  # it was stopped early
+        longer += ["--patience", str(2 * config.patience)]
+    else:
+        longer += ["--epochs", str(2 * result.epochs)]
     other = ["tinytorch", "train", "--impl", "torch" if config.impl == "scratch" else "scratch"]
     usual = type(config)(optimizer=config.optimizer, schedule=config.schedule).resolved()
     for field in dataclasses.fields(config):
@@ -254,7 +260,7 @@ def next_commands(result: "Result", config: "TrainConfig") -> list[tuple[str, st
         if default is None:  # then the optimizer's own number may stand there, where it has one
             default = getattr(usual, field.name)
         if field.name != "impl" and value is not None and value != default:
-            other += ["--" + field.name.replace("_", "-"), str(value)]
+            other += [flag(field.name), str(value)]
     return [("To train longer", shlex.join(longer)), ("To compare", shlex.join(other))]
 
 

@@ -33,11 +33,13 @@ class ScratchLearner:
         image_size: int,
         device: torch.device,
         generator: torch.Generator,
+        class_weights: Tensor | None = None,
     ):
         self.device, self.dtype = device, getattr(torch, config.dtype)
         self.clip_norm = config.clip_norm
+        weight = None if class_weights is None else class_weights.to(self.device, self.dtype)
         self.net = build(scratch.layers, num_classes=classes, in_channels=channels, image_size=image_size)
-        self.loss = scratch.losses.cross_entropy(label_smoothing=config.label_smoothing)
+        self.loss = scratch.losses.cross_entropy(weight=weight, label_smoothing=config.label_smoothing)
         self.plain_loss = scratch.losses.cross_entropy()
         self.optimizer = make_optimizer(scratch.optimizers, config)
 
@@ -52,7 +54,7 @@ class ScratchLearner:
         loss, loss_cache = self.loss.forward(logits, y)
 
         dlogits = self.loss.backward(torch.ones_like(loss), loss_cache)
-        _, grads = self.net.backward(dlogits, cache, need_dx=False)
+        _, grads = self.net.backward(dlogits, cache, need_dx=False, keep_cache=False)
 
         if self.clip_norm is not None:
             grads, _ = scratch.clipping.clip_grad_norm(grads, self.clip_norm)
@@ -61,7 +63,7 @@ class ScratchLearner:
 
     @torch.no_grad()
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss (without label smoothing) and logits of a batch, in evaluation mode."""
+        """Loss (without label smoothing and class weights) and logits of a batch, in evaluation mode."""
         logits = self.predict(x)
         return self.plain_loss.forward(logits, y)[0], logits
 
@@ -109,11 +111,13 @@ class TorchLearner:
         image_size: int,
         device: torch.device,
         generator: torch.Generator,
+        class_weights: Tensor | None = None,
     ):
         self.device, self.dtype = device, getattr(torch, config.dtype)
         self.clip_norm = config.clip_norm
+        weight = None if class_weights is None else class_weights.to(self.device, self.dtype)
         self.net: nn.Module = build(reference.layers, num_classes=classes, in_channels=channels, image_size=image_size)
-        self.loss = reference.losses.cross_entropy(label_smoothing=config.label_smoothing)
+        self.loss = reference.losses.cross_entropy(weight=weight, label_smoothing=config.label_smoothing)
         self.plain_loss = reference.losses.cross_entropy()
 
         reference.initializers.reset_parameters(self.net, generator)
@@ -138,7 +142,7 @@ class TorchLearner:
 
     @torch.no_grad()
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss (without label smoothing) and logits of a batch, in evaluation mode."""
+        """Loss (without label smoothing and class weights) and logits of a batch, in evaluation mode."""
         logits = self.predict(x)
         return self.plain_loss(logits, y), logits
 

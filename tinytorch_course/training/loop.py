@@ -20,7 +20,9 @@ from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS
 from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training import checkpoints
-from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.augmentation import Augment
+from tinytorch_course.training.class_weights import class_weights
+from tinytorch_course.training.config import TrainConfig, flag
 from tinytorch_course.training.learners import LEARNERS, NAMESPACES, make_schedule
 from tinytorch_course.training.memory import keep_freed_memory
 from tinytorch_course.training.metrics import Metrics, wilson_interval
@@ -30,7 +32,7 @@ from tinytorch_course.training.signals import StopRequested, StopSignals
 
 EVALUATION_BATCH = 128  # a larger one would need temporaries so large that memory is paged in every time
 CHECKPOINT_FORMAT = 1
-MAY_CHANGE_ON_RESUME = ("impl", "device", "data_dir", "epochs", "loader")
+MAY_CHANGE_ON_RESUME = ("impl", "device", "data_dir", "epochs", "loader", "patience")
 
 
 class Interrupted(Exception):
@@ -78,6 +80,10 @@ class Progress:
     @property
     def best(self) -> dict[str, Any] | None:
         return next((row for row in reversed(self.history) if row["best"]), None)
+
+    @property
+    def epochs_since_best(self) -> int:
+        return self.epoch - self.best["epoch"] if self.best else 0
 
 
 def train(config: TrainConfig, *, out: str | None = None, display: Any) -> Result:
@@ -140,6 +146,9 @@ class Session:
         # "auto" and "the default" are settled now, so that the run can be resumed wherever it is.
         self.config = dataclasses.replace(config.resolved(), data=self.dataset.name, epochs=self.epochs)
 
+        if config.overfit_batches is not None:
+            self.dataset = _cut_training(self.dataset, config.overfit_batches, config.batch_size)
+        self.augment = Augment(config.augment, config.seed, self.dataset)
         self.learner = self._make_learner()
         self.steps_per_epoch = math.ceil(len(self.dataset.train.images) / config.batch_size)
         self.schedule = make_schedule(NAMESPACES[config.impl].schedules, self.config, self.steps_per_epoch, self.epochs)
@@ -159,7 +168,7 @@ class Session:
         )
         with StopSignals() as signals:
             try:
-                while progress.epoch < self.epochs:
+                while progress.epoch < self.epochs and not self._has_stalled(progress):
                     self._train_epoch(progress, signals)
                     self._end_epoch(progress, signals, folder)
                 folder.plot_curves(progress.history)
@@ -181,6 +190,7 @@ class Session:
             signals.check()
             masks = torch.Generator().manual_seed(derive_seed("masks", config.seed, epoch, progress.batch))
             rates = self.schedule(epoch * self.steps_per_epoch + progress.batch)
+            x = self.augment(x, epoch, progress.batch)
             loss, logits = self.learner.train_step(x, y, masks, rates)
             if not torch.isfinite(loss):
                 raise InputError(
@@ -220,6 +230,17 @@ class Session:
         self.save(folder, progress)
         folder.write_history(progress.history)
         self.display.epoch_end(row)
+
+    def _has_stalled(self, progress: Progress) -> bool:
+        """Whether --patience ends the run here; it says so."""
+        patience = self.config.patience
+        if patience is None or progress.batch > 0 or progress.epochs_since_best < patience:
+            return False
+        self.display.notice(
+            f"Stopped after epoch {progress.epoch} of {self.epochs}: none was better on the validation images for "
+            f"{progress.epochs_since_best} epochs (--patience {patience})."
+        )
+        return True
 
     def _test(self, folder: RunFolder, progress: Progress, signals: StopSignals) -> Result:
         """The best epoch's network on the test data."""
@@ -331,6 +352,7 @@ class Session:
                 classes=len(self.dataset.classes),
                 channels=channels,
                 image_size=side,
+                class_weights=class_weights(self.config.class_weights, self.dataset),
                 device=self.device,
                 generator=torch.Generator().manual_seed(derive_seed("init", self.config.seed)),
             )
@@ -354,14 +376,23 @@ class Session:
 def _changed(config: TrainConfig, changes: dict[str, Any]) -> TrainConfig:
     """The configuration with ``changes``, if they may be made."""
     for name, value in changes.items():
-        if name not in MAY_CHANGE_ON_RESUME and value != getattr(config, name):
-            flag = "--" + name.replace("_", "-")
-            raise InputError(
-                f"{flag} cannot change when a run is resumed: it is {getattr(config, name)} in this run, not {value}"
-            )
+        was = getattr(config, name)
+        if name not in MAY_CHANGE_ON_RESUME and value != was:
+            raise InputError(f"{flag(name)} cannot change when a run is resumed: it is {was} in this run, not {value}")
     changed = dataclasses.replace(config, **changes)
     changed.validate()
     return changed
+
+
+def _cut_training(dataset: data.Dataset, batches: int, batch_size: int) -> data.Dataset:
+    """Only the first ``batches`` batches of training images, in file order."""
+    count, wanted = len(dataset.train.labels), batches * batch_size
+    if wanted > count:
+        raise InputError(
+            f"--overfit-batches is {batches}, but {batches} batches of {batch_size} are {wanted:,} images, and there "
+            f"are only {count:,} to train on"
+        )
+    return dataset._replace(train=data.Split(*(tensor[:wanted] for tensor in dataset.train)))
 
 
 def _find_device(name: str) -> torch.device:

@@ -48,6 +48,23 @@ def parse_augment(text: str) -> dict[str, float]:
     return amounts
 
 
+def parse_class_weights(text: str) -> str | tuple[float, ...]:
+    """``"balanced"`` as it is, ``"1,2.5"`` as ``(1.0, 2.5)``.
+
+    Raises:
+        InputError: for anything else. (A batch of nothing but images that count 0 would have a loss of 0 / 0.)
+    """
+    if text == "balanced":
+        return text
+    weights = [_number(entry) for entry in _entries("--class-weights", text)]
+    if any(weight is None or weight <= 0 for weight in weights):
+        raise InputError(
+            "--class-weights must be balanced or one number above 0 for each class, with commas, but it is "
+            f"{text!r}{did_you_mean(text, ['balanced'])}"
+        )
+    return tuple(weights)
+
+
 def did_you_mean(value: object, names: object) -> str:
     """The end of a sentence about a name that does not exist; empty if none is near."""
     close = difflib.get_close_matches(value.lower(), list(names), n=1) if isinstance(value, str) else []

@@ -60,7 +60,7 @@ def test_a_timeline_of_equal_tensors_is_grey():
 def test_errors_stand_in_their_rows_and_columns():
     found = timeline()
     tensors = found.quantities()
-    errors, width = pictures._error_matrix(found, tensors)
+    errors, width = pictures.error_matrix(found, tensors)
     assert width == 1
     for column, step in enumerate(found.steps):
         for row, quantity in enumerate(tensors):
@@ -74,7 +74,7 @@ def test_many_steps_share_columns_that_show_the_largest_error():
     loss = Quantity("loss", "")
     found = Timeline([{loss: Distance(0.0, 0.0)} for _ in range(1300)])
     found.steps[700][loss] = Distance(0.25, 1.0)
-    errors, width = pictures._error_matrix(found, [loss])
+    errors, width = pictures.error_matrix(found, [loss])
     assert width == 3
     assert errors.shape == (1, 434)
     assert np.flatnonzero(errors[0]).tolist() == [233]
@@ -83,9 +83,9 @@ def test_many_steps_share_columns_that_show_the_largest_error():
 
 def test_counters_that_count_alike_have_no_row():
     found = timeline()
-    assert STEP_COUNT not in pictures._worth_a_row(found)
+    assert STEP_COUNT not in pictures.worth_a_row(found)
     found.steps[1][STEP_COUNT] = Distance(0.5, 1.0)
-    assert STEP_COUNT in pictures._worth_a_row(found)
+    assert STEP_COUNT in pictures.worth_a_row(found)
 
 
 def test_accuracies_are_drawn():

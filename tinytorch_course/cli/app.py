@@ -26,6 +26,7 @@ from tinytorch_course.cli.doctor import doctor
 from tinytorch_course.cli.lesson import lesson
 from tinytorch_course.cli.models import models
 from tinytorch_course.cli.options import GroupedHelp
+from tinytorch_course.cli.report import report
 from tinytorch_course.cli.summary import summary
 from tinytorch_course.cli.train import train
 from tinytorch_course.errors import InputError
@@ -57,6 +58,7 @@ app = typer.Typer(
 app.command(cls=GroupedHelp, short_help="Train a network, or go on with a run that stopped.")(train)
 app.command(cls=GroupedHelp, short_help="Check hand-written gradients, ours or your own.")(check)
 app.command(cls=GroupedHelp, short_help="Train both implementations side by side, and see where they part.")(compare)
+app.command(cls=GroupedHelp, short_help="Make one HTML file about one run or several.")(report)
 app.command(cls=GroupedHelp, short_help="Time both implementations, alternately.")(bench)
 app.command(cls=GroupedHelp, short_help="List the networks there are.")(models)
 app.command(cls=GroupedHelp, short_help="Show a network's layers: sizes, parameters, FLOPs, memory.")(summary)

@@ -44,8 +44,8 @@ def draw_timeline(timeline: Timeline, *, title: str, digits: float, first: tuple
         digits: the relative precision of the numbers (torch.finfo's eps), where the colours begin.
         first: step and quantity of the first tensor out of tolerance, to be marked.
     """
-    tensors = _worth_a_row(timeline)
-    errors, width = _error_matrix(timeline, tensors)
+    tensors = worth_a_row(timeline)
+    errors, width = error_matrix(timeline, tensors)
     figure = Figure(figsize=(10, min(2.5 + 0.13 * len(tensors), 40)), dpi=120, layout="constrained")
     axes = figure.subplots()
     place = {
@@ -110,7 +110,7 @@ def draw_seeds(accuracies: dict[str, Sequence[float]], seeds: Sequence[int], *, 
     return _to_png(figure)
 
 
-def _worth_a_row(timeline: Timeline) -> list[Quantity]:
+def worth_a_row(timeline: Timeline) -> list[Quantity]:
     """All quantities but counters of steps that count alike."""
 
     def counts_alike(quantity: Quantity) -> bool:
@@ -120,7 +120,7 @@ def _worth_a_row(timeline: Timeline) -> list[Quantity]:
     return [quantity for quantity in timeline.quantities() if not counts_alike(quantity)]
 
 
-def _error_matrix(timeline: Timeline, tensors: list[Quantity]) -> tuple[np.ndarray, int]:
+def error_matrix(timeline: Timeline, tensors: list[Quantity]) -> tuple[np.ndarray, int]:
     """Errors by tensor and step, NaN where there is none, infinite ones as 1e300; and how many steps share a column."""
     errors = np.full((len(tensors), len(timeline.steps)), np.nan)
     row = {quantity: number for number, quantity in enumerate(tensors)}
@@ -141,7 +141,7 @@ def _name_rows(axes: Any, tensors: list[Quantity]) -> None:
     """The tensors' names on the left, the groups' on the right, lines between the groups."""
     every = math.ceil(len(tensors) / MOST_NAMES)
     named = range(0, len(tensors), every)
-    axes.set_yticks(named, [_short_name(tensors[row]) for row in named], fontsize=6)
+    axes.set_yticks(named, [short_name(tensors[row]) for row in named], fontsize=6)
     groups = axes.twinx()
     groups.set_ylim(axes.get_ylim())
     middles, names, begin = [], [], 0
@@ -155,7 +155,7 @@ def _name_rows(axes: Any, tensors: list[Quantity]) -> None:
     groups.tick_params(length=0)
 
 
-def _short_name(quantity: Quantity) -> str:
+def short_name(quantity: Quantity) -> str:
     return f"{quantity.name} (output)" if quantity.kind == "output gradient" else quantity.name or quantity.kind
 
 

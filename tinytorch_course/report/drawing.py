@@ -1,0 +1,214 @@
+"""One network's pictures and tables, ready for the page."""
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+from markupsafe import Markup
+
+from tinytorch_course.report.charts import histogram, number, reliability
+from tinytorch_course.report.heatmap import heat_map
+from tinytorch_course.report.inside import Example, Flow, Inside, Mistake, Weights
+from tinytorch_course.report.tiles import diverging, grey, image, montage, strip, to_uri
+
+MOST_FILTERS = 64
+MOST_MAPS = 16
+MOST_CONFUSIONS = 5
+MOST_STEPS = 600  # more logged steps than that share a column, which shows the largest of their norms
+
+
+class Picture(NamedTuple):
+    """An image of the page."""
+
+    uri: str
+    alt: str
+    caption: str
+    width: int  # in CSS pixels at most
+
+
+class Cell(NamedTuple):
+    """One number of the confusion matrix."""
+
+    count: int
+    share: float  # of its row, as the strength of the colour
+    right: bool
+
+
+class Bar(NamedTuple):
+    """A row of a table with a bar in it."""
+
+    name: str
+    value: str
+    share: float  # of the bar's full length
+    remark: str
+
+
+def confusion_rows(inside: Inside) -> list[tuple[str, list[Cell]]]:
+    """The confusion matrix: a true class, and how often it was given each answer."""
+    rows = []
+    for true, (name, counts) in enumerate(zip(inside.network.classes, inside.scores.confusion.tolist(), strict=True)):
+        total = sum(counts) or 1
+        cells = [
+            # The root lets a rare mistake be seen beside the many that are right.
+            Cell(count, count / total if answer == true else math.sqrt(count / total), answer == true)
+            for answer, count in enumerate(counts)
+        ]
+        rows.append((name, cells))
+    return rows
+
+
+def confusions(inside: Inside) -> list[str]:
+    """The most frequent mistakes, in words."""
+    matrix, classes = inside.scores.confusion.tolist(), inside.network.classes
+    found = [
+        (count, true, answer)
+        for true, counts in enumerate(matrix)
+        for answer, count in enumerate(counts)
+        if count and true != answer
+    ]
+    found.sort(key=lambda each: (-each[0], each[1], each[2]))
+    return [
+        f"{classes[true]} taken for {classes[answer]}: {count:,}" for count, true, answer in found[:MOST_CONFUSIONS]
+    ]
+
+
+def mistake_pictures(mistakes: list[Mistake]) -> list[Picture]:
+    return [
+        Picture(
+            to_uri(image(each.pixels.numpy())),
+            f"Test image {each.position}: a {each.true}, taken for {each.answer}, probability {each.confidence:.3f}",
+            f"{each.true} → {each.answer}",
+            72,
+        )
+        for each in mistakes
+    ]
+
+
+def filter_picture(inside: Inside) -> Picture | None:
+    """The first layer's weights: in colour where they meet three colour channels, else by sign."""
+    if inside.filters is None:
+        return None
+    weights = inside.filters.detach().double().cpu().numpy()  # (O, C, KH, KW)
+    outputs, channels, height, width = weights.shape
+    if channels == 3:
+        shown = weights[:MOST_FILTERS]
+        scale = 2 * np.abs(shown).max(axis=(1, 2, 3), keepdims=True) + 1e-12
+        colours = np.rint(255 * (0.5 + shown / scale)).astype(np.uint8).transpose(0, 2, 3, 1)
+        tiles = np.concatenate([colours, np.full((*colours.shape[:-1], 1), 255, dtype=np.uint8)], axis=-1)
+        what, of = "mid grey is 0, a colour that of the pixels it answers to", outputs
+    else:
+        shown = weights.reshape(-1, height, width)[:MOST_FILTERS]
+        tiles = np.stack([diverging(tile, np.abs(tile).max()) for tile in shown])
+        what, of = "orange is positive, blue negative, white 0", outputs * channels
+    count = _some(len(shown), of)
+    caption = (
+        f"{inside.filter_name}: {count} of {height} × {width} weights; {what}. Each is scaled to its largest weight."
+    )
+    return Picture(to_uri(montage(tiles)), f"The first layer's weights as {len(shown)} small pictures.", caption, 560)
+
+
+def example_pictures(example: Example) -> tuple[Picture, list[Picture]]:
+    """The image, and what each layer made of it."""
+    answers = ", ".join(f"{name} ({100 * probability:.1f} %)" for name, probability in example.answers)
+    pixels = Picture(
+        to_uri(image(example.pixels.numpy())),
+        f"Test image {example.position}, a {example.true}",
+        f"Test image {example.position}: a {example.true}. The network says {answers}.",
+        112,
+    )
+    maps = []
+    for layer, tensor in example.outputs:
+        values = tensor.detach().double().numpy()
+        shape = " × ".join(map(str, values.shape))
+        shown = values[:MOST_MAPS] if values.ndim == 3 else strip(values)[None]
+        largest = float(np.nanmax(np.abs(shown)))
+        signed = bool(np.nanmin(shown) < 0)
+        colours = (diverging if signed else grey)(shown, largest)
+        many = f", {_some(len(shown), len(values))} shown" if values.ndim == 3 and len(shown) < len(values) else ""
+        maps.append(
+            Picture(
+                to_uri(montage(colours, columns=8 if len(shown) > 8 else None)),
+                f"Output of {layer}, from {number(float(values.min()))} to {number(float(values.max()))}",
+                f"{layer}: {shape}{many}, up to {number(float(values.max()))}"
+                + (f", down to {number(float(values.min()))}" if signed else ""),
+                340,
+            )
+        )
+    return pixels, maps
+
+
+def flow_bars(flow: list[Flow]) -> list[Bar]:
+    """The gradient of each layer as a bar of logarithmic length."""
+    powers = [math.log10(each.norm) for each in flow if each.norm > 0] or [0.0]
+    low, high = math.floor(min(powers)), math.ceil(max(powers))
+    high = max(high, low + 1)
+    return [
+        Bar(
+            each.layer or "network",
+            number(each.norm),
+            max(0.01, (math.log10(each.norm) - low) / (high - low)) if each.norm > 0 else 0.0,
+            number(each.relative),
+        )
+        for each in flow
+    ]
+
+
+def gradient_map(norms: dict[str, list[tuple[int, float]]]) -> Markup:
+    """The gradients' norms that a run logged: parameters from top to bottom, steps from left to right."""
+    steps = sorted({step for rows in norms.values() for step, _ in rows})
+    place = {step: column for column, step in enumerate(steps)}
+    table = np.full((len(norms), len(steps)), np.nan)
+    for row, values in enumerate(norms.values()):
+        for step, norm in values:
+            table[row, place[step]] = norm
+    width = math.ceil(len(steps) / MOST_STEPS)
+    padded = np.full((len(norms), math.ceil(len(steps) / width) * width), np.nan)
+    padded[:, : len(steps)] = table
+    table = np.fmax.reduce(padded.reshape(len(norms), -1, width), axis=2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        powers = np.where(np.isfinite(table) & (table > 0), np.log10(table), np.nan)
+    known = powers[~np.isnan(powers)]
+    low, high = (math.floor(known.min()), math.ceil(known.max())) if known.size else (-1, 0)
+    names = list(norms)
+    means = np.nanmean(np.where(np.isfinite(table), table, np.nan), axis=1) if known.size else np.zeros(len(names))
+    label = (
+        f"Norm of the gradient of {len(names)} parameters at {len(steps)} steps, from {steps[0]} to {steps[-1]}. "
+        f"Largest in the mean: {names[int(np.nanargmax(means))]}; smallest: {names[int(np.nanargmin(means))]}."
+    )
+    return heat_map(
+        powers,
+        names=names,
+        columns=(steps[0], steps[-1] + (steps[0] == steps[-1])),
+        powers_shown=(low, max(high, low + 1)),
+        label=label,
+        scale_title="norm of the gradient",
+        equal=table == 0,
+    )
+
+
+def weight_histogram(weights: Weights) -> tuple[Markup, str]:
+    """The picture and its caption."""
+    shape = " × ".join(map(str, weights.shape))
+    spread = f"mean {number(weights.mean)}, deviation {number(weights.deviation)}"
+    label = f"Histogram of {weights.name}: {spread}, from {number(weights.edges[0])} to {number(weights.edges[-1])}"
+    return histogram(weights.edges, weights.counts, label=label), f"{shape}; {spread}"
+
+
+def calibration(inside: Inside) -> tuple[Markup, list[dict[str, Any]]]:
+    """The reliability diagram, and its numbers."""
+    found = inside.scores.calibration
+    bins = list(zip(found.edges, found.edges[1:], found.confidence, found.accuracy, found.count, strict=False))
+    rows = [
+        {"from": begin, "to": end, "confidence": confidence, "accuracy": accuracy, "count": count}
+        for begin, end, confidence, accuracy, count in bins
+        if count
+    ]
+    label = (
+        f"Reliability diagram of {inside.scores.count:,} answers: the expected calibration error is "
+        f"{100 * found.ece:.2f} percentage points."
+    )
+    return reliability(bins, label=label), rows
+
+
+def _some(shown: int, there_are: int) -> str:
+    return f"{shown} of {there_are}" if shown < there_are else str(there_are)

@@ -1,0 +1,144 @@
+"""What a run folder says of itself, read as far as it goes: a run that was stopped has no result yet."""
+
+import csv
+import dataclasses
+import json
+import math
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from tinytorch_course.errors import InputError
+from tinytorch_course.report.sources import CONFIG, HISTORY
+from tinytorch_course.training import checkpoints
+from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.learners import NAMESPACES, make_schedule
+from tinytorch_course.training.runs import LAST, read_config
+
+RESULT, GRADIENTS = "result.json", "gradients.csv"
+ROW = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One run folder."""
+
+    path: Path
+    name: str  # among the runs of the report
+    config: TrainConfig
+    history: list[dict[str, Any]]  # a row for each epoch, at least one
+    result: dict[str, Any] | None  # None: the run has not ended
+    versions: dict[str, str]  # of what it was trained with; empty where nothing tells
+    gradients: dict[str, list[tuple[int, float]]]  # (step, norm) by parameter; empty without --log-gradients
+    notes: list[str]  # what could not be read, in sentences
+
+    @property
+    def best(self) -> dict[str, Any]:
+        """The epoch that was kept."""
+        return next((row for row in reversed(self.history) if row.get("best")), self.history[-1])
+
+    @property
+    def planned(self) -> int:
+        """How many epochs the run was to have."""
+        return self.config.epochs or self.history[-1]["epoch"]
+
+
+def read_run(path: Path, name: str) -> Run:
+    """Read a folder that holds a configuration and a history.
+
+    Raises:
+        InputError: if either is malformed. What else is malformed becomes a note.
+    """
+    notes: list[str] = []
+    config = read_config(path / CONFIG)
+    history = _read_history(path / HISTORY)
+    return Run(
+        path,
+        name,
+        config,
+        history,
+        _or_note(_read_result, path / RESULT, None, notes),
+        _or_note(_read_versions, path / LAST, {}, notes),
+        _or_note(read_gradients, path / GRADIENTS, {}, notes),
+        notes,
+    )
+
+
+def learning_rates(run: Run, training_images: int | None) -> list[tuple[float, float]]:
+    """The learning rate by epoch: step by step where the schedule is known, else as noted at each epoch's end.
+
+    A run that was resumed with other --epochs had two schedules; then what its history says does not fit, and is taken.
+    """
+    noted = [(row["epoch"], row["lr"]) for row in run.history]
+    if training_images is None:
+        return noted
+    steps = math.ceil(training_images / run.config.batch_size)
+    config = run.config.resolved()
+    schedule = make_schedule(NAMESPACES[config.impl].schedules, config, steps, run.planned)
+    if any(not math.isclose(schedule(epoch * steps - 1)["lr"], lr, rel_tol=1e-6) for epoch, lr in noted):
+        return noted
+    every = max(1, steps * len(run.history) // 300)
+    shown = [*range(0, steps * len(run.history) - 1, every), steps * len(run.history) - 1]
+    return [((step + 1) / steps, schedule(step)["lr"]) for step in shown]
+
+
+def read_gradients(path: Path) -> dict[str, list[tuple[int, float]]]:
+    """What ``--log-gradients`` wrote: for each parameter its gradient's norm at the logged steps.
+
+    Raises:
+        InputError: if the file says something else.
+    """
+    norms: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                norms[row["name"]].append((int(row["step"]), float(row["norm"])))
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
+        raise InputError(f"{path} is malformed: its columns are not epoch, step, name and norm") from error
+    return dict(norms)
+
+
+def _read_history(path: Path) -> list[dict[str, Any]]:
+    history = []
+    try:
+        for line in path.read_text(encoding="utf-8").splitlines():
+            row = json.loads(line)
+            for field in ROW:
+                if not isinstance(row[field], (int, float)):
+                    raise TypeError(field)
+            history.append(row)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is malformed: its line {len(history) + 1} is no epoch of a run") from error
+    return history
+
+
+def _read_result(path: Path) -> dict[str, Any]:
+    try:
+        result = json.loads(path.read_text(encoding="utf-8"))
+        for field in ("test_accuracy", "test_count", "parameters"):
+            if not isinstance(result[field], (int, float)):
+                raise TypeError(field)
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is malformed: it is no result of a run") from error
+    return result
+
+
+def _read_versions(path: Path) -> dict[str, str]:
+    saved = checkpoints.load(path)
+    versions = saved.get("versions") if isinstance(saved, dict) else None
+    return {str(name): str(version) for name, version in versions.items()} if isinstance(versions, dict) else {}
+
+
+def _or_note(read: Any, path: Path, default: Any, notes: list[str]) -> Any:
+    """What ``read`` makes of the file; the default if there is none, or with a note if it is malformed."""
+    if not path.exists():
+        return default
+    try:
+        return read(path)
+    except OSError as error:
+        notes.append(f"cannot read {path}: {error.strerror}")
+    except InputError as error:
+        notes.append(str(error))
+    return default

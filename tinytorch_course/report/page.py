@@ -1,0 +1,212 @@
+"""The report: everything that is known of some runs and comparisons, as one HTML file that needs nothing else."""
+
+import datetime
+import importlib.metadata
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+import torch
+from markupsafe import Markup
+
+import tinytorch_course
+from tinytorch_course.data import Dataset
+from tinytorch_course.errors import InputError
+from tinytorch_course.report import drawing
+from tinytorch_course.report.charts import COLOURS, Line, key, line_chart, number
+from tinytorch_course.report.command import command
+from tinytorch_course.report.comparisons import SeedComparison, StepComparison, read_seeds, read_steps
+from tinytorch_course.report.gather import Run, learning_rates, read_run
+from tinytorch_course.report.inside import Inside, load_data, look
+from tinytorch_course.report.sources import Sources
+from tinytorch_course.training.display import duration
+
+HERE = Path(__file__).parent
+PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib")
+
+
+class RunView(NamedTuple):
+    """One run, as the page shows it."""
+
+    run: Run
+    anchor: str
+    colour: int
+    dataset: Dataset | None  # None: not to be had
+    inside: Inside | None  # None: the network or its data could not be had
+    problem: str | None  # why not
+
+    @property
+    def state(self) -> str:
+        done, planned = len(self.run.history), self.run.planned
+        if self.run.result is None:
+            return (
+                f"stopped after {done} of {planned} epochs, so it was never tested" if done < planned else "not tested"
+            )
+        return f"ended early, after {done} of {planned} epochs" if done < planned else f"ended, {done} epochs"
+
+    @property
+    def seconds(self) -> str:
+        return duration(sum(row["seconds"] for row in self.run.history))
+
+
+class Report(NamedTuple):
+    """The page, and what a machine may want to know of it."""
+
+    html: str
+    notes: list[str]  # what the page lacks, and why
+
+
+def make_report(sources: Sources, *, data_dir: str | None, notify: Callable[[str], None]) -> Report:
+    """Read the folders, look at the networks, and draw the page.
+
+    Args:
+        sources: see ``report.sources``.
+        data_dir: where data sets lie; None: where each run's configuration says.
+        notify: is told what takes time.
+
+    Raises:
+        InputError: if a run's configuration or history, or a comparison, is malformed. A network or data that cannot
+            be had are notes, on the page too.
+    """
+    names = sources.names()
+    runs = [read_run(path, names[path]) for path in sources.runs]
+    steps = [read_steps(path, names[path]) for path in sources.timelines]
+    seeds = [read_seeds(path, names[path]) for path in sources.seeds]
+    views = _view_all(runs, data_dir, notify)
+    notes = [note for view in views for note in (*view.run.notes, *([view.problem] if view.problem else []))]
+    return Report(_render(views, steps, seeds), notes)
+
+
+def _view_all(runs: list[Run], data_dir: str | None, notify: Callable[[str], None]) -> list[RunView]:
+    datasets: dict[tuple, Dataset | InputError] = {}  # runs of one report often share their data
+    views = []
+    for position, run in enumerate(runs):
+        config = run.config
+        wanted = (config.data, config.data_dir, config.val_size, config.limit)
+        if wanted not in datasets:
+            try:
+                datasets[wanted] = load_data(run, data_dir, notify)
+            except InputError as error:
+                datasets[wanted] = error
+        dataset, inside, problem = datasets[wanted], None, None
+        try:
+            if isinstance(dataset, InputError):
+                raise dataset
+            inside = look(run, dataset, notify)
+        except InputError as error:
+            problem = str(error)
+        views.append(
+            RunView(
+                run,
+                f"run-{position + 1}",
+                position % COLOURS,
+                None if isinstance(dataset, InputError) else dataset,
+                inside,
+                problem,
+            )
+        )
+    return views
+
+
+def _render(views: list[RunView], steps: list[StepComparison], seeds: list[SeedComparison]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.undefined = jinja2.StrictUndefined
+    environment.filters |= {"percent": _percent, "number": number}
+    return environment.get_template("page.html").render(
+        title=_title(views, steps, seeds),
+        style=Markup((HERE / "style.css").read_text(encoding="utf-8")),  # ours, not to be escaped
+        made=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %z"),
+        version=tinytorch_course.__version__,
+        views=views,
+        steps=steps,
+        seeds=seeds,
+        curves=_curves(views) if views else [],
+        key=key,
+        settings=_settings(views),
+        environment=_environment(views),
+        command=command,
+        drawing=drawing,
+    )
+
+
+def _title(views: list[RunView], steps: list[StepComparison], seeds: list[SeedComparison]) -> str:
+    if len(views) == 1 and not steps and not seeds:
+        config = views[0].run.config
+        return f"{config.model} on {config.data}, {config.impl} implementation"
+    parts = [
+        f"{count} {word}{'s' if count > 1 else ''}"
+        for count, word in ((len(views), "run"), (len(steps) + len(seeds), "comparison"))
+        if count
+    ]
+    return " and ".join(parts)
+
+
+def _curves(views: list[RunView]) -> list[tuple[str, Markup]]:
+    """Loss, accuracy and learning rate of all runs: a caption and a picture each."""
+    found = []
+    for quantity, title, scale in (("loss", "Loss", 1), ("accuracy", "Accuracy (%)", 100)):
+        lines, words = [], []
+        for view in views:
+            for part, dashed in (("train", False), ("val", True)):
+                points = [(row["epoch"], scale * row[f"{part}_{quantity}"]) for row in view.run.history]
+                words_part = "training" if part == "train" else "validation"
+                lines.append(Line(f"{view.run.name}, {words_part}", points, view.colour, dashed))
+                words.append(f"{view.run.name}, {words_part}: {number(points[0][1])} to {number(points[-1][1])}")
+        label = f"{title} by epoch. {'; '.join(words)}."
+        found.append((f"{title} by epoch", line_chart(lines, label=label, x_title="Epoch", y_title=title)))
+    lines, words = [], []
+    for view in views:
+        points = learning_rates(view.run, len(view.dataset.train.images) if view.dataset else None)
+        lines.append(Line(view.run.name, points, view.colour))
+        rates = [rate for _, rate in points]
+        words.append(f"{view.run.name}: {view.run.config.schedule}, from {number(rates[0])} over at most "
+                     f"{number(max(rates))} to {number(rates[-1])}")  # fmt: skip
+    label = f"Learning rate by epoch. {'; '.join(words)}."
+    chart = line_chart(lines, label=label, x_title="Epoch", y_title="Learning rate", from_zero=True)
+    return [*found, ("Learning rate by epoch", chart)]
+
+
+def _settings(views: list[RunView]) -> list[dict[str, Any]]:
+    """The configurations side by side: settings that were given, and whether the runs differ in them."""
+    configs = [view.run.config.to_dict() for view in views]
+    rows = []
+    for name in configs[0] if configs else ():
+        values = [config[name] for config in configs]
+        if any(value is not None for value in values):
+            rows.append(
+                {
+                    "name": name,
+                    "values": ["–" if value is None else str(value) for value in values],
+                    "differs": any(value != values[0] for value in values),
+                }
+            )
+    return rows
+
+
+def _environment(views: list[RunView]) -> list[dict[str, Any]]:
+    """Versions: those that each run was trained with, and those that made this report."""
+    now = {"tinytorch": tinytorch_course.__version__, "python": platform.python_version()}
+    now |= {name: importlib.metadata.version(name) for name in PACKAGES}
+    now |= {
+        "threads": str(torch.get_num_threads()),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+    trained = [view.run.versions | _device(view.run) for view in views]
+    names = [*dict.fromkeys([*now, *(name for versions in trained for name in versions)])]
+    return [
+        {"name": name, "trained": [versions.get(name, "–") for versions in trained], "now": now.get(name, "–")}
+        for name in names
+    ]
+
+
+def _device(run: Run) -> dict[str, str]:
+    return {"device": str(run.result["device"])} if run.result and "device" in run.result else {}
+
+
+def _percent(share: float, digits: int = 2) -> str:
+    return f"{100 * share:.{digits}f} %"

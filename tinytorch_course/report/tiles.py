@@ -1,0 +1,66 @@
+"""Small pictures made of numbers, as PNG inside the page: filters, activation maps, images, tables of errors.
+
+One pixel is one number; the browser enlarges them without smoothing.
+"""
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+# Blue, white and orange: which sign is which can be seen with every kind of colour vision.
+NEGATIVE, ZERO, POSITIVE = (0, 82, 155), (247, 247, 247), (200, 80, 0)
+
+
+def to_uri(pixels: np.ndarray) -> str:
+    """uint8 (H, W), (H, W, 3) or (H, W, 4) as a data URI."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, format="png", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def diverging(values: np.ndarray, largest: float) -> np.ndarray:
+    """Signed numbers (...) as colours (..., 4): white at 0, full colour at ``largest``; NaN is transparent."""
+    share = np.clip(np.nan_to_num(values) / (largest or 1.0), -1, 1)[..., None]
+    end = np.where(share < 0, NEGATIVE, POSITIVE)
+    return _opaque(ZERO + np.abs(share) * (end - np.array(ZERO)), values)
+
+
+def grey(values: np.ndarray, largest: float) -> np.ndarray:
+    """Numbers from 0 to ``largest`` as greys (..., 4), 0 black; NaN is transparent."""
+    share = np.clip(np.nan_to_num(values) / (largest or 1.0), 0, 1)[..., None]
+    return _opaque(255 * np.broadcast_to(share, (*values.shape, 3)), values)
+
+
+def montage(tiles: np.ndarray, columns: int | None = None, gap: int = 1) -> np.ndarray:
+    """Pictures (N, H, W, 4) side by side in rows, as one (H', W', 4) with transparent gaps."""
+    count, height, width, channels = tiles.shape
+    columns = min(count, columns or math.ceil(math.sqrt(2 * count)))
+    rows = math.ceil(count / columns)
+    out = np.zeros((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), dtype=np.uint8)
+    for position, tile in enumerate(tiles):
+        y, x = (position // columns) * (height + gap), (position % columns) * (width + gap)
+        out[y : y + height, x : x + width] = tile
+    return out
+
+
+def image(pixels: np.ndarray) -> np.ndarray:
+    """An image (C, H, W) of uint8 as PIL takes it: grey for one channel, colours for three, else the first channel."""
+    return pixels.transpose(1, 2, 0) if len(pixels) == 3 else pixels[0]
+
+
+def strip(values: Sequence[float], width: int = 32) -> np.ndarray:
+    """A vector as rows of ``width``, the last filled up with NaN."""
+    vector = np.asarray(values, dtype=np.float64)
+    width = min(width, len(vector))
+    rows = np.full((math.ceil(len(vector) / width), width), np.nan)
+    rows.reshape(-1)[: len(vector)] = vector
+    return rows
+
+
+def _opaque(colours: np.ndarray, values: np.ndarray) -> np.ndarray:
+    alpha = np.where(np.isnan(values), 0, 255)[..., None]
+    return np.concatenate([np.rint(colours), alpha], axis=-1).astype(np.uint8)

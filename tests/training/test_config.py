@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from tinytorch_course.errors import InputError
-from tinytorch_course.training.config import OPTIMIZER_DEFAULTS, OPTIMIZER_NAMES, TrainConfig
+from tinytorch_course.training.config import OPTIMIZER_DEFAULTS, OPTIMIZER_NAMES, TrainConfig, typed
 
 
 def test_the_defaults_are_a_run():
@@ -22,6 +22,7 @@ def test_the_defaults_are_a_run():
         {"optimizer": "adamw", "schedule": "linear-warmup", "device": "cuda", "dtype": "float64", "loader": "stream"},
         {"device": "cuda:12", "seed": 2**63 - 1, "val_size": 1, "limit": 1, "lr": 1e-300},
         {"augment": "shift,rotate=15", "class_weights": "balanced", "patience": 3},
+        {"ema": 0.999, "init": "kaiming-normal", "from_": "runs/one", "freeze": "conv*,norm1", "log_gradients": True},
         {"class_weights": "1,2, 0.5", "overfit_batches": 2},
         {"device": "cpu", "schedule": "cosine", "data": "fashion-mnist", "model": "softmax"},
     ],
@@ -91,6 +92,13 @@ NAN, INF = math.nan, math.inf
         ("class_weights", "1,0", "--class-weights must be balanced or one number above 0 for each class, with commas"),
         ("class_weights", "balance", "but it is 'balance': did you mean balanced?"),
         ("class_weights", 1.5, "--class-weights must be a list with commas and no gaps, but it is 1.5"),
+        ("ema", 1.0, "--ema must be at least 0 and below 1, but it is 1.0"),
+        ("ema", NAN, "--ema must be at least 0 and below 1, but it is nan"),
+        ("init", "xavier", "but it is 'xavier': did you mean xavier-normal?"),
+        ("init", None, "--init must be one of default, zeros, normal, xavier-uniform"),
+        ("from_", " ", "--from must be a run folder or a file of parameters, but it is ' '"),
+        ("freeze", "conv1,,norm1", "--freeze must be a list with commas and no gaps, but it is 'conv1,,norm1'"),
+        ("log_gradients", 1, "--log-gradients must be true or false, but it is 1"),
         ("patience", 0, "--patience must be at least 1, but it is 0"),
         ("overfit_batches", 0, "--overfit-batches must be at least 1, but it is 0"),
         ("clip_norm", INF, "--clip-norm must be a finite number above 0, but it is inf"),
@@ -117,7 +125,9 @@ def test_the_table_of_bad_values_covers_every_field():
 
 
 def test_round_trip():
-    config = TrainConfig(epochs=7, lr=0.1, optimizer="sgd", momentum=0.5, device="cuda:1", data_dir="there")
+    config = TrainConfig(
+        from_="runs/one", epochs=7, lr=0.1, optimizer="sgd", momentum=0.5, device="cuda:1", data_dir="there"
+    )
     assert TrainConfig.from_dict(config.to_dict()) == config
     assert TrainConfig.from_dict({}) == TrainConfig()
 
@@ -127,6 +137,26 @@ def test_settings_of_none_can_be_left_out():
     for field in dataclasses.fields(TrainConfig):
         if "None" in str(field.type):
             assert field.default is None, field.name
+
+
+def test_from_is_called_from_in_a_file():
+    assert TrainConfig(from_="runs/one").to_dict()["from"] == "runs/one"
+    with pytest.raises(InputError, match=r"no setting 'from_': did you mean from\?"):
+        TrainConfig.from_dict({"from_": "runs/one"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("batch_size", 8, ["--batch-size", "8"]),
+        ("from_", "a b", ["--from", "a b"]),
+        ("ema", None, []),
+        ("log_gradients", True, ["--log-gradients"]),
+        ("log_gradients", False, []),
+    ],
+)
+def test_settings_as_they_are_typed(name, value, words):
+    assert typed(name, value) == words
 
 
 def test_unknown_settings_are_named():

@@ -14,6 +14,7 @@ from tinytorch_course.errors import InputError
 from tinytorch_course.training.config import (
     DATA_NAMES,
     DTYPE_NAMES,
+    INIT_NAMES,
     OPTIMIZER_DEFAULTS,
     OPTIMIZER_NAMES,
     SCHEDULE_NAMES,
@@ -39,6 +40,17 @@ class Line(NamedTuple):
 WHAT = {
     "impl": Line("NAME", "Whose gradients: scratch has them written by hand, torch uses nn.Module and autograd."),
     "model": Line("NAME", "The network; `tinytorch models` lists them."),
+    "init": Line("NAME", f"How the first weights are drawn: {one_of(INIT_NAMES)}; default is as torch's layers do."),
+    "from_": Line(
+        "CHECKPOINT",
+        "Start from the network in a run folder or file; a head for other classes starts anew.",
+        "random numbers",
+    ),
+    "freeze": Line(
+        "PATTERNS",
+        "Leave these layers or parameters as they are: conv*,norm1 and the like. Batch norm's statistics still follow.",
+        "none",
+    ),
     "data": Line(
         "NAME", f"The images: {one_of(DATA_NAMES)}. auto is MNIST where it can be had, else the built-in digits."
     ),
@@ -70,6 +82,9 @@ HOW = {
     "class_weights": Line(
         "LIST", "How much each class counts: balanced, by how rare it is, or numbers with commas.", "all alike"
     ),
+    "ema": Line(
+        "X", "Keep a running average of the network, which forgets with this factor: 0.999 and the like.", "no average"
+    ),
     "patience": Line("N", "Stop after N epochs that were no better on the validation images.", "never"),
     "seed": Line("N", "Where all randomness comes from: first weights, order of images, dropout."),
 }
@@ -77,6 +92,7 @@ WHERE = {
     "device": Line("NAME", "auto, cpu, cuda or cuda:N. auto is a GPU where there is one."),
     "dtype": Line("NAME", f"The precision of all numbers: {one_of(DTYPE_NAMES)}."),
     "loader": Line("NAME", "memory holds all images in memory, stream reads them batch by batch."),
+    "log_gradients": Line(None, "Write the norms of all gradients to gradients.csv."),
     "out": Line("FOLDER", "The run folder to write.", "a new one in runs/"),
     "resume": Line("RUN", "Go on with the run in this folder; options typed beside it change its settings.", ""),
     "json": Line(None, "Print the result as one JSON document; the table goes to stderr.", ""),
@@ -89,6 +105,7 @@ def option(name: str) -> Any:
     heading, line = next((heading, lines[name]) for heading, lines in HEADINGS.items() if name in lines)
     # typer's own "[default: ...]" cannot say what None means, and some versions of it print a stray backslash.
     default = getattr(DEFAULT, name) if line.default is None else line.default
+    default = "" if default is False else default  # a flag that is off is not typed
     return typer.Option(
         flag(name),
         metavar=line.value,
@@ -118,6 +135,9 @@ def train(
     context: typer.Context,
     impl: Annotated[str, option("impl")] = DEFAULT.impl,
     model: Annotated[str, option("model")] = DEFAULT.model,
+    init: Annotated[str, option("init")] = DEFAULT.init,
+    from_: Annotated[str | None, option("from_")] = DEFAULT.from_,
+    freeze: Annotated[str | None, option("freeze")] = DEFAULT.freeze,
     data: Annotated[str, option("data")] = DEFAULT.data,
     data_dir: Annotated[str | None, option("data_dir")] = DEFAULT.data_dir,
     val_size: Annotated[int | None, option("val_size")] = DEFAULT.val_size,
@@ -134,11 +154,13 @@ def train(
     clip_norm: Annotated[float | None, option("clip_norm")] = DEFAULT.clip_norm,
     augment: Annotated[str | None, option("augment")] = DEFAULT.augment,
     class_weights: Annotated[str | None, option("class_weights")] = DEFAULT.class_weights,
+    ema: Annotated[float | None, option("ema")] = DEFAULT.ema,
     patience: Annotated[int | None, option("patience")] = DEFAULT.patience,
     seed: Annotated[int, option("seed")] = DEFAULT.seed,
     device: Annotated[str, option("device")] = DEFAULT.device,
     dtype: Annotated[str, option("dtype")] = DEFAULT.dtype,
     loader: Annotated[str, option("loader")] = DEFAULT.loader,
+    log_gradients: Annotated[bool, option("log_gradients")] = DEFAULT.log_gradients,
     out: Annotated[str | None, option("out")] = None,
     resume: Annotated[str | None, option("resume")] = None,
     json: Annotated[bool, option("json")] = False,

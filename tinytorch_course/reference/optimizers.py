@@ -25,7 +25,7 @@ def sgd(
     maximize: bool = False,
     groups: Sequence[Group] = (),
 ) -> Build:
-    """A function that makes ``torch.optim.SGD`` of a module's named parameters."""
+    """A function that makes ``torch.optim.SGD`` of a module's named parameters, but those that need no gradient."""
     return _build(
         torch.optim.SGD,
         groups,
@@ -115,7 +115,7 @@ def _build(torch_class: type[torch.optim.Optimizer], groups: Sequence[Group], **
     torch_class([nn.Parameter(torch.empty(0))], **hyper)  # a bad number is refused here, not when the module comes
 
     def build(module: nn.Module) -> torch.optim.Optimizer:
-        params = dict(module.named_parameters())
+        params = {name: param for name, param in module.named_parameters() if param.requires_grad}
         param_groups = [
             {"params": [(name, params[name]) for name in names], **overrides}
             for names, overrides in assign_groups(params, groups, allowed=hyper)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS
-from tinytorch_course.training.parsing import did_you_mean, parse_augment, parse_class_weights
+from tinytorch_course.training.parsing import did_you_mean, parse_augment, parse_class_weights, parse_freeze
 
 IMPL_NAMES = ("scratch", "torch")
 DATA_NAMES = ("auto", "mnist", "fashion-mnist", "digits")
@@ -19,6 +19,7 @@ OPTIMIZER_NAMES = ("sgd", "adam", "adamw", "rmsprop")
 SCHEDULE_NAMES = ("constant", "step", "cosine", "linear-warmup", "one-cycle")
 DTYPE_NAMES = ("float32", "float64")
 LOADER_NAMES = ("memory", "stream")
+INIT_NAMES = ("default", "zeros", "normal", "xavier-uniform", "xavier-normal", "kaiming-uniform", "kaiming-normal")
 
 
 class OptimizerDefaults(NamedTuple):
@@ -42,7 +43,7 @@ OPTIMIZER_DEFAULTS = {
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """One training run. Every field is the flag of the same name, and None is "not given".
+    """One training run. Every field is the flag of the same name (``from_`` is ``--from``), and None is "not given".
 
     TOML has no None: such a field is left out of ``config.toml``, so a field that may be None must default to it.
     """
@@ -63,6 +64,10 @@ class TrainConfig:
     augment: str | None = None  # see parsing.parse_augment; None: images are taken as they are
     class_weights: str | None = None  # "balanced" or numbers with commas; None: all classes count alike
     patience: int | None = None  # None: all epochs are trained
+    ema: float | None = None  # None: the network itself is kept, not an average
+    init: str = "default"
+    from_: str | None = None  # a checkpoint; None: training starts from random numbers
+    freeze: str | None = None  # patterns with commas; None: all parameters are trained
     overfit_batches: int | None = None  # None: all training images
     seed: int = 0
     device: str = "auto"
@@ -70,6 +75,7 @@ class TrainConfig:
     val_size: int | None = None  # None: the data set's own number
     limit: int | None = None  # None: all training images
     loader: str = "memory"
+    log_gradients: bool = False
 
     def validate(self) -> None:
         """Raise :class:`InputError` for the first value that no run can have, naming the flag as it is typed."""
@@ -80,9 +86,12 @@ class TrainConfig:
         self._require_name("schedule", SCHEDULE_NAMES)
         self._require_name("dtype", DTYPE_NAMES)
         self._require_name("loader", LOADER_NAMES)
+        self._require_name("init", INIT_NAMES)
         self._require_device()
-        if self.data_dir is not None and (not isinstance(self.data_dir, str) or not self.data_dir.strip()):
-            self._refuse("data_dir", "the path of a folder")
+        self._require_text("data_dir", "the path of a folder")
+        self._require_text("from_", "a run folder or a file of parameters")
+        if not isinstance(self.log_gradients, bool):
+            self._refuse("log_gradients", "true or false")
 
         for name in ("epochs", "batch_size", "val_size", "limit", "patience", "overfit_batches"):
             self._require_integer(name, at_least=1)
@@ -91,6 +100,7 @@ class TrainConfig:
         self._require_number("clip_norm", "a finite number above 0", lambda value: value > 0)
         self._require_number("weight_decay", "a finite number of at least 0", lambda value: value >= 0)
         self._require_number("momentum", "at least 0 and below 1", lambda value: 0 <= value < 1)
+        self._require_number("ema", "at least 0 and below 1", lambda value: 0 <= value < 1)
         self._require_number("label_smoothing", "at least 0 and below 1", lambda value: 0 <= value < 1)
         self._check_lists()
         if self.momentum is not None and OPTIMIZER_DEFAULTS[self.optimizer].momentum is None:
@@ -103,6 +113,8 @@ class TrainConfig:
             parse_augment(self.augment)
         if self.class_weights is not None:
             parse_class_weights(self.class_weights)
+        if self.freeze is not None:
+            parse_freeze(self.freeze)
 
     def resolved(self) -> "TrainConfig":
         """The same run with the optimizer's defaults written out in place of lr, momentum and weight_decay of None."""
@@ -116,8 +128,8 @@ class TrainConfig:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field by name, None included."""
-        return dataclasses.asdict(self)
+        """Every setting by the name it has in ``config.toml``, None included."""
+        return {_key(name): value for name, value in dataclasses.asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "TrainConfig":
@@ -125,11 +137,11 @@ class TrainConfig:
 
         The values are those of a file that anyone may have edited: call :meth:`validate` on the result.
         """
-        names = [field.name for field in dataclasses.fields(cls)]
+        fields = {_key(field.name): field.name for field in dataclasses.fields(cls)}
         for name in values:
-            if name not in names:
-                raise InputError(f"the configuration has no setting {name!r}{did_you_mean(name, names)}")
-        return cls(**values)
+            if name not in fields:
+                raise InputError(f"the configuration has no setting {name!r}{did_you_mean(name, fields)}")
+        return cls(**{fields[name]: value for name, value in values.items()})
 
     def _refuse(self, name: str, wanted: str, hint: str = "") -> None:
         raise InputError(f"{flag(name)} must be {wanted}, but it is {getattr(self, name)!r}{hint}")
@@ -138,6 +150,11 @@ class TrainConfig:
         value, names = getattr(self, name), list(allowed)
         if not isinstance(value, str) or value not in allowed:  # which knows more than it lists: mlp-256-128
             self._refuse(name, f"one of {', '.join(names)}", did_you_mean(value, names))
+
+    def _require_text(self, name: str, wanted: str) -> None:
+        value = getattr(self, name)
+        if value is not None and (not isinstance(value, str) or not value.strip()):
+            self._refuse(name, wanted)
 
     def _require_device(self) -> None:
         if not isinstance(self.device, str) or not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", self.device):
@@ -164,8 +181,19 @@ class TrainConfig:
 
 
 def flag(name: str) -> str:
-    """A setting as it is typed."""
-    return "--" + name.replace("_", "-")
+    """The flag of a field."""
+    return "--" + _key(name).replace("_", "-")
+
+
+def typed(name: str, value: Any) -> list[str]:
+    """What is typed to give a field a value: nothing for None and False, the flag alone for True."""
+    if value is None or value is False:
+        return []
+    return [flag(name)] if value is True else [flag(name), str(value)]
+
+
+def _key(name: str) -> str:
+    return name.rstrip("_")  # "from" is a word of Python's, so the field is "from_"
 
 
 def _default(name: str) -> Any:

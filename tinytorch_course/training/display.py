@@ -15,7 +15,7 @@ from rich.constrain import Constrain
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 from rich.text import Text
 
-from tinytorch_course.training.config import flag
+from tinytorch_course.training.config import typed
 
 if TYPE_CHECKING:
     from tinytorch_course.data import Dataset
@@ -259,8 +259,8 @@ def next_commands(result: "Result", config: "TrainConfig") -> list[tuple[str, st
         value, default = getattr(config, field.name), field.default
         if default is None:  # then the optimizer's own number may stand there, where it has one
             default = getattr(usual, field.name)
-        if field.name != "impl" and value is not None and value != default:
-            other += [flag(field.name), str(value)]
+        if field.name != "impl" and value != default:
+            other += typed(field.name, value)
     return [("To train longer", shlex.join(longer)), ("To compare", shlex.join(other))]
 
 

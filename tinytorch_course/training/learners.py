@@ -13,8 +13,11 @@ from torch import Tensor, nn
 
 from tinytorch_course import reference, scratch
 from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.freezing import trainable
+from tinytorch_course.training.starts import start_scratch, start_torch
 
 Rates = dict[str, float]  # this step's hyper-parameters, from a schedule
+Watch = Callable[[dict[str, Tensor]], None]  # is shown each step's gradients, before they are clipped
 
 
 class ScratchLearner:
@@ -44,8 +47,11 @@ class ScratchLearner:
         self.optimizer = make_optimizer(scratch.optimizers, config)
 
         params, state = self.net.init(generator)
+        params = start_scratch(config.init, params, generator)
         self.params, self.state = self._move(params), self._move(state)
-        self.opt_state = self.optimizer.init(self.params)
+        self.trainable = trainable(self.params, config.freeze)
+        self.opt_state = self.optimizer.init(self._learned(self.params))
+        self.watch: Watch | None = None
 
     @torch.no_grad()  # there is nothing for autograd to record; this line is the promise
     def train_step(self, x: Tensor, y: Tensor, generator: torch.Generator, rates: Rates) -> tuple[Tensor, Tensor]:
@@ -55,10 +61,14 @@ class ScratchLearner:
 
         dlogits = self.loss.backward(torch.ones_like(loss), loss_cache)
         _, grads = self.net.backward(dlogits, cache, need_dx=False, keep_cache=False)
+        grads = self._learned(grads)
 
+        if self.watch is not None:
+            self.watch(grads)
         if self.clip_norm is not None:
             grads, _ = scratch.clipping.clip_grad_norm(grads, self.clip_norm)
-        self.params, self.opt_state = self.optimizer.update(self.params, grads, self.opt_state, **rates)
+        learned, self.opt_state = self.optimizer.update(self._learned(self.params), grads, self.opt_state, **rates)
+        self.params = self.params | learned
         return loss, logits
 
     @torch.no_grad()
@@ -85,11 +95,15 @@ class ScratchLearner:
         return self.optimizer.to_torch(self.opt_state)
 
     def load_optimizer_state(self, state: dict[str, Any]) -> None:
-        self.opt_state = self.optimizer.from_torch(state, self.params)
+        self.opt_state = self.optimizer.from_torch(state, self._learned(self.params))
 
     def parameter_count(self) -> int:
-        """How many numbers are learned."""
+        """How many numbers the parameters are, frozen ones included."""
         return sum(tensor.numel() for tensor in self.params.values())
+
+    def _learned(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Those of the parameters that are not frozen."""
+        return {name: tensors[name] for name in self.trainable}
 
     def _move(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         return {
@@ -121,8 +135,13 @@ class TorchLearner:
         self.plain_loss = reference.losses.cross_entropy()
 
         reference.initializers.reset_parameters(self.net, generator)
+        start_torch(config.init, self.net, generator)
         self.net.to(self.device, self.dtype)
+        self.trainable = trainable(dict(self.net.named_parameters()), config.freeze)
+        for name, param in self.net.named_parameters():
+            param.requires_grad_(name in self.trainable)
         self.optimizer = make_optimizer(reference.optimizers, config)(self.net)
+        self.watch: Watch | None = None
 
     def train_step(self, x: Tensor, y: Tensor, generator: torch.Generator, rates: Rates) -> tuple[Tensor, Tensor]:
         """One step on a batch; returns its loss and logits, as they were before the step."""
@@ -134,6 +153,8 @@ class TorchLearner:
         self.optimizer.zero_grad()
         loss.backward()
 
+        if self.watch is not None:
+            self.watch({name: param.grad for name, param in self.net.named_parameters() if param.requires_grad})
         if self.clip_norm is not None:
             reference.clipping.clip_grad_norm(self.net, self.clip_norm)
         reference.optimizers.set_rates(self.optimizer, **rates)
@@ -167,7 +188,7 @@ class TorchLearner:
         self.optimizer.load_state_dict(state)
 
     def parameter_count(self) -> int:
-        """How many numbers are learned."""
+        """How many numbers the parameters are, frozen ones included."""
         return sum(tensor.numel() for tensor in self.net.parameters())
 
 

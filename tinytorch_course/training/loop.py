@@ -21,18 +21,33 @@ from tinytorch_course.models import MODELS
 from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.augmentation import Augment
+from tinytorch_course.training.averaging import Average, holding
 from tinytorch_course.training.class_weights import class_weights
 from tinytorch_course.training.config import TrainConfig, flag
+from tinytorch_course.training.gradient_log import GradientLog
 from tinytorch_course.training.learners import LEARNERS, NAMESPACES, make_schedule
 from tinytorch_course.training.memory import keep_freed_memory
 from tinytorch_course.training.metrics import Metrics, wilson_interval
 from tinytorch_course.training.networks import Pictures
 from tinytorch_course.training.runs import RunFolder
 from tinytorch_course.training.signals import StopRequested, StopSignals
+from tinytorch_course.training.transfer import start_from
 
 EVALUATION_BATCH = 128  # a larger one would need temporaries so large that memory is paged in every time
 CHECKPOINT_FORMAT = 1
-MAY_CHANGE_ON_RESUME = ("impl", "device", "data_dir", "epochs", "loader", "patience")
+FIELDS = {  # of a checkpoint; with --ema there is an "average" too
+    "format": int,
+    "model": dict,
+    "optimizer": dict,
+    "generators": dict,
+    "epoch": int,
+    "batch": int,
+    "metrics": dict,
+    "seconds": float,
+    "history": list,
+    "versions": dict,
+}
+MAY_CHANGE_ON_RESUME = ("impl", "device", "data_dir", "epochs", "loader", "patience", "log_gradients")
 
 
 class Interrupted(Exception):
@@ -117,7 +132,7 @@ def resume(run: str, changes: dict[str, Any], *, display: Any) -> Result:
     """
     with RunFolder.open(run) as folder:
         config = _changed(folder.config, changes)
-        session = Session(config, display)
+        session = Session(config, display, fresh=False)
         progress = session.restore(folder.last_path)
         if config.epochs is not None and config.epochs < progress.epoch + (progress.batch > 0):
             raise InputError(f"--epochs is {config.epochs}, but the run has already begun epoch {progress.epoch + 1}")
@@ -130,9 +145,15 @@ def resume(run: str, changes: dict[str, Any], *, display: Any) -> Result:
 
 
 class Session:
-    """All that a run needs in memory: data, network, schedule."""
+    """All that a run needs in memory: data, network, schedule.
 
-    def __init__(self, config: TrainConfig, display: Any):
+    Args:
+        config: the run.
+        display: see ``training.display``.
+        fresh: whether it starts now; otherwise :meth:`restore` brings what it has learned.
+    """
+
+    def __init__(self, config: TrainConfig, display: Any, *, fresh: bool = True):
         self.display = display
         self.device = _find_device(config.device)
         _compute_alike()
@@ -150,6 +171,10 @@ class Session:
             self.dataset = _cut_training(self.dataset, config.overfit_batches, config.batch_size)
         self.augment = Augment(config.augment, config.seed, self.dataset)
         self.learner = self._make_learner()
+        if config.from_ is not None and fresh:
+            display.notice(start_from(config.from_, self.learner, len(self.dataset.classes)))
+        self.average = None if config.ema is None else Average(config.ema, self.learner.state_dict())
+        self.gradient_log: GradientLog | None = None
         self.steps_per_epoch = math.ceil(len(self.dataset.train.images) / config.batch_size)
         self.schedule = make_schedule(NAMESPACES[config.impl].schedules, self.config, self.steps_per_epoch, self.epochs)
         self._check_batches()
@@ -157,6 +182,10 @@ class Session:
     def run(self, folder: RunFolder, progress: Progress) -> Result:
         """Train until all epochs are done, then test the best of them."""
         folder.write_data(dataclasses.asdict(Pictures.of(self.dataset)))
+        if self.config.log_gradients:
+            done = progress.epoch * self.steps_per_epoch + progress.batch
+            self.gradient_log = GradientLog(folder.path, self.steps_per_epoch, done)
+            self.learner.watch = self.gradient_log.record
         self.display.start(
             self.config,
             self.dataset,
@@ -191,6 +220,8 @@ class Session:
             masks = torch.Generator().manual_seed(derive_seed("masks", config.seed, epoch, progress.batch))
             rates = self.schedule(epoch * self.steps_per_epoch + progress.batch)
             x = self.augment(x, epoch, progress.batch)
+            if self.gradient_log is not None:
+                self.gradient_log.at(epoch, progress.batch)
             loss, logits = self.learner.train_step(x, y, masks, rates)
             if not torch.isfinite(loss):
                 raise InputError(
@@ -199,6 +230,8 @@ class Session:
                 )
             progress.metrics.add(loss, logits, y)
             progress.batch += 1
+            if self.average is not None:
+                self.average.update(self.learner.state_dict(), epoch * self.steps_per_epoch + progress.batch)
             progress.seconds = time.perf_counter() - began
             self.display.step(progress.batch, progress.metrics.loss, progress.metrics.accuracy, rates["lr"])
 
@@ -206,7 +239,9 @@ class Session:
         """Validate; keep the network if it is the best so far; save."""
         signals.check()
         began = time.perf_counter()
-        validation = self.evaluate(self.dataset.val, signals)
+        kept = self.learner.state_dict() if self.average is None else self.average.tensors
+        with holding(self.learner, kept):
+            validation = self.evaluate(self.dataset.val, signals)
         best = progress.best
         row = {
             "epoch": progress.epoch + 1,
@@ -226,7 +261,7 @@ class Session:
         progress.epoch, progress.batch, progress.seconds, progress.metrics = progress.epoch + 1, 0, 0.0, Metrics()
         if row["best"]:
             # Before last.pt: killed in between, the run repeats this epoch, to the same end.
-            checkpoints.save(folder.model_path, self.learner.state_dict())
+            checkpoints.save(folder.model_path, kept)
         self.save(folder, progress)
         folder.write_history(progress.history)
         self.display.epoch_end(row)
@@ -246,8 +281,8 @@ class Session:
         """The best epoch's network on the test data."""
         best = checkpoints.load(folder.model_path)
         checkpoints.check_state_dict(best, self._shapes(), folder.model_path)
-        self.learner.load_state_dict(best)
-        test = self.evaluate(self.dataset.test, signals)
+        with holding(self.learner, best):
+            test = self.evaluate(self.dataset.test, signals)
         return Result(
             run_folder=str(folder.path),
             impl=self.config.impl,
@@ -276,44 +311,34 @@ class Session:
 
     def save(self, folder: RunFolder, progress: Progress) -> None:
         """Everything that is needed to go on."""
-        checkpoints.save(
-            folder.last_path,
-            {
-                "format": CHECKPOINT_FORMAT,
-                "model": dict(self.learner.state_dict()),
-                "optimizer": self.learner.optimizer_state(),
-                "generators": _generator_states(),
-                "epoch": progress.epoch,
-                "batch": progress.batch,
-                "metrics": progress.metrics.state_dict(),
-                "seconds": progress.seconds,
-                "history": progress.history,
-                "versions": _versions(),
-            },
-        )
+        if self.gradient_log is not None:
+            self.gradient_log.write()
+        state = {
+            "format": CHECKPOINT_FORMAT,
+            "model": dict(self.learner.state_dict()),
+            "optimizer": self.learner.optimizer_state(),
+            "generators": _generator_states(),
+            "epoch": progress.epoch,
+            "batch": progress.batch,
+            "metrics": progress.metrics.state_dict(),
+            "seconds": progress.seconds,
+            "history": progress.history,
+            "versions": _versions(),
+        }
+        if self.average is not None:
+            state["average"] = self.average.tensors
+        checkpoints.save(folder.last_path, state)
 
     def restore(self, path: Path) -> Progress:
         """The inverse of :meth:`save`."""
         saved = checkpoints.load(path)
-        checkpoints.check_fields(
-            saved,
-            {
-                "format": int,
-                "model": dict,
-                "optimizer": dict,
-                "generators": dict,
-                "epoch": int,
-                "batch": int,
-                "metrics": dict,
-                "seconds": float,
-                "history": list,
-                "versions": dict,
-            },
-            path,
-        )
+        checkpoints.check_fields(saved, FIELDS | ({} if self.average is None else {"average": dict}), path)
         if saved["format"] != CHECKPOINT_FORMAT:
             raise InputError(f"{path} has format {saved['format']}; this version reads format {CHECKPOINT_FORMAT}")
         checkpoints.check_state_dict(saved["model"], self._shapes(), path)
+        if self.average is not None:
+            checkpoints.check_state_dict(saved["average"], self._shapes(), path)
+            self.average.load(saved["average"])
         try:
             self.learner.load_state_dict(saved["model"])
             self.learner.load_optimizer_state(saved["optimizer"])

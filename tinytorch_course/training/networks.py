@@ -126,20 +126,7 @@ def open_network(
     Raises:
         InputError: if there is no such file, it is no checkpoint, or one of another network (the keys are named).
     """
-    path = Path(checkpoint)
-    path = path / MODEL if path.is_dir() else path
-    run = path.parent if (path.parent / CONFIG).is_file() else None
-    if Path(checkpoint).is_dir() and not path.exists():
-        raise InputError(
-            f"{checkpoint} holds no {MODEL}: "
-            + ("its run has not ended its first epoch" if run else "it is no run folder")
-        )
-    tensors = checkpoints.load(path, require_digest=run is not None)
-    if isinstance(tensors, dict) and isinstance(tensors.get("model"), dict):
-        tensors = tensors["model"]  # last.pt, which holds more than the parameters
-    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise InputError(f"{path} holds no state dict, so it is no saved network")
-
+    path, run, tensors = read_state_dict(checkpoint)
     config = read_config(run / CONFIG) if run else None
     name = model or (config.model if config else None)
     if name is None:
@@ -148,7 +135,7 @@ def open_network(
         raise InputError(f"--model must be one of {', '.join(MODELS)}, but it is {name!r}")
     impl = impl or (config.impl if config else "scratch")
     pictures = _pictures(run, config, data_dir) if config and data is None else _guess(tensors, data, data_dir, path)
-    settings = dataclasses.replace(config or TrainConfig(), model=name, impl=impl, dtype=_dtype(tensors))
+    settings = dataclasses.replace(config or TrainConfig(), model=name, impl=impl, dtype=_dtype(tensors), freeze=None)
     where = torch.device(device)
     learner = LEARNERS[impl](
         MODELS[name].build,
@@ -163,6 +150,31 @@ def open_network(
     checkpoints.check_state_dict(tensors, shapes, path)
     learner.load_state_dict(tensors)
     return Network(path, run, name, impl, config, pictures, learner, where)
+
+
+def read_state_dict(checkpoint: str) -> tuple[Path, Path | None, dict[str, Tensor]]:
+    """The tensors in a run folder, in a file of one, or in any file that holds a state dict.
+
+    Returns:
+        The file, the run folder that it lies in (None: in none), and the tensors by name.
+
+    Raises:
+        InputError: if there is no such file, or it holds something else.
+    """
+    path = Path(checkpoint)
+    path = path / MODEL if path.is_dir() else path
+    run = path.parent if (path.parent / CONFIG).is_file() else None
+    if Path(checkpoint).is_dir() and not path.exists():
+        raise InputError(
+            f"{checkpoint} holds no {MODEL}: "
+            + ("its run has not ended its first epoch" if run else "it is no run folder")
+        )
+    tensors = checkpoints.load(path, require_digest=run is not None)
+    if isinstance(tensors, dict) and isinstance(tensors.get("model"), dict):
+        tensors = tensors["model"]  # last.pt, which holds more than the parameters
+    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise InputError(f"{path} holds no state dict, so it is no saved network")
+    return path, run, tensors
 
 
 def read_pictures(path: Path) -> Pictures:

@@ -65,6 +65,11 @@ def parse_class_weights(text: str) -> str | tuple[float, ...]:
     return tuple(weights)
 
 
+def parse_freeze(text: str) -> list[str]:
+    """``"conv*,norm1"`` as its patterns."""
+    return _entries("--freeze", text)
+
+
 def did_you_mean(value: object, names: object) -> str:
     """The end of a sentence about a name that does not exist; empty if none is near."""
     close = difflib.get_close_matches(value.lower(), list(names), n=1) if isinstance(value, str) else []

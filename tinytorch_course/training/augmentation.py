@@ -19,8 +19,6 @@ from tinytorch_course.errors import InputError
 from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training.parsing import parse_augment
 
-# Of the pictures in these sets, mirrored ones mean something else or nothing.
-UNFLIPPABLE = ("mnist", "digits", "usps", "kmnist", "letters", "emnist")
 ERASED_AREA = (0.02, 0.2)  # the smallest and the largest share of the picture
 ERASED_RATIO = 3.0  # the longer side of the rectangle is at most so many times the shorter
 
@@ -137,10 +135,7 @@ class Augment:
 
 def check_augment(amounts: dict[str, float], dataset: Dataset, image_size: int) -> None:
     """Raise :class:`InputError` if ``amounts`` do not suit the data."""
-    flips = getattr(dataset, "flips", None)
-    if flips is None:
-        flips = not dataset.name.startswith(UNFLIPPABLE)
-    if "flip" in amounts and not flips:
+    if "flip" in amounts and not dataset.flips:
         raise InputError(
             f"--augment flip does not suit {dataset.title}: mirrored, its pictures would mean something else; "
             "leave flip out"

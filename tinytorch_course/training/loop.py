@@ -5,7 +5,6 @@ a function of (seed, epoch, batch), so that a run that stopped goes on bit for b
 """
 
 import dataclasses
-import importlib.metadata
 import math
 import time
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 
 import torch
 
-import tinytorch_course
 from tinytorch_course import data
 from tinytorch_course.data.loaders import MemoryLoader, StreamLoader, epoch_order
 from tinytorch_course.errors import InputError
@@ -24,6 +22,13 @@ from tinytorch_course.training.augmentation import Augment
 from tinytorch_course.training.averaging import Average, holding
 from tinytorch_course.training.class_weights import class_weights
 from tinytorch_course.training.config import TrainConfig, flag
+from tinytorch_course.training.environment import (
+    compute_alike,
+    find_device,
+    generator_states,
+    set_generator_states,
+    versions,
+)
 from tinytorch_course.training.gradient_log import GradientLog
 from tinytorch_course.training.learners import LEARNERS, NAMESPACES, make_schedule
 from tinytorch_course.training.memory import keep_freed_memory
@@ -155,8 +160,8 @@ class Session:
 
     def __init__(self, config: TrainConfig, display: Any, *, fresh: bool = True):
         self.display = display
-        self.device = _find_device(config.device)
-        _compute_alike()
+        self.device = find_device(config.device)
+        compute_alike()
         keep_freed_memory()
         # Nothing here draws from torch's own generator, but what a learner adds may.
         torch.manual_seed(derive_seed("global", config.seed))
@@ -317,13 +322,13 @@ class Session:
             "format": CHECKPOINT_FORMAT,
             "model": dict(self.learner.state_dict()),
             "optimizer": self.learner.optimizer_state(),
-            "generators": _generator_states(),
+            "generators": generator_states(),
             "epoch": progress.epoch,
             "batch": progress.batch,
             "metrics": progress.metrics.state_dict(),
             "seconds": progress.seconds,
             "history": progress.history,
-            "versions": _versions(),
+            "versions": versions(),
         }
         if self.average is not None:
             state["average"] = self.average.tensors
@@ -342,7 +347,7 @@ class Session:
         try:
             self.learner.load_state_dict(saved["model"])
             self.learner.load_optimizer_state(saved["optimizer"])
-            _set_generator_states(saved["generators"])
+            set_generator_states(saved["generators"])
             progress = Progress(
                 saved["epoch"], saved["batch"], Metrics(**saved["metrics"]), saved["seconds"], saved["history"]
             )
@@ -350,10 +355,9 @@ class Session:
             raise InputError(f"{path} does not fit this run: {error}") from error
         if progress.epoch != len(progress.history) or progress.batch > self.steps_per_epoch:
             raise InputError(f"{path} is malformed: its position does not fit its history")
+        now = versions()
         changed = {
-            f"{name} {was} then, {_versions()[name]} now"
-            for name, was in saved["versions"].items()
-            if was != _versions().get(name)
+            f"{name} {was} then, {now.get(name)} now" for name, was in saved["versions"].items() if was != now.get(name)
         }
         if changed:
             self.display.notice(f"Going on in another environment, so not bit for bit: {', '.join(sorted(changed))}.")
@@ -418,49 +422,3 @@ def _cut_training(dataset: data.Dataset, batches: int, batch_size: int) -> data.
             f"are only {count:,} to train on"
         )
     return dataset._replace(train=data.Split(*(tensor[:wanted] for tensor in dataset.train)))
-
-
-def _find_device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda"):
-        if not torch.cuda.is_available():
-            raise InputError(f"--device is {name}, but torch finds no CUDA device here: use cpu or auto")
-        number = torch.device(name).index
-        if number is not None and number >= torch.cuda.device_count():
-            raise InputError(f"--device is {name}, but there are only {torch.cuda.device_count()} CUDA devices")
-    return torch.device(name)
-
-
-def _compute_alike() -> None:
-    """Let both implementations compute in full float32 on CUDA.
-
-    Left alone, cuDNN's convolutions use TF32 (three digits) while matmul does not: only one path would be rounded.
-    """
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
-
-
-def _generator_states() -> dict[str, Any]:
-    """Torch's own generators. Training draws from none of them, but what a learner adds may."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"cpu": torch.get_rng_state(), "cuda": cuda}
-
-
-def _set_generator_states(states: dict[str, Any]) -> None:
-    torch.set_rng_state(states["cpu"])
-    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
-        torch.cuda.set_rng_state_all(states["cuda"])
-
-
-def _versions() -> dict[str, str]:
-    """What decides whether a run can be repeated bit for bit."""
-    return {
-        "tinytorch": tinytorch_course.__version__,
-        "torch": str(torch.__version__),
-        "torchvision": importlib.metadata.version("torchvision"),  # importing it would cost a second
-        "threads": str(torch.get_num_threads()),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
-    }

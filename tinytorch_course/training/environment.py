@@ -1,0 +1,55 @@
+"""Where a run computes: its device, what makes both implementations compute alike, what may change between two runs."""
+
+import importlib.metadata
+from typing import Any
+
+import torch
+
+import tinytorch_course
+from tinytorch_course.errors import InputError
+
+
+def find_device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda"):
+        if not torch.cuda.is_available():
+            raise InputError(f"--device is {name}, but torch finds no CUDA device here: use cpu or auto")
+        number = torch.device(name).index
+        if number is not None and number >= torch.cuda.device_count():
+            raise InputError(f"--device is {name}, but there are only {torch.cuda.device_count()} CUDA devices")
+    return torch.device(name)
+
+
+def compute_alike() -> None:
+    """Let both implementations compute in full float32 on CUDA.
+
+    Left alone, cuDNN's convolutions use TF32 (three digits) while matmul does not: only one path would be rounded.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+
+
+def generator_states() -> dict[str, Any]:
+    """Torch's own generators. Training draws from none of them, but what a learner adds may."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def set_generator_states(states: dict[str, Any]) -> None:
+    torch.set_rng_state(states["cpu"])
+    if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all(states["cuda"])
+
+
+def versions() -> dict[str, str]:
+    """What decides whether a run can be repeated bit for bit."""
+    return {
+        "tinytorch": tinytorch_course.__version__,
+        "torch": str(torch.__version__),
+        "torchvision": importlib.metadata.version("torchvision"),  # importing it would cost a second
+        "threads": str(torch.get_num_threads()),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+    }

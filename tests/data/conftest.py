@@ -14,7 +14,7 @@ import pytest
 import torch
 import torchvision
 
-from tinytorch_course.data import download, idx
+from tinytorch_course.data import download, idx, idx_sets
 from tinytorch_course.data.splits import About
 
 REAL_DATA = os.environ.get("TINYTORCH_DATA")
@@ -59,11 +59,11 @@ class TinyMnist:
         self.contents = contents
         self.archives = {f"{name}.gz": gzip.compress(data, mtime=0) for name, data in contents.items()}
         self.resources = [(name, hashlib.md5(data).hexdigest()) for name, data in self.archives.items()]
-        self.source = idx.MNIST._replace(
+        self.source = idx_sets.MNIST._replace(
             about=About("MNIST", tuple("0123456789"), default_epochs=1, val_size=40),
             archive_bytes=sum(map(len, self.archives.values())),
             files=tuple(
-                idx.IdxFile(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in contents.items()
+                idx_sets.IdxFile(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in contents.items()
             ),
         )
 

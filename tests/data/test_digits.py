@@ -4,7 +4,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from tinytorch_course import data
-from tinytorch_course.data.digits import mixed_order, to_mnist_form
+from tinytorch_course.data.digits import to_mnist_form
+from tinytorch_course.data.splits import mixed_order
 
 
 def pairs(images, labels):
@@ -25,7 +26,7 @@ def test_every_digit_is_in_one_split():
 
 
 def test_the_split_never_changes():
-    order = mixed_order(load_digits().target.tolist())
+    order = mixed_order(load_digits().target.tolist(), "embedded digits")
     assert sorted(order) == list(range(1797))
     assert hashlib.sha256(str(order).encode()).hexdigest().startswith("fdb1c9aa2286")
 

@@ -6,10 +6,10 @@ import torch
 import torchvision
 
 from tinytorch_course import data
-from tinytorch_course.data import idx
+from tinytorch_course.data import idx, idx_sets
 from tinytorch_course.errors import InputError
 
-NAMES = [file.name for file in idx.MNIST.files]
+NAMES = [file.name for file in idx_sets.MNIST.files]
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = NAMES
 
 
@@ -114,7 +114,7 @@ def test_swapped_files_are_recognised(tiny, tmp_path, first, second):
 
 
 def test_another_datasets_file_is_recognised(tiny, tmp_path, monkeypatch):
-    file = idx.IdxFile(*tiny.source.files[0])
+    file = idx_sets.IdxFile(*tiny.source.files[0])
     elsewhere = tiny.source._replace(files=(file._replace(sha256="0" * 64), *tiny.source.files[1:]))
     fashion = tiny.source._replace(about=tiny.source.about._replace(title="Fashion-MNIST"))
     monkeypatch.setitem(idx.SOURCES, "mnist", elsewhere)

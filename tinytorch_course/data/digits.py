@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-from tinytorch_course.data.splits import About, Split
-from tinytorch_course.seeds import derive_seed
+from tinytorch_course.data.splits import About, Split, mixed_order
 
 ABOUT = About(
     title="embedded digits (scikit-learn's 1,797 handwritten digits)",
@@ -18,7 +17,7 @@ ABOUT = About(
     val_size=200,
     train_size=1497,
     test_size=300,
-    made_of="8x8 scans of digits by 43 people, enlarged to MNIST's form; comes with scikit-learn",
+    made_of="8x8 scans of digits by 13 people, enlarged to MNIST's form; comes with scikit-learn",
 )
 LOCATION = "sklearn.datasets.load_digits"
 TEST_SIZE = 300
@@ -38,22 +37,9 @@ def read_digits() -> tuple[Split, Split]:
     digits = load_digits()
     images = to_mnist_form(torch.from_numpy(digits.images))
     labels = torch.from_numpy(digits.target).long()
-    order = mixed_order(digits.target.tolist())
+    order = mixed_order(digits.target.tolist(), "embedded digits")
     pool, test = order[:-TEST_SIZE], order[-TEST_SIZE:]
     return Split(images[pool], labels[pool]), Split(images[test], labels[test])
-
-
-def mixed_order(labels: list[int]) -> list[int]:
-    """A shuffled order of the positions in which every stretch has its share of every label.
-
-    Shuffled by a SHA-256 of each position, so no version of a random generator can change it.
-    """
-    place = {}  # of a position: how far down the (shuffled) list of its label it stands, from 0 to 1
-    for label in set(labels):
-        positions = [i for i, other in enumerate(labels) if other == label]
-        positions.sort(key=lambda i: derive_seed("embedded digits", i))
-        place.update({i: (rank + 0.5) / len(positions) for rank, i in enumerate(positions)})
-    return sorted(place, key=lambda i: (place[i], labels[i]))
 
 
 def to_mnist_form(images: Tensor) -> Tensor:

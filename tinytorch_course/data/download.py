@@ -1,11 +1,13 @@
-"""Fetching the four archives with torchvision, under a watch.
+"""Fetching archives: from one mirror after the other, resumed where it broke off, checked before anything is unpacked.
 
-torchvision knows no time limit: a host that accepts the connection and never answers would keep it for ever. So it
-works in a thread of its own, in a temporary folder, and is watched by the bytes that arrive there. What it fetched is
-renamed into place only when it is complete.
+A host that accepts the connection and never answers, or a name that is never resolved, would keep urllib for ever. So
+it works in a thread of its own, watched by the bytes that arrive. They are collected in a hidden folder inside the data
+folder, and what has arrived there when a download fails or is interrupted is kept for the next time.
 """
 
 import contextlib
+import hashlib
+import http.client
 import os
 import shutil
 import sys
@@ -14,218 +16,368 @@ import threading
 import time
 import urllib.error
 import urllib.parse
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
-
-from tinytorch_course.data.idx import Source, is_web_page
+from typing import Any, NamedTuple
 
 GIVE_UP_AFTER = 6.0  # seconds without progress; with the imports of torch and torchvision before it, less than ten
 PROGRESS = 600_000  # bytes that count as progress, and so does a complete file: a link must bring 100 kB/s
+PATIENCE = 60.0  # seconds without one byte: for those who are told to be patient, after all mirrors were too slow
+WORTH_KEEPING = 1_000_000  # bytes; of what broke off earlier nothing is kept
 POLL = 0.05  # seconds
+CHUNK = 1 << 16  # bytes
+PARTS = ".tinytorch-download-"  # begins the hidden folder's name
 
 
 class DownloadError(Exception):
     """Why there was no download, for the inside of a sentence."""
 
 
+class Job(NamedTuple):
+    """What is to be fetched."""
+
+    title: str
+    key: str  # a word for the hidden folder's name
+    archives: tuple[tuple[str, str], ...]  # name and md5 of each
+    mirrors: tuple[str, ...]  # URLs of folders that hold the archives, tried in turn
+    total_bytes: int  # of all archives together
+
+    def parts(self, data_dir: Path) -> Path:
+        """The hidden folder."""
+        return data_dir / f"{PARTS}{self.key}"
+
+    def arrived(self, data_dir: Path) -> int:
+        """The bytes that an earlier download has left there."""
+        return sum(_size(file) for name, _ in self.archives for file in _names(self.parts(data_dir), name))
+
+
+class _Wrong(Exception):
+    """The server gave something that is not the file. Trying again would not help."""
+
+
+class _BrokenOff(Exception):
+    """The server ended before the file did."""
+
+
+class _Disk(Exception):
+    """What arrived cannot be written; the cause is the OSError."""
+
+
 class _GivenUp(Exception):
     """Ends a thread that nobody waits for any more."""
 
 
-def fetch(source: Source, data_dir: Path) -> None:
-    """Download ``source`` into ``data_dir``, in torchvision's layout, from the first mirror that has it.
+@contextlib.contextmanager
+def fetched(
+    job: Job,
+    data_dir: Path,
+    *,
+    mirror: str | None = None,
+    patient: bool = False,
+    notify: Callable[[str], None] = lambda sentence: None,
+) -> Iterator[Path]:
+    """A folder inside ``data_dir`` that holds the whole archives; with its end, they are removed.
 
-    ``$TINYTORCH_MIRROR``, the URL of a folder that holds the four .gz files, replaces the source's own mirrors.
     Proxies are taken from urllib's environment variables (``https_proxy`` and so on).
 
+    Args:
+        job: what to fetch.
+        data_dir: the data folder; made where it is not there.
+        mirror: the URL of a folder with the archives, in place of the job's own mirrors and of ``$TINYTORCH_MIRROR``,
+            which replaces them too.
+        patient: if all mirrors are slow, try again and wait as long as any byte comes.
+        notify: called with a sentence for each mirror that failed.
+
     Raises:
-        DownloadError: if no mirror gives the files, or none fast enough; nothing is left behind then.
+        DownloadError: if no mirror gives the files, or none fast enough.
         OSError: if ``data_dir`` cannot be written.
     """
-    from torchvision.datasets.utils import extract_archive
-
-    with _temporary_folder(data_dir) as temporary:
-        archives = _download(source, temporary)
-        unpacked = temporary / "raw"
-        unpacked.mkdir()
-        for file in source.files:
-            extract_archive(archives / file.archive, unpacked)
-        raw = source.raw(data_dir)
-        raw.parent.mkdir(exist_ok=True)
-        _move(unpacked, raw)
+    mirror = mirror or os.environ.get("TINYTORCH_MIRROR")
+    job = job._replace(mirrors=(mirror.rstrip("/"),)) if mirror else job
+    with _parts_folder(job, data_dir) as folder:
+        _download(job, folder, patient, notify)
+        yield folder
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
-def _temporary_folder(data_dir: Path) -> Iterator[Path]:
-    """A folder inside ``data_dir``, so that one can rename out of it. What is made for it is removed if left empty."""
+def _parts_folder(job: Job, data_dir: Path) -> Iterator[Path]:
+    """The hidden folder, for this process alone. Whatever was made for it is removed again if nothing is to be kept."""
     made = [folder for folder in (data_dir, *data_dir.parents) if not folder.exists()]
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".tinytorch-download-", dir=data_dir))
-        try:
-            yield temporary
-        finally:
-            # Not TemporaryDirectory: it fails if a thread that was given up still writes here.
-            shutil.rmtree(temporary, ignore_errors=True)
+        with contextlib.ExitStack() as stack:
+            folder = job.parts(data_dir)
+            if not stack.enter_context(_locked(data_dir / f"{folder.name}.lock")):
+                # Another process is at it: this one works beside it, and both end well.
+                folder = Path(tempfile.mkdtemp(prefix=PARTS, dir=data_dir))
+                stack.callback(shutil.rmtree, folder, ignore_errors=True)
+            folder.mkdir(exist_ok=True)
+            try:
+                yield folder
+            finally:
+                _keep_the_best(job, folder)
     finally:
         for folder in made:
             with contextlib.suppress(OSError):  # it is not empty: all went well
                 folder.rmdir()
 
 
-def _move(unpacked: Path, raw: Path) -> None:
-    """All files at once where possible: into a folder that is not there yet, or is empty."""
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Whether this process holds the lock; the system takes it back from a process that dies."""
+    with open(path, "wb") as file:
+        try:
+            _lock(file.fileno())
+        except OSError:
+            held = False
+        else:
+            held = True
+        try:
+            yield held
+        finally:
+            file.close()  # Windows removes no open file
+            if held:
+                with contextlib.suppress(OSError):
+                    path.unlink()
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _keep_the_best(job: Job, folder: Path) -> None:
+    """Leave archives, whole or in part, that it would take long to fetch again, and nothing else."""
+    if not folder.exists():
+        return
+    own = {file for name, _ in job.archives for file in _names(folder, name)}
+    for path in folder.iterdir():
+        if path not in own:
+            shutil.rmtree(path, ignore_errors=True)
+    if sum(map(_size, own)) < WORTH_KEEPING:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _names(folder: Path, name: str) -> tuple[Path, Path]:
+    """An archive's name when it is whole, and until then."""
+    return folder / name, folder / f"{name}.part"
+
+
+def _size(path: Path) -> int:
     try:
-        os.replace(unpacked, raw)
+        return path.stat().st_size
     except OSError:
-        for file in unpacked.iterdir():
-            os.replace(file, raw / file.name)
+        return 0
 
 
-def _download(source: Source, temporary: Path) -> Path:
-    """Try one mirror after the other. Returns the folder with the archives, which are whole."""
-    mirror = os.environ.get("TINYTORCH_MIRROR")
-    mirrors = [mirror.rstrip("/")] if mirror else source.mirrors
-    archives = _archives(source)
-    failures = []
-    deadline = time.monotonic() + GIVE_UP_AFTER
-    with _progress_bar(source) as show:
-        for number, mirror in enumerate(mirrors):
-            attempt = _Attempt(mirror, archives, temporary / str(number))
-            attempt.start()
-            try:
-                deadline = _watch(attempt, source, deadline, GIVE_UP_AFTER / len(mirrors), show)
-            finally:
-                attempt.given_up = True
-            if attempt.problem is None:
-                return attempt.folder
-            failures.append(f"{urllib.parse.urlsplit(mirror).netloc or mirror}: {attempt.problem}")
-            if time.monotonic() >= deadline:
-                break
-    raise DownloadError("; ".join(failures))
+def _download(job: Job, folder: Path, patient: bool, notify: Callable[[str], None]) -> None:
+    """Try one mirror after the other, until the archives are whole."""
+    reasons: dict[str, str] = {}
+    with _progress_bar(job) as show:
+        for seconds, needed in ((GIVE_UP_AFTER, PROGRESS), *([(PATIENCE, 1)] if patient else [])):
+            # Only the slow ones are worth another attempt; in the first round, all are.
+            for mirror in [mirror for mirror in job.mirrors if reasons.get(mirror, "slow").startswith("slow")]:
+                attempt = _Attempt(job, mirror, folder)
+                attempt.start()
+                try:
+                    _watch(attempt, seconds, needed, seconds / len(job.mirrors), show)
+                finally:
+                    attempt.give_up("it was interrupted")
+                if attempt.disk is not None:
+                    raise attempt.disk
+                if attempt.problem is None:
+                    return
+                reasons[mirror] = f"slow: {attempt.problem}" if attempt.slow else attempt.problem
+                notify(_reason(mirror, attempt.problem))
+    raise DownloadError("; ".join(_reason(mirror, reason.removeprefix("slow: ")) for mirror, reason in reasons.items()))
 
 
-def _archives(source: Source) -> list[tuple[str, str]]:
-    """(name, md5) of each archive, as torchvision knows them."""
-    import torchvision
-
-    return getattr(torchvision.datasets, source.folder).resources
+def _reason(mirror: str, problem: str) -> str:
+    return f"{urllib.parse.urlsplit(mirror).netloc or mirror}: {problem}"
 
 
-def _watch(attempt: "_Attempt", source: Source, deadline: float, patience: float, show: Callable) -> float:
-    """Wait until the attempt has ended, or give it up. Returns the deadline, which every progress puts off.
+def _watch(attempt: "_Attempt", seconds: float, needed: int, share: float, show: Callable[[int], None]) -> None:
+    """Wait until the attempt has ended, or give it up.
 
-    A mirror that sends nothing at all gets only its share of the time (``patience``), so that the next has a chance.
+    A mirror that sends nothing at all gets only its ``share`` of the time, so that the next has a chance. One that
+    sends may go on: it cannot keep us for ever, because each of its answers must get further than the one before (see
+    ``_bring``), and because what it sends is counted.
     """
-    began = time.monotonic()
+    began = last = time.monotonic()
     stage = (0, 0)
-    while attempt.is_alive():
-        attempt.join(POLL)
-        arrived, now = attempt.arrived(), time.monotonic()
-        show(arrived)
-        if stage != (attempt.done, arrived // PROGRESS):
-            stage, deadline = (attempt.done, arrived // PROGRESS), now + GIVE_UP_AFTER
-        if arrived > source.archive_bytes:
+    while not attempt.ended.wait(POLL):
+        received, now = attempt.received, time.monotonic()
+        show(attempt.held())
+        if (reached := (attempt.done, received // needed)) > stage:
+            stage, last = reached, now
+        if attempt.held() > 2 * attempt.job.total_bytes:
             attempt.give_up("it sends more than the files hold")
-        elif now > deadline or (not arrived and now - began > patience):
-            amount = f"only {arrived / 1e6:.2g} MB" if arrived else "nothing"
+            attempt.part.unlink(missing_ok=True)
+        elif now - last > seconds or (not received and now - began > share):
+            amount = f"only {_amount(received)}" if received else "nothing"
+            attempt.slow = True
             attempt.give_up(f"{amount} came within {now - began:.2g} seconds")
-        if attempt.given_up:
-            break
-    return deadline
+
+
+def _amount(count: int) -> str:
+    return f"{count / 1e6:.2g} MB" if count >= 10_000 else f"{count:,} bytes"
 
 
 class _Attempt(threading.Thread):
-    """Downloads all archives from one mirror. A daemon: it may hang, and then must not keep Python from exiting."""
+    """Brings all archives from one mirror. A daemon: it may hang, and then must not keep Python from exiting."""
 
-    def __init__(self, mirror: str, archives: list[tuple[str, str]], folder: Path):
+    def __init__(self, job: Job, mirror: str, folder: Path):
         super().__init__(daemon=True)
-        self.mirror, self.archives, self.folder = mirror, archives, folder
+        self.job, self.mirror, self.folder = job, mirror, folder
+        self.part = _names(folder, job.archives[0][0])[1]  # the file that is being written
         self.done = 0  # archives complete, and of the right md5
-        self.given_up = False
-        self.problem: str | None = "it was interrupted"
-        folder.mkdir()
+        self.received = 0  # bytes
+        self.problem: str | None = None  # why there are no archives, or not from here
+        self.disk: OSError | None = None  # if the disk is the reason, not the mirror
+        self.slow = False
+        self.ended = threading.Event()
+        self.lock = threading.Lock()  # after give_up nothing is written any more
 
     def run(self) -> None:
-        from torchvision.datasets import utils
-
-        if not isinstance(utils.tqdm, _QuietTqdm):
-            utils.tqdm = _QuietTqdm(utils.tqdm)
         try:
-            for name, md5 in self.archives:
-                self.update()
-                utils.download_url(f"{self.mirror}/{name}", self.folder, name, md5)
+            for name, md5 in self.job.archives:
+                whole, self.part = _names(self.folder, name)
+                if not (whole.is_file() and file_digest(whole, "md5") == md5):
+                    self._bring(name, md5)
+                    with self._alive():
+                        os.replace(self.part, whole)
                 self.done += 1
+        except _Disk as error:
+            self.disk = error.__cause__
+            self.give_up("it cannot be written")
         except Exception as error:  # whatever a strange server makes urllib raise, the next mirror is tried
-            problem = _explain(error, self.folder / name)
-        else:
-            problem = None
-        if not self.given_up:
-            self.problem = problem
-            return
-        # Nobody waits for this thread, and its folder has been removed: remove what it may have written since.
-        shutil.rmtree(self.folder, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            self.folder.parent.rmdir()
+            self.give_up(_explain(error))
+        self.ended.set()
 
     def give_up(self, problem: str) -> None:
-        self.problem = problem
-        self.given_up = True
+        """End the attempt, unless it has ended. A reason that stands already stays."""
+        with self.lock:
+            if not self.ended.is_set():
+                self.problem = problem
+                self.ended.set()
 
-    def arrived(self) -> int:
-        """The bytes on disk."""
-        return sum(path.stat().st_size for path in self.folder.iterdir())
+    def held(self) -> int:
+        """The bytes in the folder."""
+        return sum(_size(file) for name, _ in self.job.archives for file in _names(self.folder, name))
 
-    # torchvision gets this thread in the place of its progress bar: it shows nothing, and stops what was given up.
-    def update(self, count: int = 0) -> None:
-        if self.given_up:
-            raise _GivenUp
+    @contextlib.contextmanager
+    def _alive(self) -> Iterator[None]:
+        """While files are changed, the attempt cannot be given up; and once it is, they are not changed."""
+        with self.lock:
+            if self.ended.is_set():
+                raise _GivenUp
+            yield
 
-    def __enter__(self) -> "_Attempt":
-        return self
+    def _bring(self, name: str, md5: str) -> None:
+        """Fill ``self.part`` until it is whole, going on where it breaks off."""
+        resumed = highest = _size(self.part)
+        while True:
+            try:
+                self._receive(name)
+            except (_BrokenOff, OSError, http.client.HTTPException):
+                if _size(self.part) < highest + PROGRESS:  # it did not get further than the last time
+                    raise
+                highest = _size(self.part)
+                continue
+            if file_digest(self.part, "md5") == md5:
+                return
+            with self._alive():
+                self.part.unlink()
+            if not resumed:
+                raise _Wrong(f"its {name} has the wrong checksum")
+            resumed = highest = 0  # what was there before may have been the wrong part
 
-    def __exit__(self, *error: Any) -> None:
-        pass
+    def _receive(self, name: str) -> None:
+        """One request, for what is missing at the end of ``self.part``."""
+        start = _size(self.part)
+        request = urllib.request.Request(f"{self.mirror}/{urllib.parse.quote(name)}")
+        request.add_header("User-Agent", "tinytorch-course")
+        if start:
+            request.add_header("Range", f"bytes={start}-")
+        try:
+            response = urllib.request.urlopen(request, timeout=PATIENCE)
+        except urllib.error.HTTPError as error:
+            if error.code != 416 or not start:
+                raise
+            return  # there is nothing beyond what we have: it is whole, or wrong
+        with response:
+            if start and not str(response.headers.get("Content-Range")).startswith(f"bytes {start}-"):
+                start = 0  # a server that knows no ranges begins anew
+                self._write(b"", "wb")
+            announced = response.headers.get("Content-Length")
+            arrived = 0
+            while chunk := response.read1(CHUNK):
+                if start + arrived == 0 and is_web_page(chunk):
+                    raise _Wrong(f"it sent a web page instead of {name}")
+                self._write(chunk, "ab")
+                arrived += len(chunk)
+        if announced and arrived < int(announced):
+            raise _BrokenOff(f"it broke off after {start + arrived:,} of {start + int(announced):,} bytes of {name}")
+        if not start + arrived:
+            raise _Wrong(f"it sent nothing instead of {name}")
+
+    def _write(self, data: bytes, mode: str) -> None:
+        with self._alive():
+            try:
+                # Opened for each piece: Windows moves and removes no file that a thread given up still holds open.
+                with open(self.part, mode) as file:
+                    file.write(data)
+            except OSError as error:
+                raise _Disk from error
+        self.received += len(data)
 
 
-class _QuietTqdm:
-    """torchvision's progress bar writes control codes, into pipes too, and cannot be switched off. In our threads it
-    is left out; for everybody else it stays what it was."""
+def file_digest(path: Path, algorithm: str) -> str:
+    """The checksum of a file, read in pieces: some archives have half a gigabyte."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
 
-    def __init__(self, tqdm: Callable):
-        self.tqdm = tqdm
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        thread = threading.current_thread()
-        return thread if isinstance(thread, _Attempt) else self.tqdm(*args, **kwargs)
+def is_web_page(data: bytes) -> bool:
+    return data[:512].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
 
 
 @contextlib.contextmanager
-def _progress_bar(source: Source) -> Iterator[Callable[[int], None]]:
-    """A function that shows how many bytes have arrived: on a terminal only, elsewhere it writes nothing."""
+def _progress_bar(job: Job) -> Iterator[Callable[[int], None]]:
+    """A function that shows how many bytes are there: on a terminal only, elsewhere it writes nothing."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
     hidden = console.is_dumb_terminal or not sys.stderr.isatty()
-    columns = TextColumn(f"Downloading {source.about.title}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
+    columns = TextColumn(f"Downloading {job.title}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        task = progress.add_task("download", total=source.archive_bytes)
-        yield lambda arrived: progress.update(task, completed=arrived)
+        task = progress.add_task("download", total=job.total_bytes)
+        yield lambda held: progress.update(task, completed=held)
 
 
-def _explain(error: Exception, path: Path) -> str:
-    """An exception of torchvision's download of ``path``, in a few words."""
+def _explain(error: Exception) -> str:
+    """What went wrong with a mirror, in a few words."""
+    text: Any
     if isinstance(error, urllib.error.HTTPError):
         text = f"it answered HTTP {error.code} ({error.msg})"
+        if "infinite loop" in str(error.msg):
+            text = "it redirects in a circle"
     elif isinstance(error, urllib.error.URLError):
         text = f"it could not be reached ({getattr(error.reason, 'strerror', None) or error.reason})"
-    elif isinstance(error, RuntimeError) and path.is_file():
-        if is_web_page(path.read_bytes()[:512]):
-            text = f"it sent a web page instead of {path.name}"
-        else:
-            text = f"its {path.name} has the wrong checksum"
+    elif isinstance(error, (_Wrong, _BrokenOff)):
+        text = error
     else:
         text = f"{type(error).__name__} {error}"
-    return " ".join(text.split())
+    return " ".join(str(text).split())

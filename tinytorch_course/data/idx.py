@@ -1,114 +1,33 @@
-"""The files of MNIST and its like: which they are, whether they are whole, and reading them with torchvision.
+"""The files of MNIST and its like: whether they are whole, and reading them with torchvision.
 
 torchvision checks its downloads' checksums once, and reads whatever it finds afterwards: noise, labels of another file,
-half as many labels as images. So the four files are verified here at every load (SHA-256, 30 ms for MNIST), and what
-is wrong with them is said.
+half as many labels as images. So the four files are verified here at every load (SHA-256, 30 ms for MNIST; where no
+checksum is published, their form), and what is wrong with them is said.
 """
 
 import gzip
 import hashlib
 import os
 import tempfile
+import zipfile
 import zlib
 from pathlib import Path
-from typing import NamedTuple
 
 from torch import Tensor
 
-from tinytorch_course.data.splits import About, Split
+from tinytorch_course.data.download import file_digest, is_web_page
+from tinytorch_course.data.files import Check, move, unreadable
+from tinytorch_course.data.idx_sets import SOURCES, IdxFile, Source
+from tinytorch_course.data.splits import Split
 from tinytorch_course.errors import InputError
-
-
-class IdxFile(NamedTuple):
-    name: str
-    size: int  # bytes, unpacked
-    sha256: str  # of the unpacked file
-
-    @property
-    def archive(self) -> str:
-        return f"{self.name}.gz"
-
-    @property
-    def holds(self) -> str:
-        return "images" if "images" in self.name else "labels"
-
-
-class Source(NamedTuple):
-    """A dataset of four IDX files, in torchvision's layout: ``<data folder>/<folder>/raw/<name>``, or .gz."""
-
-    about: About
-    folder: str  # torchvision's class of this name knows the archives' md5
-    mirrors: tuple[str, ...]  # base URLs, tried in turn
-    archive_bytes: int  # of the four .gz together
-    files: tuple[IdxFile, IdxFile, IdxFile, IdxFile]  # training images and labels, test images and labels
-
-    def raw(self, data_dir: Path) -> Path:
-        return data_dir / self.folder / "raw"
-
-
-MNIST = Source(
-    about=About(title="MNIST", classes=tuple("0123456789"), default_epochs=3, val_size=5000),
-    folder="MNIST",
-    # yann.lecun.com, where MNIST comes from, has answered 403 for years.
-    mirrors=(
-        "https://ossci-datasets.s3.amazonaws.com/mnist",
-        "https://storage.googleapis.com/cvdf-datasets/mnist",
-    ),
-    archive_bytes=11_594_722,
-    files=(
-        IdxFile(
-            "train-images-idx3-ubyte", 47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
-        ),
-        IdxFile("train-labels-idx1-ubyte", 60_008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
-        IdxFile(
-            "t10k-images-idx3-ubyte", 7_840_016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
-        ),
-        IdxFile("t10k-labels-idx1-ubyte", 10_008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
-    ),
-)
-
-FASHION_MNIST = Source(
-    about=About(
-        title="Fashion-MNIST",
-        classes=(
-            "T-shirt/top",
-            "Trouser",
-            "Pullover",
-            "Dress",
-            "Coat",
-            "Sandal",
-            "Shirt",
-            "Sneaker",
-            "Bag",
-            "Ankle boot",
-        ),
-        default_epochs=10,
-        val_size=5000,
-        flips=True,
-    ),
-    folder="FashionMNIST",
-    mirrors=(
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",
-        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
-    ),
-    archive_bytes=30_878_645,
-    files=(
-        IdxFile(
-            "train-images-idx3-ubyte", 47_040_016, "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"
-        ),
-        IdxFile("train-labels-idx1-ubyte", 60_008, "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
-        IdxFile(
-            "t10k-images-idx3-ubyte", 7_840_016, "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"
-        ),
-        IdxFile("t10k-labels-idx1-ubyte", 10_008, "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
-    ),
-)
-
-SOURCES = {"mnist": MNIST, "fashion-mnist": FASHION_MNIST}
 
 
 class _Damage(Exception):
     """What is wrong with one file, as the end of a sentence that begins with its name."""
+
+
+def names(source: Source) -> list[str]:
+    return [file.name for file in source.files]
 
 
 def find(source: Source, data_dir: Path) -> dict[str, Path]:
@@ -129,9 +48,57 @@ def find(source: Source, data_dir: Path) -> dict[str, Path]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise _unreadable(raw, error) from error
-    names = {file.name: [name for name in (file.name, file.archive) if name in present] for file in source.files}
-    return {name: raw / candidates[0] for name, candidates in names.items() if candidates}
+        raise unreadable(raw, error) from error
+    either = {file.name: [name for name in (file.name, file.archive) if name in present] for file in source.files}
+    return {name: raw / candidates[0] for name, candidates in either.items() if candidates}
+
+
+def unpack(source: Source, archives: Path, data_dir: Path) -> None:
+    """Unpack fresh archives to where torchvision looks for the files.
+
+    Archives are kept beside the files where only they have a published checksum: see :func:`verify`.
+    """
+    from torchvision.datasets.utils import extract_archive
+
+    raw = source.raw(data_dir)
+    unpacked = archives / "raw"
+    unpacked.mkdir()
+    if source.zipped:
+        _unzip(source, archives / source.zipped, unpacked)
+        raw.mkdir(parents=True, exist_ok=True)
+        os.replace(archives / source.zipped, raw / source.zipped)
+    else:
+        for file in source.files:
+            extract_archive(archives / file.archive, unpacked)
+            if file.sha256 is None:
+                os.replace(archives / file.archive, unpacked / file.archive)
+    raw.parent.mkdir(exist_ok=True)
+    move(unpacked, raw)
+
+
+def unpack_kept(source: Source, data_dir: Path) -> bool:
+    """Unpack the files from the one archive of several sets, if another set has left it there; whether it has."""
+    raw = source.raw(data_dir)
+    if not source.zipped or not (raw / source.zipped).is_file():
+        return False
+    if file_digest(raw / source.zipped, "md5") != source.job().archives[0][1]:
+        raise InputError(
+            f"{raw / source.zipped} has the wrong checksum: delete it and run again to download it, "
+            f"or put the original {source.zipped} there"
+        )
+    with tempfile.TemporaryDirectory(dir=raw) as folder:
+        _unzip(source, raw / source.zipped, Path(folder))
+        move(Path(folder), raw)
+    return True
+
+
+def _unzip(source: Source, archive: Path, folder: Path) -> None:
+    """Out of the one archive, the four files, unpacked."""
+    with zipfile.ZipFile(archive) as contents:
+        inside = {Path(name).name: name for name in contents.namelist()}
+        for file in source.files:
+            with contents.open(inside[file.archive]) as packed:
+                (folder / file.name).write_bytes(gzip.decompress(packed.read()))
 
 
 def read(source: Source, data_dir: Path) -> tuple[Split, Split]:
@@ -150,7 +117,7 @@ def read(source: Source, data_dir: Path) -> tuple[Split, Split]:
             problems.append(f"{file.name} is missing")
             continue
         try:
-            contents.append(_read_file(file, paths[file.name]))
+            contents.append(_read_file(source, file, paths[file.name]))
         except _Damage as damage:
             problems.append(f"{paths[file.name].name} {damage}")
     if problems:
@@ -162,7 +129,54 @@ def read(source: Source, data_dir: Path) -> tuple[Split, Split]:
     return Split(train_images[:, None], train_labels), Split(test_images[:, None], test_labels)  # (N, 1, 28, 28)
 
 
-def _read_file(file: IdxFile, path: Path) -> Tensor:
+def verify(source: Source, data_dir: Path) -> list[Check]:
+    """What can be said of each file that is there: compared with a checksum, or with an archive that has one.
+
+    Raises:
+        InputError: if the folder cannot be looked into.
+    """
+    paths, raw = find(source, data_dir), source.raw(data_dir)
+    checksums = dict(source.job().archives)
+    checks = []
+    for file in source.files:
+        if file.name not in paths:
+            continue
+        path = paths[file.name]
+        try:
+            _read_file(source, file, path)
+        except _Damage as damage:
+            checks.append(Check(path, False, str(damage)))
+            continue
+        checks.append(_compare(source, file, path, checksums))
+    for name in (source.zipped, *(file.archive for file in source.files if file.sha256 is None)):
+        if name in checksums and (raw / name).is_file() and raw / name not in paths.values():
+            whole = file_digest(raw / name, "md5") == checksums[name]
+            checks.append(Check(raw / name, whole, "its MD5 is right" if whole else "has the wrong MD5"))
+    return checks
+
+
+def _compare(source: Source, file: IdxFile, path: Path, checksums: dict[str, str]) -> Check:
+    """A file whose form is right, beside its checksum, or beside an archive that has one."""
+    if file.sha256 is not None:
+        return Check(path, True, "its SHA-256 is right")
+    if path.name in checksums:
+        whole = file_digest(path, "md5") == checksums[path.name]
+        return Check(path, whole, "its MD5 is right" if whole else "has the wrong MD5")
+    archive = path.with_name(source.zipped or file.archive)
+    if not archive.is_file() or file_digest(archive, "md5") != checksums[archive.name]:
+        return Check(path, None, f"has the right form; only {archive.name}, which is not here, has a checksum")
+    with tempfile.TemporaryDirectory() as folder:
+        if source.zipped:
+            _unzip(source._replace(files=(file,)), archive, Path(folder))
+            original = (Path(folder) / file.name).read_bytes()
+        else:
+            original = gzip.decompress(archive.read_bytes())
+    content = path.read_bytes()
+    same = (gzip.decompress(content) if path.suffix == ".gz" else content) == original
+    return Check(path, same, f"is what {archive.name} holds" if same else f"is not what {archive.name} holds")
+
+
+def _read_file(source: Source, file: IdxFile, path: Path) -> Tensor:
     """A file's tensor: images (N, 28, 28) uint8, or labels (N,) int64."""
     from torchvision.datasets.mnist import read_image_file, read_label_file
     from torchvision.datasets.utils import extract_archive
@@ -183,12 +197,25 @@ def _read_file(file: IdxFile, path: Path) -> Tensor:
                     f"{path} cannot be unpacked into {tempfile.gettempdir()} ({error.strerror}): "
                     "make room there, or unpack the four .gz files beside themselves"
                 ) from error
-            return _read_file(file, Path(folder) / file.name)
+            return _read_file(source, file, Path(folder) / file.name)
     data = _read_bytes(path)
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != file.sha256:
-        raise _Damage(_describe(data, digest, file))
-    return read_image_file(path) if file.holds == "images" else read_label_file(path)
+    digest = hashlib.sha256(data).hexdigest() if file.sha256 else None
+    if digest != file.sha256 or (file.sha256 is None and not (len(data) == file.size and _has_form(data, file))):
+        raise _Damage(_describe(data, digest or hashlib.sha256(data).hexdigest(), file))
+    if file.holds == "images":
+        images = read_image_file(path)
+        return images.transpose(1, 2).contiguous() if source.transposed else images
+    labels = read_label_file(path) - source.first_label
+    if labels.min() < 0 or labels.max() >= len(source.about.classes):
+        low, high = source.first_label, source.first_label + len(source.about.classes) - 1
+        raise _Damage(f"has labels outside {low} to {high}")
+    return labels
+
+
+def _has_form(data: bytes, file: IdxFile) -> bool:
+    """Whether the header is that of the file's kind and size: unsigned bytes (8), the number of axes, their lengths."""
+    axes = [(file.size - 16) // 784, 28, 28] if file.holds == "images" else [file.size - 8]
+    return data.startswith(bytes([0, 0, 8, len(axes)]) + b"".join(axis.to_bytes(4, "big") for axis in axes))
 
 
 def _read_bytes(path: Path) -> bytes:
@@ -197,13 +224,7 @@ def _read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise _unreadable(path, error) from error
-
-
-def _unreadable(path: Path, error: OSError) -> InputError:
-    return InputError(
-        f"{path} cannot be read ({error.strerror}): make it readable, or choose another folder with --data-dir"
-    )
+        raise unreadable(path, error) from error
 
 
 def _describe(data: bytes, digest: str, file: IdxFile) -> str:
@@ -214,11 +235,12 @@ def _describe(data: bytes, digest: str, file: IdxFile) -> str:
                 return f"is really {other.name} of {source.about.title}"
     if known := _looks_like(data):
         return known
-    axes = {"images": 3, "labels": 1}[file.holds]
-    if data[:4] != bytes([0, 0, 8, axes]):  # 8: unsigned bytes
+    if data[:4] != bytes([0, 0, 8, 3 if file.holds == "images" else 1]):
         return f"is no IDX file of {file.holds}"
     if len(data) < file.size:
         return f"is cut short: it has {len(data):,} of {file.size:,} bytes"
+    if file.sha256 is None:
+        return "is not the original: size and header do not fit together"
     return f"has been changed: its SHA-256 begins with {digest[:8]}, the original's with {file.sha256[:8]}"
 
 
@@ -231,7 +253,3 @@ def _looks_like(data: bytes) -> str | None:
     if data.startswith(b"\x1f\x8b"):
         return "is still packed: it needs the ending .gz"
     return None
-
-
-def is_web_page(data: bytes) -> bool:
-    return data[:512].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")

@@ -5,11 +5,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tinytorch_course.data import digits, download, idx
-from tinytorch_course.data.splits import Dataset, Split, channel_statistics, split_training
+from tinytorch_course.data import arrays, catalog, digits, folders, letters, own
+from tinytorch_course.data.splits import About, Dataset, Split, channel_statistics, split_training
+from tinytorch_course.data_names import DATA_NAMES as NAMES
+from tinytorch_course.data_names import Place, find_place
 from tinytorch_course.errors import InputError
 
-NAMES = ("auto", *idx.SOURCES, "digits")
+EMBEDDED = {"digits": digits, "letters": letters}
 
 
 def _print_to_stderr(sentence: str) -> None:
@@ -26,38 +28,38 @@ def load(
 ) -> Dataset:
     """A dataset, split into training, validation and test images.
 
-    "mnist" and "fashion-mnist" are read from ``data_dir`` in torchvision's layout
-    (``MNIST/raw/train-images-idx3-ubyte``, or .gz), and downloaded if none of their files is there. "digits" comes with
-    scikit-learn. "auto" is MNIST if it is there and whole, or can be fetched; otherwise the digits, and it says why.
+    The sets with a name are read from ``data_dir`` in torchvision's layout (``MNIST/raw/train-images-idx3-ubyte``, or
+    .gz), and downloaded if none of their files is there. "digits" comes with scikit-learn, "letters" are drawn from
+    matplotlib's fonts. "auto" is MNIST if it is there and whole, or can be fetched; otherwise the digits, and it says
+    why. The path of a folder with a subfolder for each class, or of an .npz file, is a name too: see ``folders``,
+    ``arrays`` and ``own``.
 
-    The split is fixed. MNIST and Fashion-MNIST: 55,000 / 5,000 / 10,000, where validation is the end of the training
-    file. Digits: 1,297 / 200 / 300, see ``digits.read_digits``.
+    The split is fixed. Validation is the end of the training file where there is one: 5,000 of MNIST's 60,000 images,
+    Fashion-MNIST's, KMNIST's and CIFAR-10's 50,000, 800 of USPS' 7,291, of EMNIST as many as there are to test. Digits:
+    1,297 / 200 / 300, see ``digits.read_digits``. Letters: by typeface, see ``letters``.
 
     Args:
-        name: one of ``NAMES``.
+        name: one of ``NAMES``, or a path.
         data_dir: the data folder. None: :func:`default_data_dir`.
-        val_size: images for validation, from the end of those not for testing. None: 5,000, or 200 of the digits.
+        val_size: images for validation, from the end of those not for testing. None: as said above.
         limit: use only the first ``limit`` training images, and no more than that of the other two splits.
         notify: called with a sentence if "auto" cannot have MNIST.
 
     Raises:
         InputError: for an unknown name, a bad size, or a dataset that cannot be had.
     """
-    if name not in NAMES:
-        raise InputError(f"--data must be one of {', '.join(NAMES)}, but it is {name!r}")
+    place = None if name in NAMES else find_place(name)
     for flag, value in (("--val-size", val_size), ("--limit", limit)):
         if value is not None and value < 1:  # before anything is downloaded
             raise InputError(f"{flag} must be at least 1, but it is {value:,}")
     folder = Path(os.path.expanduser(data_dir)) if data_dir else default_data_dir()
 
-    if name == "auto":
-        name, pool, test = _mnist_or_digits(folder, notify)
+    if place is not None:
+        name, about, location, pool, test = _read_own(place)
+    elif name == "auto":
+        name, about, location, pool, test = _mnist_or_digits(folder, notify)
     else:
-        pool, test = digits.read_digits() if name == "digits" else _read_or_fetch(idx.SOURCES[name], folder)
-    if name == "digits":
-        about, location = digits.ABOUT, digits.LOCATION
-    else:
-        about, location = idx.SOURCES[name].about, str(idx.SOURCES[name].raw(folder))
+        name, about, location, pool, test = _read_named(name, folder)
     train, val, test = split_training(pool, test, about.val_size if val_size is None else val_size, limit)
     mean, std = channel_statistics(train.images)
     return Dataset(
@@ -65,33 +67,40 @@ def load(
     )
 
 
-def _mnist_or_digits(folder: Path, notify: Callable[[str], None]) -> tuple[str, Split, Split]:
-    """What "auto" turns out to be: its name, the images that are not for testing, those that are."""
+Read = tuple[str, About, str, Split, Split]  # name, what it is, where; images not for testing, and those that are
+
+
+def _read_named(name: str, folder: Path) -> Read:
+    if name == "digits":
+        return name, digits.ABOUT, digits.LOCATION, *digits.read_digits()
+    if name == "letters":
+        return name, letters.ABOUT, letters.LOCATION, *letters.read_letters()
+    source = catalog.source_of(name)
+    return name, source.about, str(source.place(folder)), *catalog.read(name, folder)
+
+
+def _mnist_or_digits(folder: Path, notify: Callable[[str], None]) -> Read:
+    """What "auto" turns out to be."""
     try:
-        return "mnist", *_read_or_fetch(idx.SOURCES["mnist"], folder)
+        return _read_named("mnist", folder)
     except InputError as error:
         notify(f"{error}; this run goes on with the 1,797 embedded digits")
-        return "digits", *digits.read_digits()
+        return _read_named("digits", folder)
 
 
-def _read_or_fetch(source: idx.Source, folder: Path) -> tuple[Split, Split]:
-    """Read the files, after downloading them if there is none. Damaged ones are never replaced: they are not ours."""
-    if not idx.find(source, folder):
-        title, raw = source.about.title, source.raw(folder)
-        try:
-            download.fetch(source, folder)
-        except download.DownloadError as error:
-            raise InputError(
-                f"{title} is not in {raw} and could not be downloaded ({error}): put "
-                f"{', '.join(file.name for file in source.files)} (or their .gz) there, "
-                f"or choose the folder that holds {source.folder}/raw with --data-dir"
-            ) from error
-        except OSError as error:
-            raise InputError(
-                f"{title} is not in {raw} and could not be downloaded to {folder} ({error.strerror}): "
-                "choose a folder that can be written with --data-dir"
-            ) from error
-    return idx.read(source, folder)
+def _read_own(place: Place) -> Read:
+    """A folder of images, or an .npz file. Its name is its full path, so that a run can be resumed from anywhere."""
+    found = folders.read_folder(place) if place.path.is_dir() else arrays.read_npz(place)
+    arranged = own.arrange(found, place)
+    train_size = len(arranged.pool.labels) - arranged.val_size
+    about = About(
+        title=str(place).removeprefix(f"{place.path.parent}{os.sep}"),
+        classes=arranged.classes,
+        default_epochs=min(max(round(150_000 / train_size), 5), 30),
+        val_size=arranged.val_size,
+        flips=arranged.flips,
+    )
+    return str(place), about, str(place.path), arranged.pool, arranged.test
 
 
 def default_data_dir() -> Path:

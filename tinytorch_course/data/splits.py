@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tinytorch_course.errors import InputError
+from tinytorch_course.seeds import derive_seed
 
 
 class Split(NamedTuple):
@@ -103,3 +104,18 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
 
 def _cut(split: Split, start: int, stop: int) -> Split:
     return Split(split.images[start:stop], split.labels[start:stop])
+
+
+def mixed_order(labels: list[int], salt: str) -> list[int]:
+    """A shuffled order of the positions in which every stretch has its share of every label.
+
+    Shuffled by a SHA-256 of ``salt`` and each position, so no version of a random generator can change it.
+    """
+    place = {}  # of a position: how far down the (shuffled) list of its label it stands, from 0 to 1
+    positions_of: dict[int, list[int]] = {}
+    for position, label in enumerate(labels):
+        positions_of.setdefault(label, []).append(position)
+    for positions in positions_of.values():
+        positions.sort(key=lambda i: derive_seed(salt, i))
+        place.update({i: (rank + 0.5) / len(positions) for rank, i in enumerate(positions)})
+    return sorted(place, key=lambda i: (place[i], labels[i]))

@@ -1,0 +1,83 @@
+"""The sets that are downloaded, by name: where their files are, fetching them, reading them, verifying them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from tinytorch_course.data import cifar, download, idx, usps
+from tinytorch_course.data.files import Check
+from tinytorch_course.data.splits import Split
+from tinytorch_course.errors import InputError
+
+MODULES: dict[str, ModuleType] = {
+    name: module for module in (idx, cifar, usps) for name in module.SOURCES
+}  # each knows one layout of files
+
+
+def source_of(name: str) -> Any:
+    """Its ``about``, ``place(data_dir)`` and ``job()``."""
+    return MODULES[name].SOURCES[name]
+
+
+def missing(name: str, data_dir: Path) -> list[str]:
+    """The files that are not there."""
+    present = MODULES[name].find(source_of(name), data_dir)
+    return [file for file in MODULES[name].names(source_of(name)) if file not in present]
+
+
+def has_none(name: str, data_dir: Path) -> bool:
+    return not MODULES[name].find(source_of(name), data_dir)
+
+
+def fetch(
+    name: str,
+    data_dir: Path,
+    *,
+    mirror: str | None = None,
+    patient: bool = False,
+    notify: Callable[[str], None] = lambda sentence: None,
+) -> None:
+    """Download a set and unpack it to where torchvision looks for it. For the arguments see ``download.fetched``.
+
+    Raises:
+        InputError: saying why each mirror failed, and what can be done.
+    """
+    source, module = source_of(name), MODULES[name]
+    title, place = source.about.title, source.place(data_dir)
+    try:
+        if module is idx and idx.unpack_kept(source, data_dir):
+            return
+        with download.fetched(source.job(), data_dir, mirror=mirror, patient=patient, notify=notify) as archives:
+            module.unpack(source, archives, data_dir)
+    except download.DownloadError as error:
+        files = ", ".join(module.names(source))
+        packed = " (or their .gz)" if module is idx else ""
+        arrived = source.job().arrived(data_dir)
+        kept = f"; {arrived / 1e6:.0f} MB of it are kept for the next time" if arrived else ""
+        folder = place.relative_to(data_dir) if place != data_dir else "them"
+        patience = "" if patient else f"try `tinytorch data fetch {name}`, which waits longer, "
+        raise InputError(
+            f"{title} is not in {place} and could not be downloaded ({error}){kept}: {patience}put {files}{packed} "
+            f"there, or choose the folder that holds {folder} with --data-dir"
+        ) from error
+    except OSError as error:
+        raise InputError(
+            f"{title} is not in {place} and could not be downloaded to {data_dir} ({error.strerror or error}): "
+            "choose a folder that can be written with --data-dir"
+        ) from error
+
+
+def read(name: str, data_dir: Path) -> tuple[Split, Split]:
+    """The images that are not for testing, and those that are; downloaded first if none of the files is there.
+
+    Damaged files are never replaced: they are not ours.
+    """
+    if has_none(name, data_dir):
+        fetch(name, data_dir)
+    return MODULES[name].read(source_of(name), data_dir)
+
+
+def verify(name: str, data_dir: Path) -> list[Check]:
+    """What can be said of each file that is there."""
+    return MODULES[name].verify(source_of(name), data_dir)

@@ -45,9 +45,9 @@ NAN, INF = math.nan, math.inf
         (
             "data",
             "minst",
-            "--data must be one of auto, mnist, fashion-mnist, digits, but it is 'minst': did you mean mnist?",
+            "of a folder of images or of an .npz file, but it is 'minst': did you mean mnist?",
         ),
-        ("data", "imagenet", "--data must be one of auto, mnist, fashion-mnist, digits, but it is 'imagenet'"),
+        ("data", "imagenet", "--data must be one of auto, mnist, fashion-mnist, kmnist, "),
         ("data", ["mnist"], "but it is ['mnist']"),
         ("data_dir", "", "--data-dir must be the path of a folder, but it is ''"),
         ("data_dir", 3, "--data-dir must be the path of a folder, but it is 3"),

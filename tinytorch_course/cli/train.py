@@ -10,9 +10,9 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from tinytorch_course.cli.options import one_of
+from tinytorch_course.data_names import DATA_NAMES
 from tinytorch_course.errors import InputError
 from tinytorch_course.training.config import (
-    DATA_NAMES,
     DTYPE_NAMES,
     INIT_NAMES,
     OPTIMIZER_DEFAULTS,
@@ -52,7 +52,9 @@ WHAT = {
         "none",
     ),
     "data": Line(
-        "NAME", f"The images: {one_of(DATA_NAMES)}. auto is MNIST where it can be had, else the built-in digits."
+        "NAME",
+        f"The images: {', '.join(DATA_NAMES)}, or the path of a folder of images or an .npz file. auto is MNIST where "
+        "it can be had, else the built-in digits.",
     ),
     "data_dir": Line(
         "FOLDER", "Where data sets lie, or are downloaded to.", "$TINYTORCH_DATA, else the user's cache folder"

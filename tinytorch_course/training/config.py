@@ -9,12 +9,12 @@ import sys
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, NamedTuple
 
+from tinytorch_course.data_names import check_data_name
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS
 from tinytorch_course.training.parsing import did_you_mean, parse_augment, parse_class_weights, parse_freeze
 
 IMPL_NAMES = ("scratch", "torch")
-DATA_NAMES = ("auto", "mnist", "fashion-mnist", "digits")
 OPTIMIZER_NAMES = ("sgd", "adam", "adamw", "rmsprop")
 SCHEDULE_NAMES = ("constant", "step", "cosine", "linear-warmup", "one-cycle")
 DTYPE_NAMES = ("float32", "float64")
@@ -81,7 +81,7 @@ class TrainConfig:
         """Raise :class:`InputError` for the first value that no run can have, naming the flag as it is typed."""
         self._require_name("impl", IMPL_NAMES)
         self._require_name("model", MODELS)
-        self._require_name("data", DATA_NAMES)
+        check_data_name(self.data)
         self._require_name("optimizer", OPTIMIZER_NAMES)
         self._require_name("schedule", SCHEDULE_NAMES)
         self._require_name("dtype", DTYPE_NAMES)

@@ -26,20 +26,8 @@ TORCH_NAMES = {
     *{"Tensor", "Generator", "Size", "dtype", "device", "bool", "int64", "uint8", "float32", "float64", "long"},
     *{"arange", "empty", "empty_like", "full", "ones", "ones_like", "tensor", "zeros", "zeros_like"},
     *{"exp", "erf", "log", "log1p", "sqrt", "tanh"},
-    *{
-        "addcmul",
-        "mul",
-        "eq",
-        "channels_last",
-        "contiguous_format",
-        "maximum",
-        "where",
-        "bmm",
-        "broadcast_shapes",
-        "rand",
-        "stack",
-        "cat",
-    },
+    *{"addcdiv", "addcmul", "bmm", "broadcast_shapes", "cat", "eq", "maximum", "mul", "rand", "stack", "where"},
+    *{"channels_last", "contiguous_format"},
 }
 # Names of methods that would let in autograd or a layer's kernel by the back door.
 FORBIDDEN_NAMES = ({name for name in dir(F) if name.islower() and name[0] != "_"} - {"tanh"}) | {
@@ -49,15 +37,16 @@ FORBIDDEN_NAMES = ({name for name in dir(F) if name.islower() and name[0] != "_"
 }
 # The kernels that a training step may call, without their overloads.
 KERNELS = {
-    "arithmetic": "add add_ sub sub_ rsub mul mul_ addcmul addcmul_ div div_ floor_divide neg pow reciprocal abs sign",
-    "elementary functions": "exp log log1p sqrt tanh erf",
+    "arithmetic": "add add_ sub sub_ rsub mul mul_ addcmul addcmul_ addcdiv div div_ floor_divide neg pow "
+    "reciprocal abs sign",
+    "elementary functions": "exp log log1p sqrt sqrt_ tanh erf",
     "comparison": "eq ne lt le gt ge maximum minimum clamp_min clamp_max clamp where bitwise_and bitwise_or "
     "bitwise_xor bitwise_xor_ bitwise_not logical_and logical_not isnan masked_fill",
     "reduction": "sum mean amax max any all linalg_vector_norm",
     "matmul": "mm bmm mv dot",
     "indexing": "select slice index index_add scatter gather _local_scalar_dense",
     "reshaping and views": "view _unsafe_view reshape permute transpose t expand unsqueeze squeeze as_strided alias "
-    "unbind flip detach clone copy_ _to_copy lift_fresh stack cat",
+    "unbind split flip detach clone copy_ _to_copy lift_fresh stack cat",
     "new tensors": "empty empty_like new_empty new_zeros new_ones new_full zeros zeros_like ones ones_like full arange "
     "fill_ rand uniform_ normal_ zero_ scalar_tensor new_empty_strided empty_strided",
 }

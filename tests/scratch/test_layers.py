@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from tinytorch_course import reference
+from tinytorch_course.models import MODELS
 from tinytorch_course.reference import layers as twins
 from tinytorch_course.scratch import layers
 from tinytorch_course.verify.case_tables.layers import EVERY, IMAGE, ROWS
@@ -99,6 +100,20 @@ def test_a_networks_input_gradient_is_never_computed_when_nobody_needs_it(monkey
     assert dx is None
     assert asked == [True, False]
     assert set(grads) == set(params)
+
+
+def test_a_cache_that_need_not_be_kept_is_emptied_on_the_way():
+    net = MODELS["mini_cnn"].build(layers)
+    params, state = net.init(torch.Generator().manual_seed(0))
+    x = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(1))
+    out, _, cache = net.forward(params, state, x, training=True)
+    held = list(cache.caches)
+    dx, grads = net.backward(torch.ones_like(out), cache)
+    assert list(cache.caches) == held
+    same_dx, same_grads = net.backward(torch.ones_like(out), cache, keep_cache=False)
+    assert not cache.caches
+    assert torch.equal(dx, same_dx)
+    assert all(torch.equal(grad, same_grads[name]) for name, grad in grads.items())
 
 
 def test_a_network_that_was_forgotten_a_parameter_says_so():

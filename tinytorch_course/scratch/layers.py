@@ -314,7 +314,9 @@ def sequential(*layers: Layer, **named: Layer) -> Layer:
     """One after the other, as ``nn.Sequential``. Unnamed layers are called "0", "1", ...
 
     The parameters of layer "conv1" appear as "conv1.weight" and so on. Forward goes through the layers in order,
-    backward in reverse.
+    backward in reverse. Its backward has an option more: with ``keep_cache=False`` it takes each layer's cache out of
+    the one that it was given as it goes, so that the memory is free before the next layer needs some, as autograd does
+    unless told to retain the graph.
     """
     require(not (layers and named), "sequential takes named layers or unnamed ones, not both")
     children = {str(number): layer for number, layer in enumerate(layers)} or named
@@ -337,12 +339,13 @@ def sequential(*layers: Layer, **named: Layer) -> Layer:
             new_state |= _with_prefix(name, layer_state)
         return x, new_state, SequentialCache(caches, next((name for name in children if name in params_of), None))
 
-    def backward(dout, cache, *, need_dx=True):
+    def backward(dout, cache, *, need_dx=True, keep_cache=True):
         caches, first_to_learn = cache
+        take = caches.__getitem__ if keep_cache else caches.pop
         grads = {}
         for name, layer in reversed(children.items()):
             need_this_dx = need_dx or name != first_to_learn
-            dout, layer_grads = layer.backward(dout, caches[name], need_dx=need_this_dx)
+            dout, layer_grads = layer.backward(dout, take(name), need_dx=need_this_dx)
             grads = _with_prefix(name, layer_grads) | grads
             if not need_this_dx:
                 break

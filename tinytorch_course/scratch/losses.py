@@ -659,8 +659,10 @@ def _check_class_indices(input: Tensor, target: Tensor, ignore_index: int | None
 
     target = target.long()
     kept = torch.ones_like(target, dtype=torch.bool) if ignore_index is None else target != ignore_index
-    wrong = target[kept & ((target < 0) | (target >= classes))]
-    if wrong.numel():
+    wrong = kept & ((target < 0) | (target >= classes))
+    if wrong.any():
         ignored = "" if ignore_index is None else f", or {ignore_index} to be ignored"
-        raise IndexError(f"target must be a class from 0 to {classes - 1}{ignored}, but it has {wrong[0].item()}")
+        raise IndexError(
+            f"target must be a class from 0 to {classes - 1}{ignored}, but it has {target[wrong][0].item()}"
+        )
     return torch.where(kept, target, 0).unsqueeze(class_dim), kept.unsqueeze(class_dim)

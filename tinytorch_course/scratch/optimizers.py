@@ -208,14 +208,15 @@ def adam_step(
     elif weight_decay != 0:
         grad = grad + weight_decay * param
 
-    exp_avg = beta1 * exp_avg + (1 - beta1) * grad
-    exp_avg_sq = beta2 * exp_avg_sq + (1 - beta2) * grad * grad
+    exp_avg = (beta1 * exp_avg).add_(grad, alpha=1 - beta1)
+    exp_avg_sq = (beta2 * exp_avg_sq).addcmul_(grad, grad, value=1 - beta2)
     if amsgrad:
         max_exp_avg_sq = torch.maximum(max_exp_avg_sq, exp_avg_sq)
 
-    mean = exp_avg / (1 - beta1**step)
+    # What was made on the way is written over, and m̂'s correction goes to the rate, a single number: half the work.
     mean_square = (max_exp_avg_sq if amsgrad else exp_avg_sq) / (1 - beta2**step)
-    param = param - lr * mean / (torch.sqrt(mean_square) + eps)
+    rate = lr / (1 - beta1**step)
+    param = torch.addcdiv(param, exp_avg, mean_square.sqrt_().add_(eps), value=-rate)
     return param, AdamSlot(step, exp_avg, exp_avg_sq, max_exp_avg_sq)
 
 
@@ -427,7 +428,8 @@ def _update(
         if grad is None:
             new_params[name], new_state[name] = param, slot
             continue
-        _require_fit(rule, name, param, grad, slot)
+        if not _fits(rule, param, grad, slot):
+            _require_fit(rule, name, param, grad, slot)
         new_params[name], new_state[name] = rule.step(param, grad, slot, **hyper[name])
     return new_params, new_state
 
@@ -584,6 +586,18 @@ def _require_slot(rule: _Rule, name: str, slot: NamedTuple) -> None:
         raise TypeError(
             f"opt_state[{name!r}] must be of type {rule.slot.__name__}, but it is of type {type(slot).__name__}"
         )
+
+
+def _fits(rule: _Rule, param: Tensor, grad: Tensor, slot: NamedTuple) -> bool:
+    """Whether :func:`_require_fit` would find nothing, at a tenth of the time: it makes no names."""
+    if not isinstance(slot, rule.slot) or not param.is_floating_point():
+        return False
+    shape, dtype, device = param.shape, param.dtype, param.device
+    return all(
+        isinstance(value, int | None)
+        or (isinstance(value, Tensor) and value.dtype == dtype and value.shape == shape and value.device == device)
+        for value in (grad, *slot)
+    )
 
 
 def _require_fit(rule: _Rule, name: str, param: Tensor, grad: Tensor, slot: NamedTuple) -> None:

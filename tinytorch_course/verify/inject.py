@@ -445,8 +445,8 @@ INJECTIONS = [
         Mistake(
             "optimizers",
             "adam_step",
-            "mean = exp_avg / (1 - beta1**step)",
-            "mean = exp_avg",
+            "rate = lr / (1 - beta1**step)",
+            "rate = lr",
             "no bias correction of the mean",
         ),
         needs=_ADAM,
@@ -465,8 +465,8 @@ INJECTIONS = [
         Mistake(
             "optimizers",
             "adam_step",
-            "torch.sqrt(mean_square) + eps",
-            "torch.sqrt(mean_square + eps)",
+            "mean_square.sqrt_().add_(eps)",
+            "mean_square.add_(eps).sqrt_()",
             "eps inside the root",
         ),
         needs=_ADAM,

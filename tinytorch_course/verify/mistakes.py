@@ -398,8 +398,8 @@ MISTAKES = [
     Mistake(
         "ops.normalization",
         "batch_norm_backward",
-        "        dx.addcmul_(centred, _per_channel(slope, x))\n",
-        "",
+        "torch.addcmul(_per_channel(shift, x), centred, _per_channel(slope, x), out=centred)",
+        "centred.zero_().add_(_per_channel(shift, x))",
         "the variance taken as constant",
         "mean-terms-dropped",
     ),
@@ -430,7 +430,8 @@ MISTAKES = [
     Mistake(
         "ops.normalization",
         "batch_norm_backward",
-        "product.sum(dim=axes)\n    if len(x) > 0:  # an empty batch has no deviation\n        dweight *= inverse_std",
+        "_sum_of_products(dout, centred, axes)\n    if len(x) > 0:  # an empty batch has no deviation\n"
+        "        dweight *= inverse_std",
         "(dout * x).sum(dim=axes)",
         "dweight from x",
         "input-for-normalised",
@@ -988,31 +989,30 @@ MISTAKES = [
     Mistake(
         "optimizers",
         "adam_step",
-        "exp_avg / (1 - beta1**step)",
-        "exp_avg",
+        "lr / (1 - beta1**step)",
+        "lr",
         "m not corrected",
         "bias-correction-missing",
     ),
-    Mistake("optimizers", "adam_step", " / (1 - beta2**step)", "", "v not corrected", "bias-correction-missing"),
+    Mistake("optimizers", "adam_step", " / (1 - beta2**step)", " / 1", "v not corrected", "bias-correction-missing"),
     Mistake(
         "optimizers",
         "adam_step",
-        "(1 - beta1**step)\n    mean_square = (max_exp_avg_sq if amsgrad else exp_avg_sq) / (1 - beta2**step)",
-        "(1 - beta1 ** (step + 1))\n"
-        "    mean_square = (max_exp_avg_sq if amsgrad else exp_avg_sq) / (1 - beta2 ** (step + 1))",
+        "(1 - beta2**step)\n    rate = lr / (1 - beta1**step)",
+        "(1 - beta2 ** (step + 1))\n    rate = lr / (1 - beta1 ** (step + 1))",
         "the correction a step late",
         "bias-correction-off-by-one",
     ),
     Mistake(
         "optimizers",
         "adam_step",
-        "(torch.sqrt(mean_square) + eps)",
-        "torch.sqrt(mean_square + eps)",
+        "mean_square.sqrt_().add_(eps)",
+        "mean_square.add_(eps).sqrt_()",
         "eps inside the root",
         "eps-misplaced",
     ),
     Mistake(
-        "optimizers", "adam_step", "(torch.sqrt(mean_square) + eps)", "(mean_square + eps)", "no root", "root-missing"
+        "optimizers", "adam_step", "mean_square.sqrt_().add_(eps)", "mean_square.add_(eps)", "no root", "root-missing"
     ),
     Mistake(
         "optimizers",
@@ -1039,7 +1039,12 @@ MISTAKES = [
         "decay-without-rate",
     ),
     Mistake(
-        "optimizers", "adam_step", "(1 - beta2) * grad * grad", "(1 - beta2) * grad.abs()", "v from |g|", "not-squared"
+        "optimizers",
+        "adam_step",
+        ".addcmul_(grad, grad, value=1 - beta2)",
+        ".add_(grad.abs(), alpha=1 - beta2)",
+        "v from |g|",
+        "not-squared",
     ),
     Mistake(
         "optimizers", "adam_step", "beta1, beta2 = betas", "beta2, beta1 = betas", "betas mixed up", "betas-swapped"

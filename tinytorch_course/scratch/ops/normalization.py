@@ -11,6 +11,8 @@ from torch import Tensor
 
 from tinytorch_course.scratch.ops.checks import require, require_float
 
+BLOCK_BYTES = 1 << 20  # what stays in the processor's cache
+
 
 class BatchNormCache(NamedTuple):
     x: Tensor  # (N, C, ...)
@@ -94,8 +96,7 @@ def batch_norm_backward(dout: Tensor, cache: BatchNormCache) -> tuple[Tensor, Te
     axes = _axes_but_channel(x)
     centred = x - _per_channel(mean, x)
     dbias = dout.sum(dim=axes)
-    product = dout * centred
-    dweight = product.sum(dim=axes)
+    dweight = _sum_of_products(dout, centred, axes)
     if len(x) > 0:  # an empty batch has no deviation
         dweight *= inverse_std  # Σ dout · x̂
 
@@ -106,8 +107,8 @@ def batch_norm_backward(dout: Tensor, cache: BatchNormCache) -> tuple[Tensor, Te
         count = x.numel() // x.shape[1]
         shift = -scale * dbias / count
         slope = -scale * inverse_std * dweight / count
-        dx = torch.addcmul(_per_channel(shift, x), dout, _per_channel(scale, x), out=product)
-        dx.addcmul_(centred, _per_channel(slope, x))
+        dx = torch.addcmul(_per_channel(shift, x), centred, _per_channel(slope, x), out=centred)
+        dx.addcmul_(dout, _per_channel(scale, x))
     else:
         dx = dout * _per_channel(scale, x)
     return dx, None if weight is None else dweight, dbias if has_bias else None
@@ -162,6 +163,17 @@ def batch_norm_long_backward(dout: Tensor, cache: BatchNormLongCache) -> tuple[T
     # 1: mean = mean(x)
     dx = dx + dmean / count
     return dx, dweight, dbias
+
+
+def _sum_of_products(a: Tensor, b: Tensor, axes: list[int]) -> Tensor:
+    """(C,): a · b summed over all axes but the channel's, a few samples at a time: the products are never all there."""
+    size = max(1, BLOCK_BYTES * len(a) // max(1, a.numel() * a.element_size()))
+    if a.is_cuda:
+        size = max(1, len(a))  # a GPU would wait for the next block's launch
+    total = torch.zeros(a.shape[1], dtype=a.dtype, device=a.device)
+    for a_block, b_block in zip(a.split(size), b.split(size), strict=True):
+        total += (a_block * b_block).sum(dim=axes)
+    return total
 
 
 def _axes_but_channel(x: Tensor) -> list[int]:

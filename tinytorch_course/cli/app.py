@@ -23,6 +23,8 @@ from tinytorch_course.cli.bench import bench
 from tinytorch_course.cli.check import check
 from tinytorch_course.cli.compare import compare
 from tinytorch_course.cli.doctor import doctor
+from tinytorch_course.cli.evaluate import evaluate
+from tinytorch_course.cli.exercise import exercise
 from tinytorch_course.cli.lesson import lesson
 from tinytorch_course.cli.models import models
 from tinytorch_course.cli.options import GroupedHelp
@@ -58,11 +60,13 @@ app = typer.Typer(
 app.command(cls=GroupedHelp, short_help="Train a network, or go on with a run that stopped.")(train)
 app.command(cls=GroupedHelp, short_help="Check hand-written gradients, ours or your own.")(check)
 app.command(cls=GroupedHelp, short_help="Train both implementations side by side, and see where they part.")(compare)
+app.command(cls=GroupedHelp, short_help="Score a trained network on images with labels.")(evaluate)
 app.command(cls=GroupedHelp, short_help="Make one HTML file about one run or several.")(report)
 app.command(cls=GroupedHelp, short_help="Time both implementations, alternately.")(bench)
 app.command(cls=GroupedHelp, short_help="List the networks there are.")(models)
 app.command(cls=GroupedHelp, short_help="Show a network's layers: sizes, parameters, FLOPs, memory.")(summary)
 app.command(cls=GroupedHelp, short_help="List the lessons, run one, or make it a notebook.")(lesson)
+app.command(cls=GroupedHelp, short_help="List the exercises, write one to solve, or grade yours.")(exercise)
 app.command(cls=GroupedHelp, short_help="Look whether everything is here, and works.")(doctor)
 
 

@@ -1,0 +1,100 @@
+"""A trained network asked about labelled images."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from tinytorch_course import data
+from tinytorch_course.errors import InputError
+from tinytorch_course.evaluation.scores import Scores, score
+from tinytorch_course.training.environment import compute_alike, find_device
+from tinytorch_course.training.networks import Network, open_network
+from tinytorch_course.training.runs import CONFIG
+
+
+class Evaluation(NamedTuple):
+    network: Network
+    data: str  # the set's name, as --data takes it
+    title: str
+    split: str  # "test" or "val"
+    scores: Scores
+
+    def to_dict(self) -> dict:
+        """Plain numbers, lists and dicts, for JSON."""
+        return {
+            "checkpoint": str(self.network.path),
+            "model": self.network.model,
+            "impl": self.network.impl,
+            "device": str(self.network.device),
+            "data": self.data,
+            "split": self.split,
+            "classes": list(self.network.classes),
+        } | self.scores.to_dict()
+
+
+def evaluate(
+    checkpoint: str,
+    *,
+    data_name: str | None = None,
+    split: str = "test",
+    impl: str | None = None,
+    model: str | None = None,
+    data_dir: str | None = None,
+    limit: int | None = None,
+    device: str = "auto",
+) -> Evaluation:
+    """The scores of a checkpoint on a split of a data set.
+
+    Args:
+        checkpoint: a run folder or a file, see ``networks.open_network``.
+        data_name: the set. None: the one that the network was trained on. Whichever it is, its images are normalised
+            as those were that the network was trained on.
+        split: "test" or "val"; the latter has as many images as in the run, if the set is the run's.
+        impl: the implementation to use, whichever trained it. None: the run's.
+        model: for a file that does not say which network it holds.
+        data_dir: where data sets lie. None: where the run says.
+        limit: take no more than so many images. None: all.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+
+    Raises:
+        InputError: if checkpoint or data cannot be had, or do not fit each other.
+    """
+    compute_alike()
+    of_a_run = (Path(checkpoint) / CONFIG).is_file() or (Path(checkpoint).parent / CONFIG).is_file()
+    if data_name is None and not of_a_run:
+        raise InputError(f"{checkpoint} does not say which data it was trained on: name them with --data")
+    network = open_network(
+        checkpoint,
+        model=model,
+        impl=impl,
+        data=None if of_a_run else data_name,
+        data_dir=data_dir,
+        device=str(find_device(device)),
+    )
+    own = data_name is None or data_name == network.data
+    config = network.config if own else None
+    dataset = data.load(
+        network.data if own else data_name,
+        data_dir or (network.config.data_dir if network.config else None),
+        val_size=config.val_size if config else None,
+    )
+    _check_classes(network, dataset)
+    images, labels = getattr(dataset, split)
+    if limit is not None:
+        images, labels = images[:limit], labels[:limit]
+    scores = score(network.logits(images), labels, dataset.classes)
+    return Evaluation(network, dataset.name, dataset.title, split, scores)
+
+
+def _check_classes(network: Network, dataset: data.Dataset) -> None:
+    ours, theirs = network.classes, tuple(dataset.classes)
+    if len(ours) != len(theirs):
+        raise InputError(
+            f"{network.path} tells {len(ours)} classes apart, but {dataset.title} has {len(theirs)}: "
+            "choose other --data"
+        )
+    if ours != theirs and network.data is not None:
+        other = next((a, b) for a, b in zip(ours, theirs, strict=True) if a != b)
+        raise InputError(
+            f"{network.path} knows other classes than {dataset.title}, such as {other[0]!r} where that has "
+            f"{other[1]!r}: choose other --data"
+        )

@@ -79,7 +79,9 @@ def test_the_size_of_the_pictures_can_be_chosen(name, side):
     torch.testing.assert_close(out, module.eval()(x).detach(), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize(("name", "smallest"), [("lenet5", 12), ("mnist_cnn", 4), ("mini_cnn", 18), ("tiny_vgg", 16)])
+@pytest.mark.parametrize(
+    ("name", "smallest"), [("lenet5", 12), ("mnist_cnn", 4), ("mini_cnn", 18), ("fast_cnn", 18), ("tiny_vgg", 16)]
+)
 def test_the_smallest_picture_is_taken_and_a_smaller_one_refused(name, smallest):
     net, params, state, _ = both(name, image_size=smallest)
     out, _, _ = net.forward(params, state, torch.zeros(2, 1, smallest, smallest, dtype=torch.float64), training=False)

@@ -114,12 +114,30 @@ def mini_cnn(L, *, num_classes=10, in_channels=1, image_size=28):
     )
 
 
-def _conv_norm_relu(L, number, in_channels, out_channels, kernel_size, padding=0):
+def _conv_norm_relu(L, number, in_channels, out_channels, kernel_size, stride=1, padding=0):
     return {
-        f"conv{number}": L.conv2d(in_channels, out_channels, kernel_size, padding=padding, bias=False),
+        f"conv{number}": L.conv2d(in_channels, out_channels, kernel_size, stride=stride, padding=padding, bias=False),
         f"norm{number}": L.batch_norm2d(out_channels),
         f"relu{number}": L.relu(),
     }
+
+
+def fast_cnn(L, *, num_classes=10, in_channels=1, image_size=28):
+    """For much accuracy in little time: what costs time is the large pictures, so the first convolution halves them.
+
+    Every convolution is followed by batch norm, so none has a bias. No pooling before the last layer but one: nine
+    places of 64 channels are left, which the linear layer tells apart.
+    """
+    _require_size(image_size, at_least=18)
+    side = ((image_size - 2) // 2 - 2) // 2 - 2
+    return L.sequential(
+        **_conv_norm_relu(L, 1, in_channels, 16, 4, stride=2),  # 13 x 13
+        **_conv_norm_relu(L, 2, 16, 32, 3),  # 11 x 11
+        pool=L.max_pool2d(2),  # 5 x 5
+        **_conv_norm_relu(L, 3, 32, 64, 3),  # 3 x 3
+        flatten=L.flatten(),
+        fc=L.linear(64 * side**2, num_classes),
+    )
 
 
 def tiny_vgg(L, *, num_classes=10, in_channels=1, image_size=28):
@@ -225,6 +243,7 @@ MODELS = Models(
         Model("lenet5", lenet5, "LeCun's of 1998, with tanh and averaging: where convolution began"),
         Model("mnist_cnn", mnist_cnn, "two convolutions, batch norm, dropout: over 99 % on MNIST"),
         Model("mini_cnn", mini_cnn, "seven small convolutions and a mean: how far under 10,000 parameters go"),
+        Model("fast_cnn", fast_cnn, "three convolutions, the first with stride 2: 99 % in the least time"),
         Model("tiny_vgg", tiny_vgg, "CNN Explainer's: pairs of 3x3 convolutions, small enough to look at each map"),
         Model("resnet18", resnet18, "18 layers with shortcuts, its first convolution made for small pictures"),
         Model("resnet18_imagenet", resnet18_imagenet, "torchvision's resnet18, key by key: takes over its weights"),

@@ -22,6 +22,7 @@ from tinytorch_course import __version__
 from tinytorch_course.cli.bench import bench
 from tinytorch_course.cli.check import check
 from tinytorch_course.cli.compare import compare
+from tinytorch_course.cli.data import data
 from tinytorch_course.cli.doctor import doctor
 from tinytorch_course.cli.evaluate import evaluate
 from tinytorch_course.cli.exercise import exercise
@@ -64,6 +65,7 @@ app.command(cls=GroupedHelp, short_help="Score a trained network on images with 
 app.command(cls=GroupedHelp, short_help="Make one HTML file about one run or several.")(report)
 app.command(cls=GroupedHelp, short_help="Time both implementations, alternately.")(bench)
 app.command(cls=GroupedHelp, short_help="List the networks there are.")(models)
+app.add_typer(data, name="data", cls=Commands, short_help="List, fetch, show or verify the data sets.")
 app.command(cls=GroupedHelp, short_help="Show a network's layers: sizes, parameters, FLOPs, memory.")(summary)
 app.command(cls=GroupedHelp, short_help="List the lessons, run one, or make it a notebook.")(lesson)
 app.command(cls=GroupedHelp, short_help="List the exercises, write one to solve, or grade yours.")(exercise)

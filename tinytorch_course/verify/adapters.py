@@ -122,8 +122,10 @@ def check_like(pair: Pair, op: str, *, spell: Callable[[Exception], str] | None 
     return outcome
 
 
-def check_shapes(pair: Pair, shapes: list[list[int]], op: str | None, **options) -> Outcome:
-    """Check ``pair`` on standard-normal inputs of these shapes, beside ``op`` or beside central differences alone."""
+def check_shapes(
+    pair: Pair, shapes: list[list[int]], op: str | None, *, twin: Callable[..., Tensor] | None = None, **options
+) -> Outcome:
+    """Check ``pair`` on standard-normal inputs of these shapes, beside ``op``, ``twin`` or differences alone."""
     seed = options.pop("seed", 0)
     checks = []
     for number in range(DRAWS):
@@ -135,7 +137,9 @@ def check_shapes(pair: Pair, shapes: list[list[int]], op: str | None, **options)
             checks.append(check_fitted(case, pair.forward, pair.backward, seed=seed + number, **options))
             continue
         inputs = draw(case.inputs, seed=seed + number, **options)
-        checks.append(check_gradient(pair.forward, pair.backward, inputs, seed=seed + number, name=str(case)))
+        checks.append(
+            check_gradient(pair.forward, pair.backward, inputs, twin=twin, seed=seed + number, name=str(case))
+        )
     return Outcome(checks, [], {})
 
 

@@ -33,6 +33,7 @@ class Request:
     names: list[str]  # in it: forward and backward, or one that has both
     like: str | None = None  # the op or optimizer of ours that it should equal
     shapes: list[list[int]] | None = None  # of the inputs, where there is no such op, or other shapes are wanted
+    twin: str | None = None  # a Python file whose forward of the same name is right; with shapes
     dtype: str = "float64"
     device: str = "cpu"
     seed: int = 0

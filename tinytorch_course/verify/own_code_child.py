@@ -80,7 +80,8 @@ class _Checked:
         if like is not None and like not in tables_by_op():
             raise InputError(f"--like must be an op, a loss or an optimizer of `tinytorch check --list`, not '{like}'")
         if self.request.shapes is not None:
-            outcome = self._running(lambda: check_shapes(pair, self.request.shapes, like, **self.options))
+            twin = self._twin(name) if self.request.twin else None
+            outcome = self._running(lambda: check_shapes(pair, self.request.shapes, like, twin=twin, **self.options))
         else:
             outcome = self._running(lambda: check_like(pair, like, spell=self._spell, **self.options))
         if not outcome.plain:
@@ -126,6 +127,14 @@ class _Checked:
             )
         name = name.removesuffix("_forward")
         return pair_of_functions(name, self._staged(code, code.__name__), self._staged(backward, backward_name))
+
+    def _twin(self, name: str) -> Callable:
+        """The right forward, through which autograd goes."""
+        spec = importlib.util.spec_from_file_location("tinytorch_twin", self.request.twin)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        forward = getattr(module, name)
+        return lambda *inputs: forward(*inputs)[0]
 
     # --- running it --------------------------------------------------------------------------------------------------
 
@@ -187,7 +196,11 @@ class _Checked:
 
 def _about(like: str | None, request: Request) -> list[str]:
     if like is None:
-        return ["compared with central differences alone, which say whether a gradient fits its forward"]
+        return (
+            []
+            if request.twin
+            else ["compared with central differences alone, which say whether a gradient fits its forward"]
+        )
     return [] if request.like else [f"compared with {like}, as its name says; --like would say otherwise"]
 
 

@@ -1,0 +1,118 @@
+"""A learner's file, graded task by task through the gradient checker. Needs no torch: that runs in its own process."""
+
+import ast
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tinytorch_course.errors import InputError
+from tinytorch_course.exercises import Exercise, Task
+from tinytorch_course.verify.own_code import Outcome, Request, check_own_code
+from tinytorch_course.verify.rows import Row
+
+AUTOGRAD = (
+    "autograd",
+    "backward",
+    "requires_grad",
+    "requires_grad_",
+    "func",
+    "optim",
+    "vjp",
+    "jvp",
+    "jacrev",
+    "grad_and_value",
+)
+
+
+class Grade(NamedTuple):
+    """What came of one task."""
+
+    task: Task
+    outcome: Outcome | None  # None: it could not be checked
+    problem: str  # why; or what is against the rules
+    hints: list[str]  # of this exercise, beside the diagnosis
+
+    @property
+    def ok(self) -> bool:
+        return not self.problem and self.outcome is not None and self.outcome.row.ok
+
+    def to_dict(self) -> dict[str, Any]:
+        row = self.outcome.row.to_dict() if self.outcome else None
+        return {"task": self.task.name, "ok": self.ok, "problem": self.problem or None, "hints": self.hints, "row": row}
+
+
+def grade(
+    exercise: Exercise, file: Path, timeout: float, check: Callable[[Request, float], Outcome] = check_own_code
+) -> Iterator[Grade]:
+    """Grade every task, one after the other.
+
+    Raises:
+        InputError: if there is no such file, or it is no Python.
+    """
+    tree = _parse(file)
+    for task in exercise.tasks:
+        unwritten = _unwritten(task, tree)
+        if unwritten:
+            yield Grade(task, None, unwritten, [])
+            continue
+        request = Request(str(file), task.names, task.like)
+        if task.shapes:
+            request.shapes, request.twin = [list(shape) for shape in task.shapes], str(exercise.start)
+        try:
+            outcome = check(request, timeout)
+        except InputError as refusal:
+            yield Grade(task, None, str(refusal), [])
+            continue
+        yield Grade(task, outcome, _against_the_rules(tree), _hints(task, outcome.row))
+
+
+def _hints(task: Task, row: Row) -> list[str]:
+    """The exercise's own, for what the diagnosis does not recognise."""
+    vague = ("unrecognised", "constant-factor")
+    unclear = [finding for finding in row.diagnosis if finding["key"] in vague or finding["part"]]
+    labels = {label for finding in unclear for label in finding["what"].split(" and ")}
+    return [f"{label}: {hint}" for label, hint in task.hints.items() if label in labels]
+
+
+def _parse(file: Path) -> ast.Module:
+    try:
+        return ast.parse(file.read_bytes(), filename=str(file))
+    except FileNotFoundError:
+        raise InputError(f"the file '{file}' does not exist") from None
+    except IsADirectoryError:
+        raise InputError(f"'{file}' is a folder, not a Python file") from None
+    except OSError as error:
+        raise InputError(f"'{file}' cannot be read ({error.strerror})") from None
+    except SyntaxError as error:
+        raise InputError(f"{file} line {error.lineno}: SyntaxError: {error.msg}") from None
+    except ValueError:  # null bytes, or no text
+        raise InputError(f"'{file}' is no Python file: it holds other bytes than text") from None
+
+
+def _unwritten(task: Task, tree: ast.Module) -> str:
+    """Which part of the task is as it was in the starting file, or gone."""
+    for name in task.names:
+        found = [node for node in tree.body if getattr(node, "name", None) == name]
+        if not found:
+            return f"{name} is not in the file any more"
+        for node in ast.walk(found[-1]):
+            if isinstance(node, ast.Raise) and "NotImplementedError" in ast.unparse(node):
+                what = f"{name}.step" if name[0].isupper() else name
+                return f"{what} (line {node.lineno}) is still to be written: put your code in place of that raise"
+    return ""
+
+
+def _against_the_rules(tree: ast.Module) -> str:
+    """Where the file leaves the derivative to torch."""
+    for node in ast.walk(tree):
+        names = []
+        if isinstance(node, ast.Attribute):
+            names = [node.attr]
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [*(getattr(node, "module", None) or "").split("."), *(one.name for one in node.names)]
+        elif isinstance(node, ast.keyword):
+            names = [node.arg]
+        used = [name for whole in names if whole for name in whole.split(".") if name in AUTOGRAD]
+        if used:
+            return f"line {node.lineno} uses {used[0]}: here gradients and steps are to be written by hand"
+    return ""

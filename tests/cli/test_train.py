@@ -89,6 +89,14 @@ def test_resume_notes_a_default_that_was_typed(loop, capsys):
     assert loop.calls == [("resume", "runs/one", {"batch_size": 128})]
 
 
+def test_a_file_of_settings_stands_under_what_is_typed(loop, tmp_path, capsys):
+    (tmp_path / "config.toml").write_text('model = "mlp"\nseed = 4\nepochs = 3\n')
+    assert run(["train", "--config", str(tmp_path / "config.toml"), "--seed", "0"]) == 0
+    assert loop.calls.pop() == ("train", TrainConfig(model="mlp", seed=0, epochs=3), None)
+    assert run(["train", "--config", str(tmp_path)]) == 0
+    assert loop.calls.pop() == ("train", TrainConfig(model="mlp", seed=4, epochs=3), None)
+
+
 def test_json_is_one_document_and_all_of_stdout(loop, capsys):
     assert run(["train", "--json"]) == 0
     out, err = capsys.readouterr()
@@ -142,3 +150,25 @@ def test_a_real_run_and_its_resumption(tmp_path, monkeypatch, capsys):
 
     assert run(["train", "--resume", "mine", "--lr", "0.5"]) == 2
     assert capsys.readouterr().err.startswith("Error: --lr cannot change when a run is resumed")
+
+
+def test_several_seeds(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    settings = ["--model", "softmax", "--data", "digits", "--limit", "64", "--batch-size", "32", "--epochs", "1"]
+    assert run(["train", *settings, "--seeds", "2", "--seed", "3", "--out", "many"]) == 0
+    out, err = capsys.readouterr()
+    assert "Seed 3, 1 of 2." in out
+    assert "Seed 4, 2 of 2." in out
+    table = out.splitlines()
+    heading = next(number for number, line in enumerate(table) if line.split()[:1] == ["seed"])
+    assert [line.split()[0] for line in table[heading + 1 : heading + 3]] == ["3", "4"]
+    assert "(deviation of a single run)" in out
+    assert out.splitlines()[-1] == "Run folders    many"
+
+    assert run(["train", "--config", "many/seed-3", "--seeds", "3,4", "--out", "many", "--json"]) == 0
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert document["seeds"] == [3, 4]
+    assert document["test_accuracy"]["deviation"] >= 0
+    assert [each["run_folder"] for each in document["runs"]] == ["many/seed-3", "many/seed-4"]
+    assert err.count("All 1 epochs of this run are done") == 2

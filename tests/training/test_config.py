@@ -6,7 +6,14 @@ import sys
 import pytest
 
 from tinytorch_course.errors import InputError
-from tinytorch_course.training.config import OPTIMIZER_DEFAULTS, OPTIMIZER_NAMES, TrainConfig, typed
+from tinytorch_course.training.config import (
+    OPTIMIZER_DEFAULTS,
+    OPTIMIZER_NAMES,
+    TrainConfig,
+    read_config,
+    read_config_under,
+    typed,
+)
 
 
 def test_the_defaults_are_a_run():
@@ -189,3 +196,59 @@ def test_an_mlp_of_any_widths():
     TrainConfig(model="mlp-32-16").validate()
     with pytest.raises(InputError, match="mlp-32-0"):
         TrainConfig(model="mlp-32-0").validate()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({}, []),
+        ({"impl": "torch", "from_": "a", "log_gradients": True}, ["--impl", "torch", "--from", "a", "--log-gradients"]),
+        # The optimizer's own numbers need not be typed.
+        ({"optimizer": "sgd", "lr": 0.05, "momentum": 0.9, "weight_decay": 0.0}, ["--optimizer", "sgd"]),
+        ({"lr": 0.05, "momentum": None}, ["--lr", "0.05"]),
+    ],
+)
+def test_the_words_that_give_a_run(settings, words):
+    assert TrainConfig(**settings).words() == words
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_settings_from_a_file_or_the_folder_that_holds_it(tmp_path):
+    path = write(tmp_path / "config.toml", 'model = "mlp"\nfrom = "runs/one"\nlr = 1\nlog_gradients = true\n')
+    expected = TrainConfig(model="mlp", from_="runs/one", lr=1, log_gradients=True)
+    assert read_config(path) == read_config(tmp_path) == expected
+    assert read_config_under(path, {"model": "softmax", "seed": 3}) == dataclasses.replace(
+        expected, model="softmax", seed=3
+    )
+
+
+def test_another_optimizer_does_not_inherit_the_numbers_of_the_first(tmp_path):
+    path = write(tmp_path / "file", 'optimizer = "sgd"\nlr = 0.3\nmomentum = 0.5\nweight_decay = 0.1\nseed = 4\n')
+    assert read_config_under(path, {"optimizer": "sgd"}).momentum == 0.5
+    assert read_config_under(path, {"optimizer": "adam", "lr": 0.1}) == TrainConfig(optimizer="adam", lr=0.1, seed=4)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("lr = fast", "is not valid TOML"),
+        ("rate = 3", "file cannot be used: the configuration has no setting 'rate'"),
+        ("lr = -1.0", "file cannot be used: --lr must be a finite number above 0, but it is -1.0"),
+        ("lr = true", "--lr must be a finite number above 0, but it is True"),
+    ],
+)
+def test_bad_files_are_named(tmp_path, text, message):
+    with pytest.raises(InputError) as caught:
+        read_config(write(tmp_path / "file", text))
+    assert message in str(caught.value)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    for name, message in (("binary", "binary is not valid TOML"), ("none", "cannot read"), (".", "config.toml")):
+        with pytest.raises(InputError, match=message):
+            read_config(tmp_path / name)

@@ -1,10 +1,11 @@
 """``tinytorch train``: train a network, or go on with a run that stopped."""
 
+import contextlib
 import dataclasses
 import json as json_module
 import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -20,8 +21,9 @@ from tinytorch_course.training.config import (
     SCHEDULE_NAMES,
     TrainConfig,
     flag,
+    read_config_under,
 )
-from tinytorch_course.training.parsing import AUGMENTATIONS
+from tinytorch_course.training.parsing import AUGMENTATIONS, parse_seeds
 
 DEFAULT = TrainConfig()
 USUAL = DEFAULT.resolved()  # with the optimizer's own numbers in place of None
@@ -96,6 +98,14 @@ WHERE = {
     "loader": Line("NAME", "memory holds all images in memory, stream reads them batch by batch."),
     "log_gradients": Line(None, "Write the norms of all gradients to gradients.csv."),
     "out": Line("FOLDER", "The run folder to write.", "a new one in runs/"),
+    "config": Line(
+        "FILE", "Take the settings of this file, such as a run's config.toml; options typed beside it come first.", ""
+    ),
+    "seeds": Line(
+        "LIST",
+        "Train from several seeds, 0,1,2 or 5 of them, and give mean and deviation; --out holds a run of each.",
+        "",
+    ),
     "resume": Line("RUN", "Go on with the run in this folder; options typed beside it change its settings.", ""),
     "json": Line(None, "Print the result as one JSON document; the table goes to stderr.", ""),
 }
@@ -163,6 +173,8 @@ def train(
     dtype: Annotated[str, option("dtype")] = DEFAULT.dtype,
     loader: Annotated[str, option("loader")] = DEFAULT.loader,
     log_gradients: Annotated[bool, option("log_gradients")] = DEFAULT.log_gradients,
+    config: Annotated[str | None, option("config")] = None,
+    seeds: Annotated[str | None, option("seeds")] = None,
     out: Annotated[str | None, option("out")] = None,
     resume: Annotated[str | None, option("resume")] = None,
     json: Annotated[bool, option("json")] = False,
@@ -171,29 +183,75 @@ def train(
 
     The run folder keeps settings, history, weights and curves. After Ctrl-C, --resume goes on where the run stopped.
     """
-    settings = {field.name: context.params[field.name] for field in dataclasses.fields(TrainConfig)}
-    config = TrainConfig(**settings)
-    if resume is None:
-        config.validate()  # before torch is imported, which takes seconds
-    elif out is not None:
-        raise InputError("--out does not go with --resume: a run goes on in its own folder")
-    typed = {name: value for name, value in settings.items() if was_typed(context, name)}
+    typed = {name for name in context.params if was_typed(context, name)}
+    changes = {
+        field.name: context.params[field.name] for field in dataclasses.fields(TrainConfig) if field.name in typed
+    }
+    if resume is not None:
+        for name in ("out", "config", "seeds"):
+            if name in typed:
+                raise InputError(f"--{name} does not go with --resume: a run goes on in its own folder, as it is set")
+        result = go_on(resume, changes, json=json)
+    else:
+        settings = TrainConfig(**changes) if config is None else read_config_under(config, changes)
+        settings.validate()  # before torch is imported, which takes seconds
+        if seeds is not None and "," in seeds and "seed" in typed:
+            raise InputError("--seed does not go with a list of --seeds, which says them all")
+        if seeds is None:
+            result = begin(settings, out, json=json)
+        else:
+            result = begin_many(settings, seeds, out, json=json)
+    if json:
+        print(json_module.dumps(result.to_dict(), indent=2))
 
+
+def begin(config: TrainConfig, out: str | None, *, json: bool) -> Any:
+    """Train one network."""
     from tinytorch_course.training import loop
     from tinytorch_course.training.display import make_display
 
+    with saying_how_to_go_on(), make_display(json=json) as display:
+        return loop.train(config, out=out, display=display)
+
+
+def go_on(run: str, changes: dict[str, Any], *, json: bool) -> Any:
+    """Train on where a run stopped."""
+    from tinytorch_course.training import loop
+    from tinytorch_course.training.display import make_display
+
+    with saying_how_to_go_on(), make_display(json=json) as display:
+        return loop.resume(run, changes, display=display)
+
+
+def begin_many(config: TrainConfig, seeds: str, out: str | None, *, json: bool) -> Any:
+    """Train from several seeds, or go on with that."""
+    chosen = parse_seeds(seeds, config.seed)
+
+    from tinytorch_course.training.display import OneOfMany, make_display, print_outcome
+    from tinytorch_course.training.many import choose_folder, train_seeds
+
+    folder = choose_folder(out, config)
+    common = dataclasses.replace(config, seed=DEFAULT.seed) if "," in seeds else config
+    again = [*common.words(), "--seeds", seeds, "--out", str(folder)]
+    with saying_how_to_go_on(again):
+        outcome = train_seeds(
+            config, chosen, folder, make_display=lambda name: OneOfMany(make_display(json=json), name)
+        )
+    print_outcome(outcome, sys.stderr if json else sys.stdout)
+    return outcome
+
+
+@contextlib.contextmanager
+def saying_how_to_go_on(words: list[str] | None = None) -> Iterator[None]:
+    """After Ctrl-C, print the command that goes on: ``train`` with ``words``, or else with --resume."""
+    from tinytorch_course.training import loop
+
     try:
-        with make_display(json=json) as display:
-            if resume is None:
-                result = loop.train(config, out=out, display=display)
-            else:
-                result = loop.resume(resume, typed, display=display)
+        yield
     except loop.Interrupted as stop:
-        command = shlex.join(["tinytorch", "train", "--resume", str(stop.run_folder)])
+        command = shlex.join(["tinytorch", "train", *(words or ["--resume", str(stop.run_folder)])])
         print(f"Stopped and saved; go on with: {command}", file=sys.stderr)
         raise typer.Exit(128 + stop.signal_number) from None
-    if json:
-        print(json_module.dumps(result.to_dict(), indent=2))
 
 
 def was_typed(context: typer.Context, name: str) -> bool:

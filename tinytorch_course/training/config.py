@@ -4,9 +4,11 @@ Importable without torch, because the command line needs it to answer ``--help``
 """
 
 import dataclasses
+import os
 import re
 import sys
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinytorch_course.data_names import check_data_name
@@ -127,6 +129,18 @@ class TrainConfig:
             weight_decay=defaults.weight_decay if self.weight_decay is None else self.weight_decay,
         )
 
+    def words(self) -> list[str]:
+        """What is typed after ``tinytorch train`` to get this run: every setting that would be another otherwise."""
+        usual = TrainConfig(optimizer=self.optimizer, schedule=self.schedule).resolved()
+        words = []
+        for field in dataclasses.fields(self):
+            value, default = getattr(self, field.name), field.default
+            if default is None:  # then the optimizer's own number may stand there, where it has one
+                default = getattr(usual, field.name)
+            if value != default:
+                words += typed(field.name, value)
+        return words
+
     def to_dict(self) -> dict[str, Any]:
         """Every setting by the name it has in ``config.toml``, None included."""
         return {_key(name): value for name, value in dataclasses.asdict(self).items()}
@@ -178,6 +192,42 @@ class TrainConfig:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not is_number or not abs(value) <= sys.float_info.max or not holds(value):  # the second is False for NaN
             self._refuse(name, wanted)
+
+
+def read_config(path: str | os.PathLike) -> TrainConfig:
+    """The settings in a file such as a run folder's ``config.toml``; also in the run folder itself.
+
+    Raises:
+        InputError: if it cannot be read, or no run can have these settings.
+    """
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+
+    path = Path(path)
+    path = path / "config.toml" if path.is_dir() else path
+    try:
+        config = TrainConfig.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+        config.validate()
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except InputError as error:
+        raise InputError(f"{path} cannot be used: {error}") from error
+    return config
+
+
+def read_config_under(path: str | os.PathLike, changes: Mapping[str, Any]) -> TrainConfig:
+    """The settings in a file with ``changes`` (by field) on top; not validated together.
+
+    Learning rate, momentum and weight decay are an optimizer's: with another one, those of the file do not count.
+    """
+    config = read_config(path)
+    if changes.get("optimizer", config.optimizer) != config.optimizer:
+        config = dataclasses.replace(config, lr=None, momentum=None, weight_decay=None)
+    return dataclasses.replace(config, **changes)
 
 
 def flag(name: str) -> str:

@@ -15,12 +15,11 @@ from rich.constrain import Constrain
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 from rich.text import Text
 
-from tinytorch_course.training.config import typed
-
 if TYPE_CHECKING:
     from tinytorch_course.data import Dataset
     from tinytorch_course.training.config import TrainConfig
     from tinytorch_course.training.loop import Result
+    from tinytorch_course.training.many import Outcome
 
 COLUMNS = (  # of the table of epochs: 70 characters, so that "best" still fits beside them in 80
     ("epoch", 7),
@@ -135,6 +134,26 @@ class PlainDisplay:
         """Take the bar off the terminal, so that a line can be printed in its place."""
 
 
+class OneOfMany:
+    """The display of one run among several: it is called by its name, and has no summary of its own."""
+
+    def __init__(self, display: PlainDisplay, name: str) -> None:
+        self.display, self.name = display, name
+
+    def __enter__(self) -> "OneOfMany":
+        self.display.table.print(Text(f"\n{self.name}", "bold"))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.display.close_bar()
+
+    def finish(self, result: "Result") -> None:
+        self.display.close_bar()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.display, name)
+
+
 class Bar(Progress):
     """rich's bar, ending before the edge: the ^C that a terminal shows must not go over into the next line."""
 
@@ -246,6 +265,25 @@ def summary(result: "Result") -> list[tuple[str, str, str]]:
     ]
 
 
+def print_outcome(outcome: "Outcome", table: TextIO) -> None:
+    """What several seeds came to: a line for each, and their mean and deviation."""
+    console = Stream(file=table, highlight=False, soft_wrap=True)
+    console.print()
+    console.print(Text(f"{'seed':>6}  {'test acc':>9}  {'val acc':>9}  {'test loss':>9}  {'best epoch':>10}", "bold"))
+    for seed, run in zip(outcome.seeds, outcome.runs, strict=True):
+        cells = (percent(run.test_accuracy), percent(run.val_accuracy), number(run.test_loss))
+        console.print(f"{seed:>6}  {cells[0]:>9}  {cells[1]:>9}  {cells[2]:>9}  {run.best_epoch:>10}")
+    accuracy, loss = outcome.test_accuracy, outcome.test_loss
+    console.print()
+    for name, value, remark in (
+        ("Test accuracy", percent(accuracy.mean), f"± {100 * accuracy.deviation:.2f} % (deviation of a single run)"),
+        ("Test loss", number(loss.mean), f"± {number(loss.deviation)}"),
+        ("Run folders", outcome.folder, ""),
+    ):
+        value = f"{value:<10} " if remark else value
+        console.print(Text.assemble((f"{name:<15}", "bold"), value, (remark, "dim")))
+
+
 def next_commands(result: "Result", config: "TrainConfig") -> list[tuple[str, str]]:
     """What could be typed after a run: to train on, and to train the other implementation on the same terms."""
     longer = ["tinytorch", "train", "--resume", str(result.run_folder)]
@@ -253,15 +291,10 @@ def next_commands(result: "Result", config: "TrainConfig") -> list[tuple[str, st
         longer += ["--patience", str(2 * config.patience)]
     else:
         longer += ["--epochs", str(2 * result.epochs)]
-    other = ["tinytorch", "train", "--impl", "torch" if config.impl == "scratch" else "scratch"]
-    usual = type(config)(optimizer=config.optimizer, schedule=config.schedule).resolved()
-    for field in dataclasses.fields(config):
-        value, default = getattr(config, field.name), field.default
-        if default is None:  # then the optimizer's own number may stand there, where it has one
-            default = getattr(usual, field.name)
-        if field.name != "impl" and value != default:
-            other += typed(field.name, value)
-    return [("To train longer", shlex.join(longer)), ("To compare", shlex.join(other))]
+    other = "torch" if config.impl == "scratch" else "scratch"
+    settings = dataclasses.replace(config, impl=type(config).impl).words()  # all but the implementation
+    compare = ["tinytorch", "train", "--impl", other, *settings]
+    return [("To train longer", shlex.join(longer)), ("To compare", shlex.join(compare))]
 
 
 def number(value: float) -> str:

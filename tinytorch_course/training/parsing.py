@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from typing import NamedTuple
 
 from tinytorch_course.errors import InputError
@@ -68,6 +69,25 @@ def parse_class_weights(text: str) -> str | tuple[float, ...]:
 def parse_freeze(text: str) -> list[str]:
     """``"conv*,norm1"`` as its patterns."""
     return _entries("--freeze", text)
+
+
+def parse_seeds(text: str, first: int) -> tuple[int, ...]:
+    """``"0,1,7"`` as these seeds, ``"5"`` as five of them, from ``first`` on.
+
+    Raises:
+        InputError: for anything else, fewer than two or more than a thousand seeds, or one that comes twice.
+    """
+    wanted = "a number of runs, such as 5, or at least two seeds with commas, such as 0,1,2"
+    entries = _entries("--seeds", text)
+    if not all(re.fullmatch("[0-9]{1,18}", entry) for entry in entries):
+        raise InputError(f"--seeds must be {wanted}, but it is {text!r}")
+    numbers = tuple(int(entry) for entry in entries)
+    seeds = numbers if len(numbers) > 1 else tuple(range(first, first + min(numbers[0], 1001)))
+    if not 2 <= len(seeds) <= 1000:
+        raise InputError(f"--seeds must be {wanted}, and not more than 1,000 of them, but it is {text!r}")
+    if len(set(seeds)) < len(seeds):
+        raise InputError(f"--seeds names a seed twice: {text!r}")
+    return seeds
 
 
 def did_you_mean(value: object, names: object) -> str:

@@ -28,12 +28,7 @@ import tomli_w
 
 from tinytorch_course.errors import InputError
 from tinytorch_course.training.checkpoints import explain, write_atomically
-from tinytorch_course.training.config import TrainConfig
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from tinytorch_course.training.config import TrainConfig, read_config
 
 if sys.platform == "win32":
     import msvcrt
@@ -194,24 +189,6 @@ def _refuse_occupied(path: Path) -> None:
         raise InputError(f"{path} holds a run that stopped before its first save: delete it or choose another folder")
     if names:
         raise InputError(f"{path} is not empty, and what it holds is no run: choose a new or an empty folder")
-
-
-def read_config(path: Path) -> TrainConfig:
-    """What ``config.toml`` says, validated.
-
-    Raises:
-        InputError: if it cannot be read, or no run can have these settings.
-    """
-    try:
-        config = TrainConfig.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
-        config.validate()
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except InputError as error:
-        raise InputError(f"{path} cannot be used: {error}") from error
-    return config
 
 
 def _lock(folder: Path) -> int:

@@ -1,0 +1,124 @@
+"""``--seeds``: the same training from several seeds, each in a run folder of its own, and how much it depends on them.
+
+    FOLDER/seed-0    a run folder, see training.runs
+    FOLDER/seed-1
+    FOLDER/seeds.json
+
+The same command again goes on where it stopped: what is done is only tested again.
+"""
+
+import dataclasses
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tinytorch_course.errors import InputError
+from tinytorch_course.training import loop
+from tinytorch_course.training.checkpoints import write_atomically
+from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.runs import LAST
+
+NAME = "seeds.json"
+
+
+class Spread(NamedTuple):
+    """One figure over several seeds."""
+
+    mean: float
+    deviation: float  # of the sample: n − 1 in the denominator
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> "Spread":
+        return cls(math.fsum(values) / len(values), statistics.stdev(values), min(values), max(values))
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What several runs came to."""
+
+    folder: str
+    seeds: tuple[int, ...]
+    runs: tuple[loop.Result, ...]
+
+    @property
+    def test_accuracy(self) -> Spread:
+        return Spread.of([run.test_accuracy for run in self.runs])
+
+    @property
+    def test_loss(self) -> Spread:
+        return Spread.of([run.test_loss for run in self.runs])
+
+    @property
+    def val_accuracy(self) -> Spread:
+        return Spread.of([run.val_accuracy for run in self.runs])
+
+    def to_dict(self) -> dict[str, Any]:
+        spreads = {name: getattr(self, name)._asdict() for name in ("test_accuracy", "test_loss", "val_accuracy")}
+        return {
+            "folder": self.folder,
+            "seeds": list(self.seeds),
+            **spreads,
+            "seconds": math.fsum(run.seconds for run in self.runs),
+            "runs": [run.to_dict() for run in self.runs],
+        }
+
+
+def choose_folder(out: str | None, config: TrainConfig) -> Path:
+    """The folder of all runs; nothing is written.
+
+    Raises:
+        InputError: if it holds anything else than runs of several seeds.
+    """
+    if out is None:
+        return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model}-{config.impl}-seeds"
+    if not out.strip():
+        raise InputError(f"--out must be the path of a folder, but it is {out!r}")
+    folder = Path(out)
+    try:
+        names = [entry.name for entry in folder.iterdir()] if folder.exists() else []
+    except OSError as error:
+        raise InputError(f"cannot use {folder} as the folder of several runs: {error.strerror}") from error
+    others = [name for name in names if name != NAME and not name.startswith("seed-")]
+    if others:
+        raise InputError(f"{folder} holds {others[0]}, which is no run of --seeds: choose a new or an empty folder")
+    return folder
+
+
+def train_seeds(
+    config: TrainConfig, seeds: Sequence[int], folder: Path, *, make_display: Callable[[str], Any]
+) -> Outcome:
+    """Train once from each seed, one after the other.
+
+    Args:
+        config: of all runs but for the seed.
+        seeds: at least two.
+        folder: from :func:`choose_folder`. Runs that are in it go on where they stopped.
+        make_display: makes a display (see ``training.display``) for a run that is called like this.
+
+    Raises:
+        InputError, Interrupted: as ``loop.train``; what is done is kept.
+    """
+    results = []
+    for number, seed in enumerate(seeds, start=1):
+        each = dataclasses.replace(config, seed=seed)
+        path = folder / f"seed-{seed}"
+        with make_display(f"Seed {seed}, {number} of {len(seeds)}.") as display:
+            if (path / LAST).exists():
+                results.append(loop.resume(str(path), _settled(each), display=display))
+            else:
+                results.append(loop.train(each, out=str(path), display=display))
+    outcome = Outcome(str(folder), tuple(seeds), tuple(results))
+    write_atomically(folder / NAME, json.dumps(outcome.to_dict(), indent=2).encode() + b"\n")
+    return outcome
+
+
+def _settled(config: TrainConfig) -> dict[str, Any]:
+    """The settings that a run begun before must have: all but those it was to choose itself."""
+    fields = {field.name: getattr(config.resolved(), field.name) for field in dataclasses.fields(config)}
+    return {name: value for name, value in fields.items() if value != "auto" and (name, value) != ("epochs", None)}

@@ -76,7 +76,7 @@ def mistake_pictures(mistakes: list[Mistake]) -> list[Picture]:
     return [
         Picture(
             to_uri(image(each.pixels.numpy())),
-            f"Test image {each.position}: a {each.true}, taken for {each.answer}, probability {each.confidence:.3f}",
+            f"Test image {each.position}: {each.true}, taken for {each.answer}, probability {each.confidence:.3f}",
             f"{each.true} → {each.answer}",
             72,
         )
@@ -112,8 +112,8 @@ def example_pictures(example: Example) -> tuple[Picture, list[Picture]]:
     answers = ", ".join(f"{name} ({100 * probability:.1f} %)" for name, probability in example.answers)
     pixels = Picture(
         to_uri(image(example.pixels.numpy())),
-        f"Test image {example.position}, a {example.true}",
-        f"Test image {example.position}: a {example.true}. The network says {answers}.",
+        f"Test image {example.position}: {example.true}",
+        f"Test image {example.position}: {example.true}. The network says {answers}.",
         112,
     )
     maps = []
@@ -161,6 +161,7 @@ def gradient_map(norms: dict[str, list[tuple[int, float]]]) -> Markup:
     for row, values in enumerate(norms.values()):
         for step, norm in values:
             table[row, place[step]] = norm
+    half = (steps[-1] - steps[0]) / (len(steps) - 1) / 2 if len(steps) > 1 else 0.5  # a step is drawn around its number
     width = math.ceil(len(steps) / MOST_STEPS)
     padded = np.full((len(norms), math.ceil(len(steps) / width) * width), np.nan)
     padded[:, : len(steps)] = table
@@ -178,7 +179,7 @@ def gradient_map(norms: dict[str, list[tuple[int, float]]]) -> Markup:
     return heat_map(
         powers,
         names=names,
-        columns=(steps[0], steps[-1] + (steps[0] == steps[-1])),
+        columns=(steps[0] - half, steps[-1] + half),
         powers_shown=(low, max(high, low + 1)),
         label=label,
         scale_title="norm of the gradient",

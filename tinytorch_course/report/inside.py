@@ -93,20 +93,20 @@ class Inside:
     weight_count: int  # weights there are, of which those above may be a part
 
 
-def look(run: Run, dataset: Dataset, notify: Callable[[str], None]) -> Inside:
+def look(run: Run, dataset: Dataset, data_dir: str | None, notify: Callable[[str], None]) -> Inside:
     """Open the network of a run and look at all that a report shows.
 
     Raises:
         InputError: if there is none that can be opened, or the data are not of its kind.
     """
-    network = open_network(str(run.path), device="cpu")
+    network = open_network(str(run.path), data_dir=data_dir)
     _, channels, _, side = dataset.test.images.shape
     if (network.channels, network.image_size, network.classes) != (channels, side, tuple(dataset.classes)):
         raise InputError(f"{run.path} was trained on other data than {dataset.title} as it is now")
     notify(f"{run.name}: evaluating {len(dataset.test.images):,} test images")
     logits = network.logits(dataset.test.images)
     labels = dataset.test.labels
-    ours = network if network.impl == "scratch" else open_network(str(run.path), impl="scratch", device="cpu")
+    ours = network if network.impl == "scratch" else open_network(str(run.path), impl="scratch", data_dir=data_dir)
     mistakes = find_mistakes(dataset, logits)
     filter_name, filters = first_filters(ours)
     recorder = _watch(ours)
@@ -173,14 +173,17 @@ def follow(network: Network, recorder: Recorder, dataset: Dataset, logits: Tenso
     recorder.start()
     probabilities = network.logits(dataset.test.images[position : position + 1])[0].double().softmax(dim=0)
     best = probabilities.topk(min(3, len(probabilities)))
-    outputs, last = [], None
+    outputs, last = [], torch.empty(0)
     for quantity, values in recorder.tensors.items():
+        if "." in quantity.name:
+            continue  # a layer inside of a block, which is seen in the block's output
         values = values[0].cpu()
-        # A layer of a block is seen in the block's output; one that changes nothing (dropout, flatten) adds nothing.
-        same = last is not None and values.numel() == last.numel() and torch.equal(values.flatten(), last.flatten())
-        if "." not in quantity.name and not same and (values.dim() == 3 or values.numel() <= MOST_UNITS):
+        is_picture = values.dim() == 3 and values[0].numel() > 1
+        values = values if is_picture else values.flatten()
+        same = torch.equal(values.flatten(), last)  # dropout and flatten add nothing
+        if not same and (is_picture or values.numel() <= MOST_UNITS):
             outputs.append(Output(quantity.name, values))
-        last = values
+        last = values.flatten()
     return Example(
         position,
         dataset.test.images[position],

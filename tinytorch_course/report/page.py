@@ -44,7 +44,12 @@ class RunView(NamedTuple):
             return (
                 f"stopped after {done} of {planned} epochs, so it was never tested" if done < planned else "not tested"
             )
-        return f"ended early, after {done} of {planned} epochs" if done < planned else f"ended, {done} epochs"
+        return f"ended early, after {done} of {planned} epochs" if done < planned else f"ended after {self.epochs}"
+
+    @property
+    def epochs(self) -> str:
+        count = len(self.run.history)
+        return f"{count} epoch{'s' if count > 1 else ''}"
 
     @property
     def seconds(self) -> str:
@@ -94,7 +99,7 @@ def _view_all(runs: list[Run], data_dir: str | None, notify: Callable[[str], Non
         try:
             if isinstance(dataset, InputError):
                 raise dataset
-            inside = look(run, dataset, notify)
+            inside = look(run, dataset, data_dir, notify)
         except InputError as error:
             problem = str(error)
         views.append(

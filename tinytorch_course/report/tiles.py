@@ -38,7 +38,7 @@ def grey(values: np.ndarray, largest: float) -> np.ndarray:
 def montage(tiles: np.ndarray, columns: int | None = None, gap: int = 1) -> np.ndarray:
     """Pictures (N, H, W, 4) side by side in rows, as one (H', W', 4) with transparent gaps."""
     count, height, width, channels = tiles.shape
-    columns = min(count, columns or math.ceil(math.sqrt(2 * count)))
+    columns = min(count, columns or _columns(count))
     rows = math.ceil(count / columns)
     out = np.zeros((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), dtype=np.uint8)
     for position, tile in enumerate(tiles):
@@ -59,6 +59,13 @@ def strip(values: Sequence[float], width: int = 32) -> np.ndarray:
     rows = np.full((math.ceil(len(vector) / width), width), np.nan)
     rows.reshape(-1)[: len(vector)] = vector
     return rows
+
+
+def _columns(count: int) -> int:
+    """About twice as many columns as rows, such that the last row is as full as may be."""
+    ideal = math.sqrt(2 * count)
+    candidates = range(math.ceil(0.7 * ideal), math.floor(1.5 * ideal) + 1)
+    return min(candidates, key=lambda columns: (-count % columns, abs(columns - ideal)))
 
 
 def _opaque(colours: np.ndarray, values: np.ndarray) -> np.ndarray:

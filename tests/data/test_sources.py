@@ -25,9 +25,9 @@ def no_network(monkeypatch):
 
 
 def test_an_unknown_name():
-    with pytest.raises(InputError, match="--data must be one of auto, mnist, .* but it is 'imagenet'"):
+    with pytest.raises(InputError, match=r"--data must be one of auto, mnist, .* but it is 'imagenet'"):
         data.load("imagenet")
-    with pytest.raises(InputError, match="did you mean kmnist?"):
+    with pytest.raises(InputError, match=r"did you mean kmnist\?"):
         data.load("kminst")
 
 

@@ -54,7 +54,7 @@ MNIST = Source(
         classes=tuple("0123456789"),
         default_epochs=3,
         val_size=5000,
-        made_of="handwritten digits of NIST's forms, by some 500 people, others in the test file",
+        made_of="handwritten digits of NIST's forms, by some 250 people, and by others in the test file",
     ),
     folder="MNIST",
     # yann.lecun.com, where MNIST comes from, has answered 403 for years.

@@ -29,6 +29,7 @@ from tinytorch_course.cli.exercise import exercise
 from tinytorch_course.cli.lesson import lesson
 from tinytorch_course.cli.models import models
 from tinytorch_course.cli.options import GroupedHelp
+from tinytorch_course.cli.predict import predict
 from tinytorch_course.cli.report import report
 from tinytorch_course.cli.summary import summary
 from tinytorch_course.cli.train import train
@@ -62,6 +63,7 @@ app.command(cls=GroupedHelp, short_help="Train a network, or go on with a run th
 app.command(cls=GroupedHelp, short_help="Check hand-written gradients, ours or your own.")(check)
 app.command(cls=GroupedHelp, short_help="Train both implementations side by side, and see where they part.")(compare)
 app.command(cls=GroupedHelp, short_help="Score a trained network on images with labels.")(evaluate)
+app.command(cls=GroupedHelp, short_help="Ask a trained network about pictures: photographs, scans, drawings.")(predict)
 app.command(cls=GroupedHelp, short_help="Make one HTML file about one run or several.")(report)
 app.command(cls=GroupedHelp, short_help="Time both implementations, alternately.")(bench)
 app.command(cls=GroupedHelp, short_help="List the networks there are.")(models)

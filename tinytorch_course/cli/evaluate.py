@@ -75,10 +75,15 @@ def check_options(split: str, impl: str | None, limit: int | None, device: str) 
     """Raise InputError for what no evaluation can have."""
     if split not in SPLITS:
         raise InputError(f"--split must be {one_of(SPLITS)}, but it is '{split}'")
-    if impl is not None and impl not in IMPL_NAMES:
-        raise InputError(f"--impl must be {one_of(IMPL_NAMES)}, but it is '{impl}'")
     if limit is not None and limit < 1:
         raise InputError(f"--limit must be at least 1, but it is {limit}")
+    check_names(impl, device)
+
+
+def check_names(impl: str | None, device: str) -> None:
+    """Raise InputError unless they name an implementation (or None) and a device."""
+    if impl is not None and impl not in IMPL_NAMES:
+        raise InputError(f"--impl must be {one_of(IMPL_NAMES)}, but it is '{impl}'")
     TrainConfig(device=device).validate()
 
 

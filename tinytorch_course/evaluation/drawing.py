@@ -47,7 +47,7 @@ def draw_calibration(calibration: Calibration, *, title: str) -> bytes:
     axes.plot([0, 1], [0, 1], "--", color="0.4", label="as often as said")
     axes.set_ylim(0, 1)
     axes.set_ylabel("Share that is right")
-    axes.legend(loc="upper left")
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     below.bar(low, calibration.count, high - low, align="edge", color="0.6", edgecolor="white")
     below.set_yscale("symlog")
     below.set_ylim(bottom=0)

@@ -1,0 +1,128 @@
+"""``tinytorch predict``: what a trained network says to pictures."""
+
+import json as json_module
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tinytorch_course.cli.evaluate import CHECKPOINT, DATA_DIR, DEVICE, IMPL, MODEL, check_names, wish
+from tinytorch_course.cli.options import one_of
+from tinytorch_course.errors import InputError
+
+if TYPE_CHECKING:
+    from tinytorch_course.pictures.prediction import Prediction
+    from tinytorch_course.training.networks import Network
+
+FORM_NAMES = ("mnist", "things", "plain")  # those of pictures.prediction, which needs torch
+PICTURES = typer.Argument(
+    metavar="IMAGE...",
+    help="Picture files, folders of them, or - for one from standard input.",
+    show_default=False,
+)
+FORM_HELP = (
+    "How a picture becomes what the network knows: mnist finds the ink and centres it, things are set light on black, "
+    "plain only resizes. (default: as the network's data are)"
+)
+
+
+def predict(
+    checkpoint: Annotated[str, CHECKPOINT],
+    images: Annotated[list[str], PICTURES],
+    top: Annotated[int, wish("--top", "K", "Show the K likeliest classes. (default: 3)")] = 3,
+    show: Annotated[bool, wish("--show", None, "Draw what the network sees.")] = False,
+    form: Annotated[str | None, wish("--form", "NAME", FORM_HELP)] = None,
+    impl: Annotated[str | None, IMPL] = None,
+    model: Annotated[str | None, MODEL] = None,
+    data: Annotated[
+        str | None, wish("--data", "NAME", "What it was trained on, for a file that does not say it. (default: MNIST)")
+    ] = None,
+    data_dir: Annotated[str | None, DATA_DIR] = None,
+    device: Annotated[str, DEVICE] = "auto",
+    json: Annotated[bool, wish("--json", None, "Print one JSON document instead of lines.")] = False,
+) -> None:
+    """Ask a trained network about pictures: photographs, scans, drawings, of any size.
+
+    A network of characters is shown each as MNIST's were made: white on black, cut out, strokes of their thickness,
+    centred. Light, shadows, noise and the lines of ruled paper are taken away.
+    """
+    check_names(impl, device)
+    if top < 1:
+        raise InputError(f"--top must be at least 1, but it is {top}")
+    if form is not None and form not in FORM_NAMES:
+        raise InputError(f"--form must be {one_of(FORM_NAMES)}, but it is '{form}'")
+
+    from tinytorch_course.pictures.reading import find_sources
+
+    sources = find_sources(images)  # before torch is imported, which takes seconds
+
+    from tinytorch_course.pictures.prediction import predict
+    from tinytorch_course.training.environment import compute_alike, find_device
+    from tinytorch_course.training.networks import open_network
+
+    compute_alike()
+    where = str(find_device(device))
+    network = open_network(checkpoint, model=model, impl=impl, data=data, data_dir=data_dir, device=where)
+    predictions = []
+    for prediction in predict(network, sources, form):
+        predictions.append(prediction)
+        if not json and prediction.problem is None:
+            print_prediction(prediction, network, top, show, max(len(source.name) for source in sources))
+    if json:
+        print(json_module.dumps(to_dict(network, predictions, top, show), indent=2))
+    raise_problems(predictions)
+
+
+def print_prediction(prediction: "Prediction", network: "Network", top: int, show: bool, width: int) -> None:
+    """One line, and with ``show`` the picture below it."""
+    likeliest = ", ".join(f"{name} {100 * share:.1f} %" for name, share in ranked(prediction, network, top))
+    print(f"{prediction.name:<{width}}  {likeliest}", flush=True)
+    if show:
+        from tinytorch_course.pictures.display import draw
+        from tinytorch_course.training.display import Stream
+
+        console = Stream(file=sys.stdout, highlight=False, soft_wrap=True)
+        for line in draw(prediction.seen, console):
+            console.print(line)
+
+
+def ranked(prediction: "Prediction", network: "Network", top: int) -> list[tuple[str, float]]:
+    """The likeliest classes with their probabilities."""
+    shares, places = prediction.probabilities.topk(min(top, len(network.classes)))
+    return [(network.classes[place], share) for place, share in zip(places.tolist(), shares.tolist(), strict=True)]
+
+
+def to_dict(network: "Network", predictions: list["Prediction"], top: int, show: bool) -> dict[str, Any]:
+    """The answers as plain numbers, lists and dicts, for JSON."""
+    pictures = []
+    for each in predictions:
+        picture: dict[str, Any] = {
+            "file": each.name,
+            "answer": None,
+            "probability": None,
+            "top": [],
+            "error": each.problem,
+        }
+        if each.problem is None:
+            likeliest = ranked(each, network, top)
+            picture["answer"], picture["probability"] = likeliest[0]
+            picture["top"] = [{"class": name, "probability": share} for name, share in likeliest]
+            if show:
+                picture["seen"] = each.seen.tolist()
+        pictures.append(picture)
+    return {
+        "checkpoint": str(network.path),
+        "model": network.model,
+        "impl": network.impl,
+        "data": network.data,
+        "pictures": pictures,
+    }
+
+
+def raise_problems(predictions: list["Prediction"]) -> None:
+    """Raise InputError if any picture has no answer, after the others have had theirs."""
+    problems = [each.problem for each in predictions if each.problem]
+    if len(problems) == 1:
+        raise InputError(problems[0])
+    if problems:
+        raise InputError(f"{len(problems)} of {len(predictions)} pictures have no answer: {'; '.join(problems)}")

@@ -32,6 +32,7 @@ OTHER = {
     "from_": "runs/before",
     "freeze": "conv*",
     "log_gradients": True,
+    "tensorboard": True,
     "seed": 3,
     "device": "cpu",
     "dtype": "float64",

@@ -106,6 +106,7 @@ NAN, INF = math.nan, math.inf
         ("from_", " ", "--from must be a run folder or a file of parameters, but it is ' '"),
         ("freeze", "conv1,,norm1", "--freeze must be a list with commas and no gaps, but it is 'conv1,,norm1'"),
         ("log_gradients", 1, "--log-gradients must be true or false, but it is 1"),
+        ("tensorboard", "yes", "--tensorboard must be true or false, but it is 'yes'"),
         ("patience", 0, "--patience must be at least 1, but it is 0"),
         ("overfit_batches", 0, "--overfit-batches must be at least 1, but it is 0"),
         ("clip_norm", INF, "--clip-norm must be a finite number above 0, but it is inf"),

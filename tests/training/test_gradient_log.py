@@ -11,8 +11,8 @@ GRADS = {"fc.weight": torch.tensor([[3.0, 4.0]]), "fc.bias": torch.tensor([-2.0]
 
 def log_steps(log, first, last, steps_per_epoch):
     for step in range(first, last):
-        log.at(*divmod(step, steps_per_epoch))
-        log.record(GRADS)
+        log.step(*divmod(step, steps_per_epoch), torch.empty(0))
+        log.gradients(GRADS)
 
 
 def rows(folder):
@@ -23,7 +23,7 @@ def rows(folder):
 def test_each_parameter_has_a_row_for_each_logged_step(tmp_path):
     log = GradientLog(tmp_path, 2, 0)
     log_steps(log, 0, 3, 2)
-    log.write()
+    log.save()
     assert [(row["epoch"], row["step"]) for row in rows(tmp_path)[::2]] == [("1", "1"), ("1", "2"), ("2", "3")]
     assert [(row["name"], float(row["norm"])) for row in rows(tmp_path)[:2]] == [("fc.weight", 5), ("fc.bias", 2)]
 
@@ -31,7 +31,7 @@ def test_each_parameter_has_a_row_for_each_logged_step(tmp_path):
 def test_long_epochs_are_logged_at_about_fifty_steps(tmp_path):
     log = GradientLog(tmp_path, 430, 0)
     log_steps(log, 0, 860, 430)
-    log.write()
+    log.save()
     steps = [int(row["step"]) for row in rows(tmp_path)[::2]]
     assert steps[:3] == [1, 10, 19]
     assert 431 in steps
@@ -43,10 +43,10 @@ def test_a_log_goes_on_where_the_run_does(tmp_path, done):
     """Steps that are repeated, because the process was killed before it saved, are not logged twice."""
     log = GradientLog(tmp_path, 2, 0)
     log_steps(log, 0, 4, 2)
-    log.write()
+    log.save()
     again = GradientLog(tmp_path, 2, done)
     log_steps(again, done, 6, 2)
-    again.write()
+    again.save()
     assert [row["step"] for row in rows(tmp_path)[::2]] == ["1", "2", "3", "4", "5", "6"]
 
 

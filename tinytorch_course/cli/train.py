@@ -98,6 +98,7 @@ WHERE = {
     "loader": Line("NAME", "memory holds all images in memory, stream reads them batch by batch."),
     "log_gradients": Line(None, "Write the norms of all gradients to gradients.csv."),
     "out": Line("FOLDER", "The run folder to write.", "a new one in runs/"),
+    "tensorboard": Line(None, "Write curves, images and histograms for TensorBoard, a package of its own."),
     "config": Line(
         "FILE", "Take the settings of this file, such as a run's config.toml; options typed beside it come first.", ""
     ),
@@ -173,6 +174,7 @@ def train(
     dtype: Annotated[str, option("dtype")] = DEFAULT.dtype,
     loader: Annotated[str, option("loader")] = DEFAULT.loader,
     log_gradients: Annotated[bool, option("log_gradients")] = DEFAULT.log_gradients,
+    tensorboard: Annotated[bool, option("tensorboard")] = DEFAULT.tensorboard,
     config: Annotated[str | None, option("config")] = None,
     seeds: Annotated[str | None, option("seeds")] = None,
     out: Annotated[str | None, option("out")] = None,

@@ -78,6 +78,7 @@ class TrainConfig:
     limit: int | None = None  # None: all training images
     loader: str = "memory"
     log_gradients: bool = False
+    tensorboard: bool = False
 
     def validate(self) -> None:
         """Raise :class:`InputError` for the first value that no run can have, naming the flag as it is typed."""
@@ -92,8 +93,9 @@ class TrainConfig:
         self._require_device()
         self._require_text("data_dir", "the path of a folder")
         self._require_text("from_", "a run folder or a file of parameters")
-        if not isinstance(self.log_gradients, bool):
-            self._refuse("log_gradients", "true or false")
+        for name in ("log_gradients", "tensorboard"):
+            if not isinstance(getattr(self, name), bool):
+                self._refuse(name, "true or false")
 
         for name in ("epochs", "batch_size", "val_size", "limit", "patience", "overfit_batches"):
             self._require_integer(name, at_least=1)

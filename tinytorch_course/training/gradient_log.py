@@ -6,6 +6,7 @@ its gradient (the root of the sum of squares) before it is clipped. About 50 ste
 
 import csv
 import io
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -13,14 +14,15 @@ from torch import Tensor
 
 from tinytorch_course.errors import InputError
 from tinytorch_course.training.checkpoints import write_atomically
+from tinytorch_course.training.watching import Watcher
 
 NAME = "gradients.csv"
 COLUMNS = ("epoch", "step", "name", "norm")
 STEPS_AN_EPOCH = 50
 
 
-class GradientLog:
-    """The norms of a run so far. ``at`` says which step is coming; ``record`` is called with its gradients.
+class GradientLog(Watcher):
+    """The norms of a run so far.
 
     Args:
         folder: the run folder.
@@ -35,13 +37,11 @@ class GradientLog:
         self.path, self.steps_per_epoch = folder / NAME, steps_per_epoch
         self.every = -(-steps_per_epoch // STEPS_AN_EPOCH)
         self.rows = [row for row in _read(self.path) if int(row[1]) <= done]
-        self.step = done
 
-    def at(self, epoch: int, batch: int) -> None:
-        """The coming step, both counted from 0."""
+    def step(self, epoch: int, batch: int, x: Tensor) -> None:
         self.epoch, self.batch = epoch, batch
 
-    def record(self, grads: dict[str, Tensor]) -> None:
+    def gradients(self, grads: Mapping[str, Tensor]) -> None:
         if self.batch % self.every:
             return
         step = self.epoch * self.steps_per_epoch + self.batch + 1
@@ -49,7 +49,7 @@ class GradientLog:
         for name, norm in zip(grads, norms.tolist(), strict=True):  # tolist waits for the device: once, not for each
             self.rows.append([str(self.epoch + 1), str(step), name, repr(norm)])
 
-    def write(self) -> None:
+    def save(self) -> None:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([COLUMNS, *self.rows])
         write_atomically(self.path, text.getvalue().encode())

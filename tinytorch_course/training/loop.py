@@ -36,7 +36,9 @@ from tinytorch_course.training.metrics import Metrics, wilson_interval
 from tinytorch_course.training.networks import Pictures
 from tinytorch_course.training.runs import RunFolder
 from tinytorch_course.training.signals import StopRequested, StopSignals
+from tinytorch_course.training.tensorboard import Board, require_tensorboard
 from tinytorch_course.training.transfer import start_from
+from tinytorch_course.training.watching import Watcher
 
 EVALUATION_BATCH = 128  # a larger one would need temporaries so large that memory is paged in every time
 CHECKPOINT_FORMAT = 1
@@ -52,7 +54,7 @@ FIELDS = {  # of a checkpoint; with --ema there is an "average" too
     "history": list,
     "versions": dict,
 }
-MAY_CHANGE_ON_RESUME = ("impl", "device", "data_dir", "epochs", "loader", "patience", "log_gradients")
+MAY_CHANGE_ON_RESUME = ("impl", "device", "data_dir", "epochs", "loader", "patience", "log_gradients", "tensorboard")
 
 
 class Interrupted(Exception):
@@ -179,7 +181,9 @@ class Session:
         if config.from_ is not None and fresh:
             display.notice(start_from(config.from_, self.learner, len(self.dataset.classes)))
         self.average = None if config.ema is None else Average(config.ema, self.learner.state_dict())
-        self.gradient_log: GradientLog | None = None
+        self.watchers: list[Watcher] = []
+        if config.tensorboard:
+            require_tensorboard()  # before anything is written
         self.steps_per_epoch = math.ceil(len(self.dataset.train.images) / config.batch_size)
         self.schedule = make_schedule(NAMESPACES[config.impl].schedules, self.config, self.steps_per_epoch, self.epochs)
         self._check_batches()
@@ -187,10 +191,7 @@ class Session:
     def run(self, folder: RunFolder, progress: Progress) -> Result:
         """Train until all epochs are done, then test the best of them."""
         folder.write_data(dataclasses.asdict(Pictures.of(self.dataset)))
-        if self.config.log_gradients:
-            done = progress.epoch * self.steps_per_epoch + progress.batch
-            self.gradient_log = GradientLog(folder.path, self.steps_per_epoch, done)
-            self.learner.watch = self.gradient_log.record
+        self._admit_watchers(folder, progress)
         self.display.start(
             self.config,
             self.dataset,
@@ -210,6 +211,9 @@ class Session:
             except StopRequested as stop:
                 self.save(folder, progress)
                 raise Interrupted(folder.path, stop.number) from None
+            finally:
+                for watcher in self.watchers:
+                    watcher.close()
         folder.write_result(result.to_dict())
         self.display.finish(result)
         return result
@@ -225,8 +229,8 @@ class Session:
             masks = torch.Generator().manual_seed(derive_seed("masks", config.seed, epoch, progress.batch))
             rates = self.schedule(epoch * self.steps_per_epoch + progress.batch)
             x = self.augment(x, epoch, progress.batch)
-            if self.gradient_log is not None:
-                self.gradient_log.at(epoch, progress.batch)
+            for watcher in self.watchers:
+                watcher.step(epoch, progress.batch, x)
             loss, logits = self.learner.train_step(x, y, masks, rates)
             if not torch.isfinite(loss):
                 raise InputError(
@@ -262,6 +266,8 @@ class Session:
         merit = (validation.accuracy, -validation.loss)
         row["best"] = best is None or merit > (best["val_accuracy"], -best["val_loss"])
 
+        for watcher in self.watchers:
+            watcher.epoch_end(row, kept)
         progress.history.append(row)
         progress.epoch, progress.batch, progress.seconds, progress.metrics = progress.epoch + 1, 0, 0.0, Metrics()
         if row["best"]:
@@ -316,8 +322,8 @@ class Session:
 
     def save(self, folder: RunFolder, progress: Progress) -> None:
         """Everything that is needed to go on."""
-        if self.gradient_log is not None:
-            self.gradient_log.write()
+        for watcher in self.watchers:
+            watcher.save()
         state = {
             "format": CHECKPOINT_FORMAT,
             "model": dict(self.learner.state_dict()),
@@ -371,6 +377,19 @@ class Session:
         return kind(
             split, self.dataset.mean, self.dataset.std, device=self.device, dtype=getattr(torch, self.config.dtype)
         )
+
+    def _admit_watchers(self, folder: RunFolder, progress: Progress) -> None:
+        if self.config.log_gradients:
+            done = progress.epoch * self.steps_per_epoch + progress.batch
+            self.watchers.append(GradientLog(folder.path, self.steps_per_epoch, done))
+        if self.config.tensorboard:
+            self.watchers.append(Board(folder.path, self.dataset, self.steps_per_epoch, progress.epoch))
+        if self.watchers:
+            self.learner.watch = self._show_gradients
+
+    def _show_gradients(self, grads: dict[str, torch.Tensor]) -> None:
+        for watcher in self.watchers:
+            watcher.gradients(grads)
 
     def _make_learner(self) -> Any:
         _, channels, _, side = self.dataset.train.images.shape

@@ -1,6 +1,7 @@
 import base64
 import dataclasses
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +10,15 @@ from PIL import Image
 
 from tinytorch_course import data
 from tinytorch_course.errors import InputError
+from tinytorch_course.models import MODELS
+from tinytorch_course.reference.layers import set_generator
 from tinytorch_course.report import drawing
 from tinytorch_course.report.gather import read_run
-from tinytorch_course.report.inside import Mistake, describe_weights, find_mistakes, load_data, look
-from tinytorch_course.training.networks import open_network
+from tinytorch_course.report.inside import Mistake, describe_weights, find_mistakes, gradient_flow, load_data, look
+from tinytorch_course.seeds import derive_seed
+from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.learners import ScratchLearner, TorchLearner
+from tinytorch_course.training.networks import Network, Pictures, open_network
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +73,30 @@ def test_gradients_are_those_of_autograd(seen):
     weight = twin.learner.net.fc3
     size = (weight.weight.double().square().sum() + weight.bias.double().square().sum()).sqrt().item()
     assert inside.flow[-1].relative == pytest.approx(inside.flow[-1].norm / size, rel=1e-6)
+
+
+def test_gradients_are_those_of_training_mode():
+    """Batch norm uses the batch's statistics, dropout its masks: both implementations draw the same ones."""
+    dataset = data.load("digits", limit=16)
+    config = TrainConfig(model="mnist_cnn", dtype="float64").resolved()
+    sizes = {"classes": 10, "channels": 1, "image_size": 28, "device": torch.device("cpu")}
+    ours, twin = (
+        learner(MODELS[config.model].build, config, generator=torch.Generator().manual_seed(0), **sizes)
+        for learner in (ScratchLearner, TorchLearner)
+    )
+    pictures = Pictures.of(dataset)
+    network = Network(Path("model.pt"), None, config.model, "scratch", config, pictures, ours, sizes["device"])
+    flow = {each.layer: each.norm for each in gradient_flow(network, dataset, 5, 8)}
+
+    chosen = data.epoch_order(16, 5, 0)[:8]
+    twin.net.train()
+    set_generator(twin.net, torch.Generator().manual_seed(derive_seed("masks", 5, 0, 0)))
+    logits = twin.net(network.normalise(dataset.train.images[chosen]))
+    torch.nn.functional.cross_entropy(logits, dataset.train.labels[chosen]).backward()
+    assert flow["conv1"] == pytest.approx(float(twin.net.conv1.weight.grad.norm()), rel=1e-9)
+    assert flow["fc1"] == pytest.approx(
+        float(torch.stack([param.grad.norm() for param in twin.net.fc1.parameters()]).norm()), rel=1e-9
+    )
 
 
 def test_outputs_are_those_of_the_layers(seen):

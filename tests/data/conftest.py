@@ -140,3 +140,26 @@ def silent():
     """The URL of a host that accepts the connection and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+@pytest.fixture
+def serve_files(serve, send, monkeypatch):
+    """``serve_files({name: bytes})`` makes a server with these files the mirror; returns the names asked for."""
+
+    def start(files):
+        asked = []
+
+        def answer(handler):
+            asked.append(handler.path.lstrip("/"))
+            send(handler, files[asked[-1]]) if asked[-1] in files else send(handler, b"no", 404)
+
+        monkeypatch.setenv("TINYTORCH_MIRROR", serve(answer))
+        return asked
+
+    return start
+
+
+@pytest.fixture
+def as_idx():
+    """The bytes of an IDX file that holds a uint8 tensor."""
+    return _idx

@@ -54,11 +54,12 @@ def read_npz(place: Place) -> Found:
 
 def _open(path: Path) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:  # a pickle could do harm
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise InputError(f"{path} is no .npz file, as numpy.savez writes it, but a single array")
+        file = np.load(path, allow_pickle=False)  # a pickle could do harm
+        if isinstance(file, np.ndarray):
+            raise InputError(f"{path} is no .npz file, as numpy.savez writes it, but a single array")
+        with file:
             return {name: file[name] for name in file.files}
-    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
         words = str(error)
         if "allow_pickle" in words and zipfile.is_zipfile(path):
             raise InputError(f"{path} holds Python objects, but only arrays of numbers or words are read") from error

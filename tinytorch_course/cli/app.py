@@ -26,6 +26,7 @@ from tinytorch_course.cli.data import data
 from tinytorch_course.cli.doctor import doctor
 from tinytorch_course.cli.evaluate import evaluate
 from tinytorch_course.cli.exercise import exercise
+from tinytorch_course.cli.export import export
 from tinytorch_course.cli.lesson import lesson
 from tinytorch_course.cli.models import models
 from tinytorch_course.cli.options import GroupedHelp
@@ -71,6 +72,7 @@ app.add_typer(data, name="data", cls=Commands, short_help="List, fetch, show or 
 app.command(cls=GroupedHelp, short_help="Show a network's layers: sizes, parameters, FLOPs, memory.")(summary)
 app.command(cls=GroupedHelp, short_help="List the lessons, run one, or make it a notebook.")(lesson)
 app.command(cls=GroupedHelp, short_help="List the exercises, write one to solve, or grade yours.")(exercise)
+app.command(cls=GroupedHelp, short_help="Write a trained network as ONNX, torch.export or TorchScript.")(export)
 app.command(cls=GroupedHelp, short_help="Look whether everything is here, and works.")(doctor)
 
 

@@ -1,0 +1,139 @@
+"""The three forms of a network outside of Python classes: ONNX, TorchScript, torch.export.
+
+Each form has a function that makes the file's bytes, and one that reads them again and gives what runs them. What is
+exported takes pixels from 0 to 1 and normalises them itself, so that whoever runs it need not know mean and deviation.
+
+Legend: N images, C channels, H, W, K classes.
+"""
+
+import contextlib
+import io
+import json
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from tinytorch_course.training.networks import Network
+
+INPUT, OUTPUT = "images", "logits"
+OPSET = 18  # of ONNX: the oldest that torch's exporter writes without a conversion
+EXAMPLES = 2  # images to export by: torch takes 1 for a constant
+
+Run = Callable[[Tensor], Tensor]  # float32 (N, C, H, W) from 0 to 1 -> (N, K)
+
+
+class Normalised(nn.Module):
+    """A network behind its normalisation."""
+
+    def __init__(self, net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]):
+        super().__init__()
+        self.net = net
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1))  # (C, 1, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.net((images - self.mean) / self.std)
+
+
+class Form(NamedTuple):
+    """One way to write a network down."""
+
+    flag: str
+    title: str
+    make: Callable[[nn.Module, Tensor, dict[str, str]], bytes]  # of the module, images to export by, notes to put in
+    read: Callable[[bytes], Run]
+
+
+def module_of(network: Network) -> nn.Module:
+    """The network's nn.Module, in evaluation mode and float32, behind its normalisation."""
+    return Normalised(network.learner.net, network.mean, network.std).float().eval()
+
+
+def notes_of(network: Network) -> dict[str, str]:
+    """What whoever gets the file alone must know, as texts."""
+    return {
+        "model": network.model,
+        "classes": json.dumps(list(network.classes)),
+        "input": f"{INPUT}: float32 (N, {network.channels}, {network.image_size}, {network.image_size}), pixels 0 to 1",
+        "output": f"{OUTPUT}: float32 (N, {len(network.classes)}), before any softmax",
+    }
+
+
+# --- ONNX ------------------------------------------------------------------------------------------------------------
+
+
+def make_onnx(module: nn.Module, images: Tensor, notes: dict[str, str]) -> bytes:
+    import onnx
+
+    with quiet():
+        program = torch.onnx.export(
+            module,
+            (images,),
+            dynamo=True,
+            verbose=False,
+            input_names=[INPUT],
+            output_names=[OUTPUT],
+            opset_version=OPSET,
+            dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}},
+        )
+    model = program.model_proto
+    onnx.helper.set_model_props(model, notes)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()
+
+
+def read_onnx(data: bytes) -> Run:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors alone
+    session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(session.run([OUTPUT], {INPUT: images.numpy()})[0])
+
+
+# --- torch's own -----------------------------------------------------------------------------------------------------
+
+
+def make_torchscript(module: nn.Module, images: Tensor, notes: dict[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with quiet(), torch.no_grad():
+        traced = torch.jit.trace(module, images)
+        torch.jit.save(traced, buffer, _extra_files={f"{name}.txt": text for name, text in notes.items()})
+    return buffer.getvalue()
+
+
+def read_torchscript(data: bytes) -> Run:
+    with quiet():
+        return torch.jit.load(io.BytesIO(data))
+
+
+def make_exported(module: nn.Module, images: Tensor, notes: dict[str, str]) -> bytes:
+    buffer = io.BytesIO()
+    with quiet():
+        program = torch.export.export(module, (images,), dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}})
+        torch.export.save(program, buffer, extra_files={f"{name}.txt": text for name, text in notes.items()})
+    return buffer.getvalue()
+
+
+def read_exported(data: bytes) -> Run:
+    with quiet():
+        return torch.export.load(io.BytesIO(data)).module()
+
+
+FORMS = (
+    Form("--onnx", "ONNX", make_onnx, read_onnx),
+    Form("--exported", "torch.export", make_exported, read_exported),
+    Form("--torchscript", "TorchScript", make_torchscript, read_torchscript),
+)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """The exporters warn of their own future and print their progress; stdout is for our results."""
+    with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+        warnings.simplefilter("ignore")
+        yield

@@ -183,6 +183,18 @@ def test_comparisons_alone_have_a_report(compared, seeds):
     assert "From scratch minus torch" in page.text
 
 
+def test_several_seeds_have_a_mean(trained, copy):
+    config = (copy / "config.toml").read_text()
+    assert "seed = 0" in config
+    (copy / "config.toml").write_text(config.replace("seed = 0", "seed = 1"))
+    result = (copy / "result.json").read_text()
+    (copy / "result.json").write_text(re.sub(r'"test_accuracy": [0-9.]+', '"test_accuracy": 0.5', result))
+    ours = read_run(trained, "one").result["test_accuracy"]
+    text = check_page(report(trained, copy).html).text
+    mean, deviation = 100 * (ours + 0.5) / 2, 100 * abs(ours - 0.5) / 2**0.5
+    assert f"is {mean:.2f} % in the mean, with a deviation of {deviation:.2f} percentage points" in text
+
+
 def test_names_cannot_become_html(stopped):
     path = stopped.rename(stopped.parent / "<script>alert(1)<&")
     page = check_page(report(path).html)

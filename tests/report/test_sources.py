@@ -22,6 +22,19 @@ def test_folders_are_sorted_by_what_they_hold(tmp_path):
     assert found == ([run, both], [both, steps], [seeds])
 
 
+def test_each_seed_is_a_run(tmp_path):
+    for name in ("seed-10", "seed-9", "seed-x"):
+        make(tmp_path / "many" / name, "config.toml", "history.jsonl")
+    begun = make(tmp_path / "many" / "seed-11", "config.toml")
+    (tmp_path / "many" / "seeds.json").write_text("{}")
+    assert find_sources([tmp_path / "many"]) == ([tmp_path / "many" / f"seed-{seed}" for seed in (9, 10)], [], [])
+    only = make(tmp_path / "new" / "seed-0", "config.toml")
+    with pytest.raises(InputError, match="its run has not ended its first epoch"):
+        find_sources([only.parent])
+    with pytest.raises(InputError, match="its run has not ended its first epoch"):
+        find_sources([begun])
+
+
 def test_names_are_as_long_as_needed(tmp_path):
     paths = [make(tmp_path / inner, "config.toml", "history.jsonl") for inner in ("a/run", "b/run", "c")]
     assert list(find_sources(paths).names().values()) == ["a/run", "b/run", "c"]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tinytorch_course.errors import InputError
-from tinytorch_course.report.sources import find_sources
+from tinytorch_course.report.sources import find_sources, runs_of_seeds
 
 MARK = b'<meta name="generator" content="tinytorch report">'
 
@@ -18,7 +18,7 @@ def report(
         list[str],
         typer.Argument(
             metavar="RUN...",
-            help="Run folders of `tinytorch train`, and folders of `tinytorch compare --out`.",
+            help="Run folders of `tinytorch train`, one or several seeds, and folders of `tinytorch compare --out`.",
             show_default=False,
         ),
     ],
@@ -27,7 +27,7 @@ def report(
         typer.Option(
             "--out",
             metavar="FILE.html",
-            help="The file to write. (default: report.html in the folder; with several folders, in this one)",
+            help="The file to write. (default: report.html in the folder; of several, in the current one)",
             show_default=False,
         ),
     ] = None,
@@ -73,7 +73,8 @@ def choose_file(out: str | None, folders: list[str]) -> Path:
     """
     if out is not None and not out.strip():
         raise InputError(f"--out must be the path of a file, but it is {out!r}")
-    path = Path(out) if out is not None else Path(folders[0] if len(folders) == 1 else "") / "report.html"
+    alone = len(folders) == 1 and not runs_of_seeds(Path(folders[0]))  # a folder of seeds holds nothing else
+    path = Path(out) if out is not None else Path(folders[0] if alone else "") / "report.html"
     try:
         if path.is_dir():
             raise InputError(f"{path} is a folder: name a file in it, such as --out {path / 'report.html'}")

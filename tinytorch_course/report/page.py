@@ -1,8 +1,10 @@
 """The report: everything that is known of some runs and comparisons, as one HTML file that needs nothing else."""
 
+import dataclasses
 import datetime
 import importlib.metadata
 import platform
+import statistics
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -127,6 +129,7 @@ def _render(views: list[RunView], steps: list[StepComparison], seeds: list[SeedC
         made=datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %z"),
         version=tinytorch_course.__version__,
         views=views,
+        spreads=_spreads(views),
         steps=steps,
         seeds=seeds,
         curves=_curves(views) if views else [],
@@ -173,6 +176,21 @@ def _curves(views: list[RunView]) -> list[tuple[str, Markup]]:
     label = f"Learning rate by epoch. {'; '.join(words)}."
     chart = line_chart(lines, label=label, x_title="Epoch", y_title="Learning rate", from_zero=True)
     return [*found, ("Learning rate by epoch", chart)]
+
+
+def _spreads(views: list[RunView]) -> list[tuple[list[str], float, float]]:
+    """Names, mean and deviation of the test accuracy of those runs that differ in nothing but their seed."""
+    groups: dict[Any, list[RunView]] = {}
+    for view in views:
+        if view.run.result is not None:
+            groups.setdefault(dataclasses.replace(view.run.config, seed=0), []).append(view)
+    found = []
+    for group in groups.values():
+        if len(group) > 1:
+            accuracies = [view.run.result["test_accuracy"] for view in group]
+            names = [view.run.name for view in group]
+            found.append((names, statistics.mean(accuracies), statistics.stdev(accuracies)))
+    return found
 
 
 def _settings(views: list[RunView]) -> list[dict[str, Any]]:

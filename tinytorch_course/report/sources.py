@@ -1,10 +1,12 @@
 """Which folders a report is about: runs of ``tinytorch train``, comparisons of ``tinytorch compare --out``.
 
+A folder of ``tinytorch train --seeds`` stands for the runs in it.
+
 Importable without torch, so that a mistyped folder is told at once.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -43,22 +45,42 @@ def find_sources(paths: Sequence[str | os.PathLike]) -> Sources:
     """
     found = Sources([], [], [])
     seen = set()
-    for path in map(Path, paths):
+    for path in _each_seed(map(Path, paths)):
         held = _names_in(path)
         if path.resolve() in seen:
             continue
         seen.add(path.resolve())
         if CONFIG in held:
-            if HISTORY not in held or not (path / HISTORY).stat().st_size:
+            if not _has_history(path):
                 raise InputError(f"{path} has nothing to report yet: its run has not ended its first epoch")
             found.runs.append(path)
         if TIMELINE in held:
             found.timelines.append(path)
-        if SEEDS in held and CONFIG not in held:
+        if SEEDS in held:
             found.seeds.append(path)
         if not {CONFIG, TIMELINE, SEEDS} & held:
             raise InputError(_why_foreign(path, held))
     return found
+
+
+def runs_of_seeds(path: Path) -> list[Path]:
+    """The runs in a folder of ``tinytorch train --seeds``, as far as they have something to report; else none."""
+    try:
+        begun = [run.parent for run in path.glob(f"seed-*/{CONFIG}") if run.parent.name[5:].isdecimal()]
+    except OSError:
+        return []
+    begun.sort(key=lambda run: int(run.name[5:]))
+    return [run for run in begun if _has_history(run)] or begun
+
+
+def _each_seed(paths: Iterable[Path]) -> Iterator[Path]:
+    """The folders, but of several seeds each one's own."""
+    for path in paths:
+        yield from runs_of_seeds(path) or [path]
+
+
+def _has_history(run: Path) -> bool:
+    return (run / HISTORY).is_file() and (run / HISTORY).stat().st_size > 0
 
 
 def _names_in(path: Path) -> set[str]:

@@ -6,8 +6,8 @@ Legend: H, W of one image in pixels.
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from tinytorch_course.data.splits import Dataset, Split
 from tinytorch_course.errors import InputError
@@ -53,7 +53,7 @@ def write_sheet(dataset: Dataset, path: Path, count: int) -> None:
 def in_letters(image: Tensor, width: int) -> list[str]:
     """An image in characters, half as many lines as columns: the lighter, the denser."""
     grey = image.double().mean(0)[None, None] / 255  # (1, 1, H, W)
-    small = torch.nn.functional.interpolate(grey, (width // 2, width), mode="bilinear", antialias=True)[0, 0]
+    small = adaptive_avg_pool2d(grey, (width // 2, width))[0, 0]
     levels = (small.clamp(0, 1).numpy() * (len(SHADES) - 1)).round().astype(int)
     return ["".join(SHADES[level] for level in row) for row in levels]
 
@@ -61,6 +61,6 @@ def in_letters(image: Tensor, width: int) -> list[str]:
 def in_colour(image: Tensor, width: int) -> list[np.ndarray]:
     """Pairs of pixels, one above the other, for half blocks: arrays (width, 2, 3), a line each."""
     three = image.expand(3, *image.shape[1:])[None].double()  # (1, 3, H, W)
-    small = torch.nn.functional.interpolate(three, (width, width), mode="bilinear", antialias=True)[0]
+    small = adaptive_avg_pool2d(three, (width, width))[0]
     pixels = small.round().clamp(0, 255).byte().permute(1, 2, 0).numpy()  # (width, width, 3)
     return [pixels[row : row + 2].transpose(1, 0, 2) for row in range(0, width, 2)]

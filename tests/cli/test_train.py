@@ -7,6 +7,7 @@ import pytest
 from tinytorch_course.cli.app import run
 from tinytorch_course.training import config
 from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.presets import PRESETS
 
 # One value for every field of TrainConfig that is not its default.
 OTHER = {
@@ -36,6 +37,7 @@ OTHER = {
     "seed": 3,
     "device": "cpu",
     "dtype": "float64",
+    "precision": "bfloat16",
     "val_size": 50,
     "limit": 200,
     "loader": "stream",
@@ -96,6 +98,11 @@ def test_a_file_of_settings_stands_under_what_is_typed(loop, tmp_path, capsys):
     assert loop.calls.pop() == ("train", TrainConfig(model="mlp", seed=0, epochs=3), None)
     assert run(["train", "--config", str(tmp_path)]) == 0
     assert loop.calls.pop() == ("train", TrainConfig(model="mlp", seed=4, epochs=3), None)
+
+
+def test_a_preset_stands_under_what_is_typed(loop, capsys):
+    assert run(["train", "--preset", "fast", "--epochs", "1"]) == 0
+    assert loop.calls == [("train", TrainConfig(**{**PRESETS["fast"].settings, "epochs": 1}), None)]
 
 
 def test_json_is_one_document_and_all_of_stdout(loop, capsys):

@@ -39,6 +39,18 @@ def test_float32_is_float32_everywhere():
     assert torch.backends.cudnn.deterministic
 
 
+def test_tf32_is_for_both_kinds_of_product_and_for_cuda_alone():
+    compute_alike("tf32", torch.device("cuda"))
+    assert torch.backends.cudnn.allow_tf32
+    assert torch.backends.cuda.matmul.allow_tf32
+    compute_alike()
+    assert not torch.backends.cudnn.allow_tf32
+    with pytest.raises(InputError, match="--precision tf32 is what NVIDIA's GPUs can do, but this run is on the CPU"):
+        compute_alike("tf32", torch.device("cpu"))
+    with pytest.raises(InputError, match="--precision bfloat16 is for --dtype float32, but --dtype is float64"):
+        compute_alike("bfloat16", torch.device("cpu"), "float64")
+
+
 def test_torchs_generator_goes_on_where_it_was():
     states = generator_states()
     first = torch.rand(3)

@@ -24,6 +24,7 @@ from tinytorch_course.training.config import (
     read_config_under,
 )
 from tinytorch_course.training.parsing import AUGMENTATIONS, parse_seeds
+from tinytorch_course.training.presets import PRESETS, settings_under
 
 DEFAULT = TrainConfig()
 USUAL = DEFAULT.resolved()  # with the optimizer's own numbers in place of None
@@ -40,6 +41,13 @@ class Line(NamedTuple):
 
 
 WHAT = {
+    "preset": Line(
+        "NAME",
+        "Take a recipe's settings: "
+        + "; ".join(f"{name}, {preset.purpose}" for name, preset in PRESETS.items())
+        + ". Options typed beside it come first.",
+        "",
+    ),
     "impl": Line("NAME", "Whose gradients: scratch has them written by hand, torch uses nn.Module and autograd."),
     "model": Line("NAME", "The network; `tinytorch models` lists them."),
     "init": Line("NAME", f"How the first weights are drawn: {one_of(INIT_NAMES)}; default is as torch's layers do."),
@@ -94,6 +102,10 @@ HOW = {
 }
 WHERE = {
     "device": Line("NAME", "auto, cpu, cuda or cuda:N. auto is a GPU where there is one."),
+    "precision": Line(
+        "NAME",
+        "What networks compute in, weights staying float32: float32, tf32 (on NVIDIA GPUs) or bfloat16.",
+    ),
     "dtype": Line("NAME", f"The precision of all numbers: {one_of(DTYPE_NAMES)}."),
     "loader": Line("NAME", "memory holds all images in memory, stream reads them batch by batch."),
     "log_gradients": Line(None, "Write the norms of all gradients to gradients.csv."),
@@ -146,6 +158,7 @@ def number_parser(typed: str, kind: str | None) -> Callable[[Any], int | float] 
 
 def train(
     context: typer.Context,
+    preset: Annotated[str | None, option("preset")] = None,
     impl: Annotated[str, option("impl")] = DEFAULT.impl,
     model: Annotated[str, option("model")] = DEFAULT.model,
     init: Annotated[str, option("init")] = DEFAULT.init,
@@ -172,6 +185,7 @@ def train(
     seed: Annotated[int, option("seed")] = DEFAULT.seed,
     device: Annotated[str, option("device")] = DEFAULT.device,
     dtype: Annotated[str, option("dtype")] = DEFAULT.dtype,
+    precision: Annotated[str, option("precision")] = DEFAULT.precision,
     loader: Annotated[str, option("loader")] = DEFAULT.loader,
     log_gradients: Annotated[bool, option("log_gradients")] = DEFAULT.log_gradients,
     tensorboard: Annotated[bool, option("tensorboard")] = DEFAULT.tensorboard,
@@ -190,11 +204,15 @@ def train(
         field.name: context.params[field.name] for field in dataclasses.fields(TrainConfig) if field.name in typed
     }
     if resume is not None:
-        for name in ("out", "config", "seeds"):
+        for name in ("preset", "out", "config", "seeds"):
             if name in typed:
                 raise InputError(f"--{name} does not go with --resume: a run goes on in its own folder, as it is set")
         result = go_on(resume, changes, json=json)
     else:
+        if preset is not None and config is not None:
+            raise InputError("--preset does not go with --config: both are whole recipes")
+        if preset is not None:
+            changes = settings_under(preset, changes)
         settings = TrainConfig(**changes) if config is None else read_config_under(config, changes)
         settings.validate()  # before torch is imported, which takes seconds
         if seeds is not None and "," in seeds and "seed" in typed:

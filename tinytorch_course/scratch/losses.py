@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from tinytorch_course.scratch.ops.activation import log_softmax_forward
-from tinytorch_course.scratch.ops.checks import require, require_dim, require_float, require_same_shape
+from tinytorch_course.scratch.ops.checks import is_captured, require, require_dim, require_float, require_same_shape
 
 
 def _reduce(losses: Tensor, reduction: str, count: Tensor | int) -> Tensor:
@@ -660,7 +660,8 @@ def _check_class_indices(input: Tensor, target: Tensor, ignore_index: int | None
     target = target.long()
     kept = torch.ones_like(target, dtype=torch.bool) if ignore_index is None else target != ignore_index
     wrong = kept & ((target < 0) | (target >= classes))
-    if wrong.any():
+    # A compiler cannot follow what depends on numbers, and a CUDA graph cannot wait for them.
+    if not is_captured() and wrong.any():
         ignored = "" if ignore_index is None else f", or {ignore_index} to be ignored"
         raise IndexError(
             f"target must be a class from 0 to {classes - 1}{ignored}, but it has {target[wrong][0].item()}"

@@ -19,6 +19,7 @@ from tinytorch_course.training.parsing import did_you_mean, parse_augment, parse
 IMPL_NAMES = ("scratch", "torch")
 OPTIMIZER_NAMES = ("sgd", "adam", "adamw", "rmsprop")
 SCHEDULE_NAMES = ("constant", "step", "cosine", "linear-warmup", "one-cycle")
+PRECISION_NAMES = ("float32", "tf32", "bfloat16")
 DTYPE_NAMES = ("float32", "float64")
 LOADER_NAMES = ("memory", "stream")
 INIT_NAMES = ("default", "zeros", "normal", "xavier-uniform", "xavier-normal", "kaiming-uniform", "kaiming-normal")
@@ -74,6 +75,7 @@ class TrainConfig:
     seed: int = 0
     device: str = "auto"
     dtype: str = "float32"
+    precision: str = "float32"
     val_size: int | None = None  # None: the data set's own number
     limit: int | None = None  # None: all training images
     loader: str = "memory"
@@ -88,6 +90,7 @@ class TrainConfig:
         self._require_name("optimizer", OPTIMIZER_NAMES)
         self._require_name("schedule", SCHEDULE_NAMES)
         self._require_name("dtype", DTYPE_NAMES)
+        self._require_name("precision", PRECISION_NAMES)
         self._require_name("loader", LOADER_NAMES)
         self._require_name("init", INIT_NAMES)
         self._require_device()

@@ -21,13 +21,20 @@ def find_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def compute_alike() -> None:
-    """Let both implementations compute in full float32 on CUDA.
+def compute_alike(precision: str = "float32", device: torch.device | None = None, dtype: str = "float32") -> None:
+    """Let both implementations compute in full float32 on CUDA, or both multiply in TF32.
 
     Left alone, cuDNN's convolutions use TF32 (three digits) while matmul does not: only one path would be rounded.
+
+    Raises:
+        InputError: for TF32 on a device that has none, and for less than float32 beside float64.
     """
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
+    if precision != "float32" and dtype != "float32":
+        raise InputError(f"--precision {precision} is for --dtype float32, but --dtype is {dtype}")
+    if precision == "tf32" and (device is None or device.type != "cuda"):
+        raise InputError("--precision tf32 is what NVIDIA's GPUs can do, but this run is on the CPU: leave it out")
+    torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tinytorch_course import reference, scratch
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.freezing import trainable
+from tinytorch_course.training.half import scratch_in_bfloat16, torch_in_bfloat16
 from tinytorch_course.training.starts import start_scratch, start_torch
 
 Rates = dict[str, float]  # this step's hyper-parameters, from a schedule
@@ -42,6 +43,8 @@ class ScratchLearner:
         self.clip_norm = config.clip_norm
         weight = None if class_weights is None else class_weights.to(self.device, self.dtype)
         self.net = build(scratch.layers, num_classes=classes, in_channels=channels, image_size=image_size)
+        if config.precision == "bfloat16":
+            self.net = scratch_in_bfloat16(self.net)
         self.loss = scratch.losses.cross_entropy(weight=weight, label_smoothing=config.label_smoothing)
         self.plain_loss = scratch.losses.cross_entropy()
         self.optimizer = make_optimizer(scratch.optimizers, config)
@@ -137,6 +140,8 @@ class TorchLearner:
         reference.initializers.reset_parameters(self.net, generator)
         start_torch(config.init, self.net, generator)
         self.net.to(self.device, self.dtype)
+        if config.precision == "bfloat16":
+            torch_in_bfloat16(self.net)
         self.trainable = trainable(dict(self.net.named_parameters()), config.freeze)
         for name, param in self.net.named_parameters():
             param.requires_grad_(name in self.trainable)

@@ -163,7 +163,7 @@ class Session:
     def __init__(self, config: TrainConfig, display: Any, *, fresh: bool = True):
         self.display = display
         self.device = find_device(config.device)
-        compute_alike()
+        compute_alike(config.precision, self.device, config.dtype)
         keep_freed_memory()
         # Nothing here draws from torch's own generator, but what a learner adds may.
         torch.manual_seed(derive_seed("global", config.seed))

@@ -10,6 +10,11 @@ def require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
+def is_captured() -> bool:
+    """Whether operations are being written down, by ``torch.compile`` or for a CUDA graph, not carried out."""
+    return torch.compiler.is_compiling() or (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing())
+
+
 def require_float(**tensors: Tensor | None) -> None:
     """Every tensor given must be floating point, of one dtype and on one device. ``None`` is passed over."""
     given = {name: tensor for name, tensor in tensors.items() if tensor is not None}

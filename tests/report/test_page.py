@@ -3,6 +3,7 @@
 import base64
 import http.server
 import io
+import itertools
 import re
 import shutil
 import subprocess
@@ -10,9 +11,11 @@ import threading
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
+from tinytorch_course.report.charts import COLOURS
 from tinytorch_course.report.gather import read_run
 from tinytorch_course.report.page import make_report
 from tinytorch_course.report.sources import find_sources
@@ -288,23 +291,56 @@ def test_the_browser_s_eyes_are_open(tmp_path, asked):
     assert any("pictures.invalid" in host for host in asked[1])
 
 
+STYLE = (Path(__file__).parents[2] / "tinytorch_course" / "report" / "style.css").read_text(encoding="utf-8")
+# How linear RGB looks without one kind of cone: Machado, Oliveira, Fernandes (2009), severity 1.0.
+VISIONS = {
+    "all cones": np.eye(3),
+    "protanopia": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+    ),
+    "deuteranopia": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+    ),
+    "tritanopia": np.array(
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
+    ),
+}
+TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
+
+
+def palettes():
+    """The named colours in linear RGB, in light and in dark."""
+
+    def linear(colour):
+        share = np.array([int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)])
+        return np.where(share <= 0.04045, share / 12.92, ((share + 0.055) / 1.055) ** 2.4)
+
+    for block in re.findall(r":root \{([^}]*)\}", STYLE):
+        yield {name: linear(colour) for name, colour in re.findall(r"--(\w+): (#[0-9a-f]{6})", block)}
+
+
 def test_colours_are_readable():
     """Text on its ground has WCAG's contrast of 4.5, lines 3, in light and in dark."""
-    style = (Path(__file__).parents[2] / "tinytorch_course" / "report" / "style.css").read_text()
-    light, dark = re.findall(r":root \{([^}]*)\}", style)
-
-    def colours(block):
-        return dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block))
-
-    def luminance(colour):
-        channels = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
-        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-    for block in (light, dark):
-        named = colours(block)
+    for palette in palettes():
+        luminance = {name: TO_XYZ[1] @ colour for name, colour in palette.items()}
         for ground in ("page", "card"):
-            for name in named.keys() - {"page", "card", "rule", "area"}:
-                bright, dim = sorted((luminance(named[name]), luminance(named[ground])), reverse=True)
+            for name in palette.keys() - {"page", "card", "rule", "area"}:
+                bright, dim = sorted((luminance[name], luminance[ground]), reverse=True)
                 wanted = 4.5 if name in ("ink", "soft", "right") else 3
                 assert (bright + 0.05) / (dim + 0.05) >= wanted, (name, ground)
+
+
+def test_every_kind_of_colour_vision_tells_the_lines_apart():
+    """Any two colours of lines differ by 25 in CIELAB (1976), where 2 can just be seen."""
+
+    def lab(colour):
+        x, y, z = (TO_XYZ @ colour.clip(0, 1)) / TO_XYZ.sum(axis=1)
+        x, y, z = (np.cbrt(v) if v > 0.008856 else 7.787 * v + 16 / 116 for v in (x, y, z))
+        return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+    for palette in palettes():
+        for vision, matrix in VISIONS.items():
+            seen = {name: lab(matrix @ palette[name]) for name in palette}
+            lines = [f"c{number}" for number in range(COLOURS)]
+            for one, other in [*itertools.combinations(lines, 2), ("right", "wrong")]:
+                assert np.linalg.norm(seen[one] - seen[other]) > 25, (vision, one, other)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 WIDTH, HEIGHT = 400, 250
 LEFT, RIGHT, TOP, BOTTOM = 60, 14, 10, 42
-MARKED = 30  # a line of more points has no markers, which would hide it
+MARKED = 30  # of a line of more points only some are marked, or the markers would hide it
 MARKERS = (  # one for each colour, so that no line is told by its colour alone
     '<circle r="3.2"/>',
     '<rect x="-3" y="-3" width="6" height="6"/>',
@@ -31,7 +31,6 @@ class Line(NamedTuple):
     points: Sequence[tuple[float, float]]
     colour: int  # a number of the page's palette
     dashed: bool = False
-    marked: bool = True
 
 
 def line_chart(lines: Sequence[Line], *, label: str, x_title: str, y_title: str, from_zero: bool = False) -> Markup:
@@ -139,13 +138,14 @@ def _line(line: Line, x_axis: Scale, y_axis: Scale) -> str:
     places = [(x_axis(x), y_axis(y)) for x, y in line.points if math.isfinite(y)]
     path = "".join(f"{'L' if position else 'M'}{x:.1f} {y:.1f}" for position, (x, y) in enumerate(places))
     parts = [f'<path class="line{" dashed" if line.dashed else ""}" d="{path}"/>' if path else ""]
-    if line.marked and len(places) <= MARKED:
-        for (x, y), point in zip(places, (p for p in line.points if math.isfinite(p[1])), strict=True):
-            title = escape(f"{line.name}: {number(point[1])} at {number(point[0])}")
-            parts.append(
-                f'<g class="{"hollow" if line.dashed else "full"}" transform="translate({x:.1f} {y:.1f})">'
-                f"<title>{title}</title>{MARKERS[line.colour]}</g>"
-            )
+    every = 1 if len(places) <= MARKED else math.ceil(len(places) / 10)
+    points = [point for point in line.points if math.isfinite(point[1])]
+    for (x, y), point in list(zip(places, points, strict=True))[::every]:
+        title = escape(f"{line.name}: {number(point[1])} at {number(point[0])}")
+        parts.append(
+            f'<g class="{"hollow" if line.dashed else "full"}" transform="translate({x:.1f} {y:.1f})">'
+            f"<title>{title}</title>{MARKERS[line.colour]}</g>"
+        )
     return f'<g style="color:var(--c{line.colour})">{"".join(parts)}</g>'
 
 

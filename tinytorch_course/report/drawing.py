@@ -127,7 +127,7 @@ def example_pictures(example: Example) -> tuple[Picture, list[Picture]]:
         many = f", {_some(len(shown), len(values))} shown" if values.ndim == 3 and len(shown) < len(values) else ""
         maps.append(
             Picture(
-                to_uri(montage(colours, columns=8 if len(shown) > 8 else None)),
+                to_uri(montage(colours, columns=None if len(shown) % 8 else 8)),
                 f"Output of {layer}, from {number(float(values.min()))} to {number(float(values.max()))}",
                 f"{layer}: {shape}{many}, up to {number(float(values.max()))}"
                 + (f", down to {number(float(values.min()))}" if signed else ""),

@@ -33,6 +33,11 @@ class Run:
     notes: list[str]  # what could not be read, in sentences
 
     @property
+    def data(self) -> str:
+        """The name of its data; of a path the end."""
+        return self.config.data.replace("\\", "/").rstrip("/").rpartition("/")[2]
+
+    @property
     def best(self) -> dict[str, Any]:
         """The epoch that was kept."""
         return next((row for row in reversed(self.history) if row.get("best")), self.history[-1])

@@ -144,7 +144,7 @@ def _render(views: list[RunView], steps: list[StepComparison], seeds: list[SeedC
 def _title(views: list[RunView], steps: list[StepComparison], seeds: list[SeedComparison]) -> str:
     if len(views) == 1 and not steps and not seeds:
         config = views[0].run.config
-        return f"{config.model} on {config.data}, {config.impl} implementation"
+        return f"{config.model} on {views[0].run.data}, {config.impl} implementation"
     parts = [
         f"{count} {word}{'s' if count > 1 else ''}"
         for count, word in ((len(views), "run"), (len(steps) + len(seeds), "comparison"))

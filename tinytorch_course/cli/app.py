@@ -20,6 +20,7 @@ from typer.core import TyperGroup
 
 from tinytorch_course import __version__
 from tinytorch_course.cli.bench import bench
+from tinytorch_course.cli.card import card
 from tinytorch_course.cli.check import check
 from tinytorch_course.cli.compare import compare
 from tinytorch_course.cli.data import data
@@ -70,6 +71,7 @@ app.command(cls=GroupedHelp, short_help="Time both implementations, alternately.
 app.command(cls=GroupedHelp, short_help="List the networks there are.")(models)
 app.add_typer(data, name="data", cls=Commands, short_help="List, fetch, show or verify the data sets.")
 app.command(cls=GroupedHelp, short_help="Show a network's layers: sizes, parameters, FLOPs, memory.")(summary)
+app.command(cls=GroupedHelp, short_help="Make a result card of a run, or check one.")(card)
 app.command(cls=GroupedHelp, short_help="List the lessons, run one, or make it a notebook.")(lesson)
 app.command(cls=GroupedHelp, short_help="List the exercises, write one to solve, or grade yours.")(exercise)
 app.command(cls=GroupedHelp, short_help="Write a trained network as ONNX, torch.export or TorchScript.")(export)

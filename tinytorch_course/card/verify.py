@@ -1,0 +1,65 @@
+"""A card checked: made again from its runs, and compared figure by figure."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tinytorch_course.card.compare import Difference, differences
+from tinytorch_course.card.make import FORMAT, make_card
+from tinytorch_course.errors import InputError
+
+
+def read_card(file: Path) -> dict[str, Any]:
+    """The card in ``file``.
+
+    Raises:
+        InputError: if there is none.
+    """
+    try:
+        card = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"there is no card {file}") from None
+    except IsADirectoryError:
+        raise InputError(f"{file} is a folder: name the card in it, such as {file / 'card.json'}") from None
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}") from error
+    except ValueError:
+        raise InputError(f"{file} is no card: it holds no JSON (the .md beside a card is for reading only)") from None
+    if not isinstance(card, dict) or "tinytorch_card" not in card:
+        raise InputError(f"{file} is no card of `tinytorch card`")
+    if card["tinytorch_card"] != FORMAT:
+        raise InputError(f"{file} is a card of format {card['tinytorch_card']}, and this tinytorch knows {FORMAT}")
+    return card
+
+
+def runs_of(card: dict[str, Any], file: Path) -> list[str]:
+    """The run folders that the card is about, as seen from here.
+
+    Raises:
+        InputError: if one is not there, or the card names none.
+    """
+    try:
+        folders = [file.parent / entry["folder"] for entry in card["runs"]]
+    except (KeyError, TypeError):
+        raise InputError(f"{file} is malformed: it does not name its runs") from None
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(
+                f"{file} is about the run {folder}, which is not there: name the run folders after the card"
+            )
+    return [str(folder) for folder in folders]
+
+
+def verify(
+    file: Path, folders: Sequence[str] = (), *, data_dir: str | None = None, device: str = "auto"
+) -> tuple[dict[str, Any], list[Difference]]:
+    """The card in ``file``, and in which figures an evaluation of its runs differs from it.
+
+    Raises:
+        InputError: if card, runs or data cannot be had.
+        Contradiction: if a run's notes do not fit its weights.
+    """
+    card = read_card(file)
+    found = make_card(folders or runs_of(card, file), file.parent, data_dir=data_dir, device=device)
+    return card, list(differences(card, found))

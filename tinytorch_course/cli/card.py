@@ -1,0 +1,109 @@
+"""``tinytorch card``: what a run came to, with all that is needed to find it out again."""
+
+import json as json_module
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tinytorch_course.cli.evaluate import DEVICE, check_options, wish
+from tinytorch_course.errors import InputError
+from tinytorch_course.report.sources import find_sources, runs_of_seeds
+
+JSON, MARKDOWN = "card.json", "card.md"
+
+
+def card(
+    folders: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[RUN...]",
+            help="A run folder; several, or one of `tinytorch train --seeds`, if they differ in their seeds alone.",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[Path | None, wish("--out", "FOLDER", "Where to save the card. (default: in the run folder)")] = None,
+    verify: Annotated[Path | None, wish("--verify", "FILE", "Check this card against its runs instead.")] = None,
+    data_dir: Annotated[
+        str | None, wish("--data-dir", "FOLDER", "Where data sets lie. (default: what the run says)")
+    ] = None,
+    device: Annotated[str, DEVICE] = "auto",
+    json: Annotated[
+        bool, wish("--json", None, "Print the card, or what differs from it, as one JSON document.")
+    ] = False,
+) -> None:
+    """Make a result card: accuracy with its interval, how it was chosen, data, settings, machine, versions.
+
+    All figures are computed from the weights. --verify computes them again and ends with exit code 1 if any differs.
+    """
+    check_options("test", None, None, device)
+    if verify is not None:
+        if out is not None:
+            raise InputError("--out is for making a card, --verify for checking one: leave out one of them")
+        check(verify, folders or [], data_dir, device, json)
+        return
+    if not folders:
+        raise InputError("name a run folder to make a card of, or a card with --verify")
+    find_sources(folders)  # before torch is imported, which takes seconds
+    save(folders, choose_folder(folders, out), data_dir, device, json)
+
+
+def choose_folder(folders: list[str], out: Path | None) -> Path:
+    """Where the card goes.
+
+    Raises:
+        InputError: if that is not clear, or no folder.
+    """
+    if out is None and (len(folders) > 1 or runs_of_seeds(Path(folders[0]))):  # which is to hold runs alone
+        raise InputError("a card of several runs needs a place of its own: name a folder with --out")
+    chosen = Path(folders[0]) if out is None else out
+    if chosen.exists() and not chosen.is_dir():
+        raise InputError(f"--out is '{chosen}', which is a file: name the folder for {JSON} and {MARKDOWN}")
+    return chosen
+
+
+def save(folders: list[str], out: Path, data_dir: str | None, device: str, json: bool) -> None:
+    from tinytorch_course.card.make import Contradiction, make_card
+    from tinytorch_course.card.markdown import headline, to_markdown
+    from tinytorch_course.training.checkpoints import write_atomically
+
+    try:
+        made = make_card(folders, out, data_dir=data_dir, device=device)
+    except Contradiction as contradiction:
+        end(contradiction)
+    out.mkdir(parents=True, exist_ok=True)
+    document = json_module.dumps(made, indent=2, allow_nan=False)
+    write_atomically(out / JSON, document.encode() + b"\n")
+    write_atomically(out / MARKDOWN, to_markdown(made).encode("utf-8"))
+    if json:
+        print(document)
+    else:
+        print(f"{made['model']} on {made['data']['title']}: {headline(made)}")
+        print(f"Saved: {out / JSON}, {out / MARKDOWN}")
+
+
+def check(file: Path, folders: list[str], data_dir: str | None, device: str, json: bool) -> None:
+    from tinytorch_course.card.compare import count_figures
+    from tinytorch_course.card.make import Contradiction
+    from tinytorch_course.card.verify import verify
+
+    try:
+        card, differences = verify(file, folders, data_dir=data_dir, device=device)
+    except Contradiction as contradiction:
+        end(contradiction)
+    if json:
+        findings = [one._asdict() for one in differences]
+        print(json_module.dumps({"ok": not differences, "card": str(file), "differences": findings}, indent=2))
+    else:
+        for one in differences:
+            print(f"{one.figure}: the card says {one.says}, but the run gives {one.gives}")
+        total = count_figures(card)
+        print(f"{len(differences)} of {total} figures differ." if differences else f"All {total} figures hold.")
+    if differences:
+        raise typer.Exit(1)
+
+
+def end(contradiction: Exception) -> None:
+    print(f"{contradiction}.", file=sys.stderr)
+    raise typer.Exit(1)

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from tinytorch_course.pictures.ink import Ink, resized
+from tinytorch_course.pictures.ink import Ink
+from tinytorch_course.pictures.sizes import resized
 from tinytorch_course.pictures.strokes import stroke_width, with_width
 
 FINE = 200  # pixels of the character's longer side while its strokes are measured and changed

@@ -7,12 +7,12 @@ about 1 in the middle of a stroke.
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 from scipy import ndimage
 
 from tinytorch_course.pictures.lines import without_lines
+from tinytorch_course.pictures.sheet import sheet_in
+from tinytorch_course.pictures.sizes import COARSE_SIDE, resized, shrunk
 
-COARSE_SIDE = 96  # pixels of the picture in which paper is told from ink
 WIDEST_STROKE = 0.3  # of the longer side; what is wider is taken for paper in the shade
 RING = 0.05  # of the shorter side: the rim that is mostly paper
 NARROW = (0.05, 0.1, 0.2)  # of the longer side: strokes, and the gaps between them
@@ -37,7 +37,9 @@ def find_ink(colors: np.ndarray) -> Ink | None:
     Args:
         colors: (H, W, 3), from 0 to 1.
     """
-    dark = is_dark_on_light(colors)
+    sheet = sheet_in(colors)
+    colors = colors if sheet is None else sheet
+    dark = sheet is not None or is_dark_on_light(colors)
     contrast = contrast_to_paper(colors, dark)
     noise = noise_of(contrast)
     level = level_of(contrast, noise)
@@ -58,27 +60,34 @@ def find_ink(colors: np.ndarray) -> Ink | None:
 def is_dark_on_light(colors: np.ndarray) -> bool:
     """Whether the ink is darker than the paper: which way the picture differs most from its surroundings.
 
-    Two witnesses: the difference to the rim, which is taken for paper under light that changes evenly (ink that crosses
-    the rim here and there does no harm); and what is narrow and dark against what is narrow and light. Fourth powers,
-    because ink differs more than light does, if on fewer pixels.
+    Three witnesses: the difference to the rim, which is mostly paper under light that changes evenly; the difference to
+    the middle brightness, because there is more paper than ink; and what is narrow and dark against what is narrow and
+    light. Fourth powers, because ink differs more than light does, if on fewer pixels.
     """
     small = shrunk(colors, COARSE_SIDE)
-    height, width = small.shape[:2]
+    witnesses = np.full((3, 2), 1e-9)  # darker, lighter
+    surface = paper_at_the_rim(small)
+    for channel, paper in zip(np.moveaxis(small, 2, 0), np.moveaxis(surface, 2, 0), strict=True):
+        for witness, difference in zip(witnesses, (channel - paper, channel - np.median(channel)), strict=False):
+            witness += (np.minimum(difference, 0) ** 4).sum(), (np.maximum(difference, 0) ** 4).sum()
+        for share in NARROW:
+            size = max(3, round(share * max(channel.shape)))
+            witnesses[2, 0] += ((ndimage.grey_closing(channel, size) - channel) ** 4).sum()
+            witnesses[2, 1] += ((channel - ndimage.grey_opening(channel, size)) ** 4).sum()
+    darker, lighter = np.log(witnesses).sum(axis=0)
+    return bool(darker >= lighter)
+
+
+def paper_at_the_rim(colors: np.ndarray) -> np.ndarray:
+    """A smooth surface, (H, W, 3), through what the rim of the picture mostly is; ink that crosses it does no harm."""
+    height, width = colors.shape[:2]
     ring = max(1, round(RING * min(height, width)))
     rim = np.ones((height, width), bool)
     rim[ring:-ring, ring:-ring] = False
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     terms = np.stack([np.ones_like(x), x, y, x * x, y * y, x * y], axis=-1)
-    from_rim, narrow = np.full(2, 1e-9), np.full(2, 1e-9)  # darker, lighter
-    for channel in np.moveaxis(small, 2, 0):
-        difference = channel - terms @ _robust_fit(terms[rim], channel[rim])
-        from_rim += (np.minimum(difference, 0) ** 4).sum(), (np.maximum(difference, 0) ** 4).sum()
-        for share in NARROW:
-            size = max(3, round(share * max(height, width)))
-            narrow[0] += ((ndimage.grey_closing(channel, size) - channel) ** 4).sum()
-            narrow[1] += ((channel - ndimage.grey_opening(channel, size)) ** 4).sum()
-    darker, lighter = np.log(from_rim) + np.log(narrow)
-    return darker >= lighter
+    fits = [_robust_fit(terms[rim], channel[rim]) for channel in np.moveaxis(colors, 2, 0)]
+    return np.stack([terms @ fit for fit in fits], axis=-1).clip(0, 1).astype(np.float32)
 
 
 def _robust_fit(terms: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -117,8 +126,14 @@ def paper_around(colors: np.ndarray, dark: bool) -> np.ndarray:
     """
     small = ndimage.gaussian_filter(shrunk(colors, COARSE_SIDE), (0.7, 0.7, 0))
     size = max(3, round(WIDEST_STROKE * max(small.shape)))
+    room = ((size, size), (size, size), (0, 0))
+    # Beyond the rim there is paper, so that a stroke along it is swallowed as well.
+    padded = np.pad(small, room)
+    beyond = np.ones(padded.shape, bool)
+    beyond[size:-size, size:-size] = False
+    padded = np.where(beyond, np.pad(paper_at_the_rim(small), room, mode="edge"), padded)
     swallow = ndimage.grey_closing if dark else ndimage.grey_opening
-    paper = swallow(small, size=(size, size, 1))
+    paper = swallow(padded, size=(size, size, 1))[size:-size, size:-size]
     return resized(ndimage.gaussian_filter(paper, (1, 1, 0)), colors.shape[:2])
 
 
@@ -198,21 +213,3 @@ def _gap(box: tuple[int, ...], other: tuple[int, ...]) -> float:
     down = max(other[0] - box[2], box[0] - other[2], 0)
     across = max(other[1] - box[3], box[1] - other[3], 0)
     return float(np.hypot(down, across))
-
-
-def shrunk(colors: np.ndarray, longest: int) -> np.ndarray:
-    """The picture with at most ``longest`` pixels a side, every pixel counting."""
-    height, width = colors.shape[:2]
-    scale = longest / max(height, width)
-    if scale >= 1:
-        return colors
-    return resized(colors, (max(1, round(scale * height)), max(1, round(scale * width))), Image.Resampling.BOX)
-
-
-def resized(
-    values: np.ndarray, shape: tuple[int, int], method: Image.Resampling = Image.Resampling.BILINEAR
-) -> np.ndarray:
-    """(H, W) or (H, W, C) resized to ``shape``."""
-    if values.ndim == 2:
-        return np.asarray(Image.fromarray(values.astype(np.float32)).resize(shape[::-1], method))
-    return np.stack([resized(channel, shape, method) for channel in np.moveaxis(values, 2, 0)], axis=-1)

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from tinytorch_course.errors import InputError
 from tinytorch_course.pictures.form import Form, to_form
-from tinytorch_course.pictures.ink import find_ink, is_dark_on_light, resized
+from tinytorch_course.pictures.ink import find_ink, is_dark_on_light
 from tinytorch_course.pictures.reading import Source, read_picture
+from tinytorch_course.pictures.sizes import resized
 from tinytorch_course.training.networks import Network
 
 FORM_NAMES = ("mnist", "things", "plain")

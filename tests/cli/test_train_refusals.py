@@ -130,7 +130,7 @@ def test_an_output_folder_that_is_in_use(tmp_path, capsys):
         (["--batch-size", "1296"], "--batch-size 1296 leaves a last batch of one image"),
         (["--augment", "flip"], "--augment flip does not suit embedded digits"),
         (["--augment", "shift=20"], "--augment shift=20 would move pictures of 28 x 28 pixels out of sight"),
-        (["--augment", "shift,shfit"], "--augment takes shift, rotate, scale, shear, flip, erase"),
+        (["--augment", "shift,shfit"], "--augment takes shift, rotate, scale, shear, elastic, flip, erase"),
         (["--class-weights", "1,2"], "--class-weights must be one number for each of the 10 classes"),
         (["--class-weights", "balanced", "--limit", "3"], "there are none of"),
         (["--overfit-batches", "11"], "but 11 batches of 128 are 1,408 images, and there are only 1,297"),

@@ -69,6 +69,25 @@ def test_a_shift_moves_whole_pixels_and_lets_black_in():
         torch.testing.assert_close(moved[number], expected, rtol=1e-9, atol=1e-9)
 
 
+def test_points_that_are_drawn_aside_alike_are_a_shift():
+    x, drawn = images(4), change({"shift": 3.0}, 4)
+    elastic = drawn.shift[:, :, None, None].expand(4, 2, 6, 6)
+    bent = drawn._replace(shift=torch.zeros(4, 2, dtype=torch.float64), elastic=elastic)
+    torch.testing.assert_close(apply(x, bent, BLACK), apply(x, drawn, BLACK), rtol=1e-9, atol=1e-9)
+
+
+def test_bending_moves_every_place_by_about_its_amount_and_neighbours_alike():
+    """Seen in pictures whose brightness is the place."""
+    drawn = change({"elastic": 2.0}, 50)
+    place = torch.arange(SIZE, dtype=torch.float64).expand(50, 1, SIZE, SIZE)
+    middle = apply(place, drawn, torch.zeros(1, 1, 1))[:, 0, 4:-4, 4:-4]  # where nothing comes in from outside
+    aside = middle - place[:, 0, 4:-4, 4:-4]
+    assert 1.5 < aside.abs().max() < 3
+    assert aside.diff(dim=1).abs().max() < 1.2
+    assert aside.std() > 0.5
+    torch.testing.assert_close(drawn.elastic.abs().max().item(), 2.0, rtol=0.01, atol=0)
+
+
 def test_amounts_are_the_bounds_and_are_reached():
     amounts = {"shift": 2.0, "rotate": 10.0, "scale": 0.1, "shear": 5.0}
     drawn = change(amounts, 20_000)

@@ -4,7 +4,7 @@ import torch
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.freezing import trainable
+from tinytorch_course.training.freezing import describe, trainable
 from tinytorch_course.training.learners import LEARNERS
 
 NAMES = ("conv1.weight", "norm1.weight", "norm1.bias", "layer1.0.conv1.weight", "layer10.bias", "fc.weight", "fc.bias")
@@ -81,3 +81,11 @@ def test_frozen_parameters_keep_every_bit_and_have_no_state(impl, optimizer):
     (group,) = state["param_groups"]
     assert set(group["param_names"]) == learned
     assert len(state["state"]) == len(learned)
+
+
+def test_what_is_left_to_train_is_said():
+    tensors = {name: torch.empty(2, 3) for name in NAMES}
+    assert describe(NAMES[4:], tensors) == "--freeze leaves 18 numbers to train, in layer10, fc."
+    many = {f"fc{number}.weight": torch.empty(1000) for number in range(11)}
+    assert "11,000 numbers" in describe(tuple(many), many)
+    assert describe(tuple(many), many).endswith("in fc0, fc1, fc2, fc3, fc4, fc5, fc6, fc7 and 3 layers more.")

@@ -19,7 +19,7 @@ from tinytorch_course.training.signals import StopSignals
 
 WEIGHTS = "1,2,3,4,5,6,7,8,9,0.5"
 SETTINGS = {
-    "augment": {"augment": "shift,rotate,scale,shear,erase=0.9"},
+    "augment": {"augment": "shift,rotate,scale,shear,elastic,erase=0.9"},
     "class weights": {"class_weights": WEIGHTS},
     "smoothed class weights": {"class_weights": WEIGHTS, "label_smoothing": 0.1},
     "by heart": {"overfit_batches": 2},
@@ -226,7 +226,8 @@ def test_a_network_is_trained_on_with_a_new_head(tmp_path, impl):
     display = Display(stop_before=2)
     with pytest.raises(Interrupted):
         train(config, out=str(tmp_path / "second"), display=display)
-    assert display.notices[-1] == f"Starting from {tmp_path / 'first' / 'model.pt'}."
+    assert f"Starting from {tmp_path / 'first' / 'model.pt'}." in display.notices
+    assert "--freeze leaves 170 numbers to train, in fc2." in display.notices
     train(config, out=str(tmp_path / "whole"), display=Display())
     (tmp_path / "first" / "model.pt").unlink()
     resume(str(tmp_path / "second"), {}, display=Display())

@@ -1,8 +1,11 @@
-"""Training images that are never twice the same: moved, turned, bent, flipped, or with a piece painted over.
+"""Training images that are never twice the same: moved, turned, bent, mirrored, or with a piece painted over.
 
 Every image of a batch gets numbers of its own. (``torchvision.transforms.v2`` on a batch would give all its images the
 same ones, and image by image it takes a good part of a training step.) The numbers are a function of
 (seed, epoch, batch), so that a resumed run, and the other implementation, see the very same images.
+
+Source: elastic bending is that of Simard, Steinkraus & Platt (2003), "Best practices for convolutional neural networks
+applied to visual document analysis", but smoothed by bicubic interpolation between a few points.
 
 Legend: B batch, C channels, H = W.
 """
@@ -20,17 +23,19 @@ from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training.parsing import parse_augment
 
 ERASED_AREA = (0.02, 0.2)  # the smallest and the largest share of the picture
+ELASTIC_POINTS = 6  # along each side, that are drawn aside independently; the places between them follow smoothly
 ERASED_RATIO = 3.0  # the longer side of the rectangle is at most so many times the shorter
 
 
 class Change(NamedTuple):
-    """What happens to each image of a batch, in this order: flip, scale, shear, rotate, shift, erase."""
+    """What happens to each image of a batch, in this order: flip, elastic, scale, shear, rotate, shift, erase."""
 
     flip: Tensor  # (B,), bool
     scale: Tensor  # (B,), 1 leaves the size
     shear: Tensor  # (B,), radians along the rows
     angle: Tensor  # (B,), radians clockwise
     shift: Tensor  # (B, 2), whole pixels to the right and down
+    elastic: Tensor  # (B, 2, P, P), pixels to the right and down that points are drawn aside; P = 0: none
     erase: Tensor  # (B, 4), rows from, to, columns from, to; equal ones erase nothing
 
 
@@ -53,7 +58,9 @@ def draw(amounts: dict[str, float], count: int, size: int, generator: torch.Gene
     reach = amounts.get("shift", 0.0) + 0.5  # the outermost whole pixels must be as likely as the others
     numbers = torch.rand(count, 2, generator=generator, dtype=torch.float64)
     shift = ((2 * numbers - 1) * reach).round().clamp(-reach + 0.5, reach - 0.5)
-    return Change(flip, scale, shear, angle, shift, _draw_rectangles(chance("erase"), size, generator))
+    rectangles = _draw_rectangles(chance("erase"), size, generator)
+    points = ELASTIC_POINTS if "elastic" in amounts else 0  # last, for there are many of them
+    return Change(flip, scale, shear, angle, shift, uniform("elastic", 2, points, points), rectangles)
 
 
 def _draw_rectangles(wanted: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -81,11 +88,14 @@ def apply(x: Tensor, change: Change, black: Tensor) -> Tensor:
         normalised.
     """
     flip, erase = change.flip.to(x.device), change.erase.to(x.device)
-    moved = any((part != still).any() for part, still in ((change.scale, 1), *((p, 0) for p in change[2:5])))
+    moved = any((part != still).any() for part, still in ((change.scale, 1), *((p, 0) for p in change[2:6])))
     if flip.any():
         x = torch.where(flip[:, None, None, None], x.flip(-1), x)
     if moved:
         grid = F.affine_grid(_inverse(change, x.shape[-1]).to(x), list(x.shape), align_corners=False)
+        if change.elastic.numel():
+            aside = F.interpolate(change.elastic.to(x), x.shape[-1], mode="bicubic", align_corners=True)  # (B, 2, H, H)
+            grid = grid - aside.permute(0, 2, 3, 1) * 2 / x.shape[-1]
         x = F.grid_sample(x - black, grid, padding_mode="zeros", align_corners=False) + black
     if erase.any():
         place = torch.arange(x.shape[-1], device=x.device)

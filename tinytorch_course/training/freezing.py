@@ -1,7 +1,9 @@
 """``--freeze``: which parameters are trained."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from fnmatch import fnmatchcase
+
+from torch import Tensor
 
 from tinytorch_course.errors import InputError
 from tinytorch_course.training.parsing import parse_freeze
@@ -34,3 +36,11 @@ def trainable(names: Iterable[str], freeze: str | None) -> tuple[str, ...]:
     if len(frozen) == len(names):
         raise InputError(f"--freeze {freeze} leaves nothing to train")
     return tuple(name for name in names if name not in frozen)
+
+
+def describe(names: Collection[str], tensors: Mapping[str, Tensor]) -> str:
+    """A sentence about what ``--freeze`` leaves to train: the parameters ``names`` of a network's ``tensors``."""
+    layers = list(dict.fromkeys(name.rpartition(".")[0] for name in names))
+    numbers = sum(tensors[name].numel() for name in names)
+    shown = ", ".join(layers[:8]) + (f" and {len(layers) - 8} layers more" if len(layers) > 8 else "")
+    return f"--freeze leaves {numbers:,} numbers to train, in {shown}."

@@ -29,6 +29,7 @@ from tinytorch_course.training.environment import (
     set_generator_states,
     versions,
 )
+from tinytorch_course.training.freezing import describe
 from tinytorch_course.training.gradient_log import GradientLog
 from tinytorch_course.training.learners import LEARNERS, NAMESPACES, make_schedule
 from tinytorch_course.training.memory import keep_freed_memory
@@ -181,6 +182,8 @@ class Session:
         if config.from_ is not None and fresh:
             display.notice(start_from(config.from_, self.learner, len(self.dataset.classes)))
         self.average = None if config.ema is None else Average(config.ema, self.learner.state_dict())
+        if config.freeze is not None:
+            display.notice(describe(self.learner.trainable, self.learner.state_dict()))
         self.watchers: list[Watcher] = []
         if config.tensorboard:
             require_tensorboard()  # before anything is written

@@ -21,6 +21,7 @@ AUGMENTATIONS = {
     "rotate": Amount(10.0, 360, "degrees, up to"),
     "scale": Amount(0.1, 1, "larger or smaller by this share, up to"),
     "shear": Amount(10.0, 90, "degrees, up to"),
+    "elastic": Amount(1.5, 100, "pixels, about, that places are drawn aside, neighbours alike"),
     "flip": Amount(0.5, 1, "how likely left and right change places"),
     "erase": Amount(0.25, 1, "how likely a rectangle is painted over"),
 }

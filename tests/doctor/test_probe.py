@@ -93,9 +93,12 @@ def test_data(tmp_path, monkeypatch):
     found = {finding.name: finding for finding in probe.look_for_data()}
     assert found["mnist"].state == NOTE
     assert "lacks train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte" in found["mnist"].text
+    assert found["mnist"].advice == "tinytorch data fetch mnist"
     assert found["fashion-mnist"].state == NOTE
     assert "is a file" in found["fashion-mnist"].text
     assert (found["digits"].state, found["data folder"].state) == (OK, OK)
+    assert found["not here"].text.startswith("kmnist, ")
+    assert "mnist," not in found["not here"].text.replace("kmnist,", "")
     for name in ("train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
         (raw / name).write_bytes(b"")
     found = {finding.name: finding for finding in probe.look_for_data()}

@@ -133,24 +133,25 @@ def _describe(device: str) -> str:
 
 def look_for_data() -> Iterator[Finding]:
     """Which sets are in the data folder, and whether another one would find room there."""
-    from tinytorch_course.data import default_data_dir, digits, idx
-    from tinytorch_course.errors import InputError
+    from tinytorch_course.data import default_data_dir
+    from tinytorch_course.data.status import all_statuses
 
     folder = default_data_dir()
-    for name, source in idx.SOURCES.items():
-        try:
-            found = idx.find(source, folder)
-        except InputError as error:
-            yield Finding("data", name, NOTE, str(error), "or leave it: the digits need no files")
-            continue
-        if len(found) == len(source.files):
-            yield Finding("data", name, OK, f"in {source.raw(folder)}")
-        elif found:
-            missing = [file.name for file in source.files if file.name not in found]
-            text = f"{source.raw(folder)} lacks {', '.join(missing)}"
-            yield Finding("data", name, NOTE, text, "put them there, or delete that folder to download all four")
+    absent = []
+    for status in all_statuses(folder):
+        if status.state == "absent":
+            absent.append(status.name)
+        elif status.state == "unusable":
+            yield Finding("data", status.name, NOTE, status.problem, "or take a set that is built in: --data digits")
+        elif status.state == "incomplete":
+            text = f"{status.location} lacks {', '.join(status.missing)}"
+            yield Finding("data", status.name, NOTE, text, f"tinytorch data fetch {status.name}")
         else:
-            advice = "it is downloaded when it is first asked for, or choose its folder by TINYTORCH_DATA"
-            yield Finding("data", name, NOTE, f"not in {source.raw(folder)}", advice)
-    yield Finding("data", "digits", OK, f"embedded ({digits.LOCATION})")
+            text = f"built in ({status.location})" if status.state == "embedded" else f"in {status.location}"
+            yield Finding("data", status.name, OK, text)
+    if absent:
+        advice = (
+            "tinytorch data fetch NAME downloads one; if you have them elsewhere, set TINYTORCH_DATA to that folder"
+        )
+        yield Finding("data", "not here", NOTE, f"{', '.join(absent)} (looked for in {folder})", advice)
     yield space_of(folder, "data folder", DATA_ROOM, needed=False, option="--data-dir or TINYTORCH_DATA")

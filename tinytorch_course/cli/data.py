@@ -85,6 +85,10 @@ def fetch(
     tried in turn, with a note why one failed. Proxies: https_proxy and http_proxy in the environment.
     """
     require_name(name)
+    if mirror is not None and "://" not in mirror:
+        raise InputError(
+            f"--mirror must be the URL of a folder, such as https://example.org/data, but it is '{mirror}'"
+        )
     folder = find_folder(data_dir)
     from tinytorch_course.data import catalog
     from tinytorch_course.data.status import status_of

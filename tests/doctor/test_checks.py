@@ -50,6 +50,18 @@ def test_versions_that_do(requirements):
     assert {finding.state for finding in findings} == {OK}
 
 
+def test_extras(requirements):
+    needed, installed = requirements
+    needed += ['onnx>=1.17; extra == "onnx"', 'onnxruntime>=1.20; extra == "onnx"', 'pytest>=8; extra == "test"']
+    installed["onnx"] = "1.17"
+    *_, finding = look_at_versions()
+    assert (finding.name, finding.state, finding.advice) == ("extra onnx", NOTE, "pip install 'tinytorch-course[onnx]'")
+    assert finding.text == "onnxruntime not installed, and needed only for tinytorch export --onnx"
+    installed["onnxruntime"] = "1.20"
+    *_, finding = look_at_versions()
+    assert (finding.state, finding.text) == (OK, "installed, for tinytorch export --onnx")
+
+
 @pytest.mark.parametrize(
     ("version", "text", "advice"),
     [

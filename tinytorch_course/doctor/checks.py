@@ -22,6 +22,7 @@ import tinytorch_course
 OK, NOTE, WRONG = "ok", "note", "wrong"
 TOPICS = ("versions", "devices", "data", "space", "terminal")
 DISTRIBUTION = "tinytorch-course"
+EXTRAS = {"onnx": "tinytorch export --onnx", "tensorboard": "tinytorch train --tensorboard"}
 SHOWN = ("torch", "torchvision")  # whose versions are shown by the process that imports them
 PATIENCE = 180.0  # seconds for that process: importing torch and waking a GPU can take a minute
 RUN_ROOM = 100 << 20  # bytes: a run's folder of the largest network here, with its optimizer's moments
@@ -66,16 +67,36 @@ def look_at_versions() -> Iterator[Finding]:
         elif _as_numbers(found) < _as_numbers(least):
             advice = f"pip install --upgrade '{name}>={least}'"
             yield Finding("versions", name, WRONG, f"{found}, but at least {least} is needed", advice)
+    for extra, names in read_extras().items():
+        missing = [name for name in names if _installed_version(name) is None]
+        if missing:
+            text = f"{', '.join(missing)} not installed, and needed only for {EXTRAS[extra]}"
+            yield Finding("versions", f"extra {extra}", NOTE, text, f"pip install '{DISTRIBUTION}[{extra}]'")
+        else:
+            yield Finding("versions", f"extra {extra}", OK, f"installed, for {EXTRAS[extra]}")
+
+
+def read_extras() -> dict[str, list[str]]:
+    """What the extras that a person may want consist of."""
+    found: dict[str, list[str]] = {}
+    for line in _requirement_lines():
+        match = re.match(r"([\w.-]+).*; *extra *== *[\"'](\w+)[\"']$", line)
+        if match and match[2] in EXTRAS:
+            found.setdefault(match[2], []).append(match[1])
+    return found
 
 
 def read_requirements() -> list[tuple[str, str]]:
     """What our own installation says it needs: (name, least version). Empty where we are not installed."""
+    found = [re.match(r"([\w.-]+) *>= *([\d.]+) *$", line) for line in _requirement_lines()]  # those without condition
+    return [(match[1], match[2]) for match in found if match]
+
+
+def _requirement_lines() -> list[str]:
     try:
-        lines = importlib.metadata.requires(DISTRIBUTION) or []
+        return importlib.metadata.requires(DISTRIBUTION) or []
     except importlib.metadata.PackageNotFoundError:
         return []
-    found = [re.match(r"([\w.-]+) *>= *([\d.]+) *$", line) for line in lines]  # those with a condition are left out
-    return [(match[1], match[2]) for match in found if match]
 
 
 def _installed_version(name: str) -> str | None:

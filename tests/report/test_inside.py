@@ -141,6 +141,15 @@ def test_a_linear_layer_that_sees_the_image_has_filters_too(torch_trained):
     assert [output.layer for output in inside.example.outputs][-1] == "fc2"
 
 
+def test_the_data_lie_where_the_caller_says(trained, monkeypatch):
+    run, asked = read_run(trained, "one"), []
+    monkeypatch.setattr(data, "load", lambda *args, **options: asked.append((args, options)))
+    load_data(run, "elsewhere", print)
+    load_data(run, None, print)
+    assert [args for args, _ in asked] == [("digits", "elsewhere"), ("digits", None)]
+    assert {options["limit"] for _, options in asked} == {64}
+
+
 def test_other_data_are_refused(trained):
     run = read_run(trained, "one")
     dataset = load_data(run, None, print)

@@ -146,7 +146,7 @@ def test_settings_that_differ_are_marked(html):
 def test_a_run_that_was_stopped_has_a_report(stopped):
     found = report(stopped)
     page = check_page(found.html)
-    assert "stopped after 2 of 4 epochs" in page.text
+    assert "stopped or still going on, after 2 of 4 epochs" in page.text
     assert "Test accuracy of the best epoch so far" in page.text
     assert found.notes == []
 

@@ -43,9 +43,7 @@ class RunView(NamedTuple):
     def state(self) -> str:
         done, planned = len(self.run.history), self.run.planned
         if self.run.result is None:
-            return (
-                f"stopped after {done} of {planned} epochs, so it was never tested" if done < planned else "not tested"
-            )
+            return f"stopped or still going on, after {done} of {planned} epochs"
         return f"ended early, after {done} of {planned} epochs" if done < planned else f"ended after {self.epochs}"
 
     @property

@@ -35,6 +35,16 @@ def test_one_step_as_json(capsys):
     assert result["memory"]["torch"] > 7850 * 8
 
 
+def test_the_price_list(capsys):
+    assert run(["bench", "--op", "linear", "--batch-size", "2", "--repeat", "1", "--price-list"]) == 0
+    out, _ = capsys.readouterr()
+    assert re.search(r"^linear +2 +5/5 +[\d.]+/[\d.]+ +0\.0/0\.0", out, flags=re.MULTILINE)  # 3 · 2 · 2 · 3136 · 128
+    assert "MB kept: what waits for the backward pass" in out
+    assert run(["bench", "--op", "linear", "--batch-size", "2", "--repeat", "1", "--price-list", "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)["results"]
+    assert result["prices"]["scratch"]["flops"] == result["prices"]["torch"]["flops"] == 12 * 3136 * 128
+
+
 def test_a_step_in_the_table_has_its_rate_and_memory(capsys):
     assert run(["bench", "--model", "mlp", "--repeat", "1"]) == 0
     assert re.search(r"^mlp +64 +[\d.]+ +[\d.]+ +[\d.]+ +\S+ +\d+/\d+ +\d+/\d+", capsys.readouterr().out, re.MULTILINE)

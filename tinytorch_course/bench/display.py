@@ -8,6 +8,11 @@ from rich.table import Table
 
 from tinytorch_course.bench.subjects import Measured
 
+PRICES_LEGEND = (
+    "FLOPs of matmuls and convolutions. MB moved: what all kernels read and write; a fused kernel moves each tensor "
+    "once. MB kept: what waits for the backward pass, our caches or what autograd saves, without the parameters."
+)
+
 
 class Display:
     """Progress on stderr; the tables on stdout, or nowhere where a JSON document goes there."""
@@ -41,6 +46,11 @@ class Display:
             if rows:
                 self.results.print(_table(title, rows))
                 self.results.print()
+        priced = [one for one in measured if one.prices is not None]
+        if priced:
+            self.results.print(_price_table(priced))
+            self.results.print(PRICES_LEGEND)
+            self.results.print()
         self.results.print(
             f"{about['device']}, {about['dtype']}, {about['threads']} threads, medians of {about['rounds']} rounds; "
             f"torch {about['torch']}; a large matmul does {ceiling / 1e9:.0f} GFLOP/s."
@@ -67,4 +77,24 @@ def _table(title: str, rows: list[Measured]) -> Table:
             known = one.memory and None not in one.memory.values()
             cells.append(f"{one.memory['scratch'] / 1e6:.0f}/{one.memory['torch'] / 1e6:.0f}" if known else "unknown")
         table.add_row(one.name, *cells)
+    return table
+
+
+def _price_table(rows: list[Measured]) -> Table:
+    table = Table(
+        title="forward and backward, scratch / torch",
+        title_justify="left",
+        title_style="bold",
+        box=None,
+        pad_edge=False,
+        collapse_padding=True,
+    )
+    table.add_column("name", min_width=19, no_wrap=True)
+    for heading in ("batch", "MFLOP", "MB moved", "MB kept"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for one in rows:
+        ours, theirs = one.prices
+        pairs = ((ours.flops, theirs.flops, 0), (ours.moved, theirs.moved, 1), (ours.kept, theirs.kept, 1))
+        cells = (f"{a / 1e6:,.{digits}f}/{b / 1e6:,.{digits}f}" for a, b, digits in pairs)
+        table.add_row(one.name, str(one.batch), *cells)
     return table

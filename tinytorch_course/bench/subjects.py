@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import torch
 
 from tinytorch_course import reference, scratch
+from tinytorch_course.bench.prices import Prices, measure_prices
 from tinytorch_course.bench.timing import Timing, time_alternately
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS
@@ -54,9 +55,13 @@ class Measured(NamedTuple):
     timing: Timing
     flops: int | None  # of one run, where convolutions and linear layers do them
     memory: dict[str, int | None] | None  # bytes at the peak of a step, beyond what stood before
+    prices: Prices | None = None  # of a forward and backward pass
 
     def to_dict(self) -> dict[str, Any]:
-        return self._asdict() | {"timing": self.timing._asdict()}
+        return self._asdict() | {
+            "timing": self.timing._asdict(),
+            "prices": None if self.prices is None else self.prices.to_dict(),
+        }
 
 
 def find_setting(device: str, dtype: str, rounds: int) -> Setting:
@@ -141,6 +146,12 @@ def measure_step(model: str, batch: int, setting: Setting) -> Measured:
     }
     # Backward multiplies twice as much as forward: once for the weights' gradients, once for the inputs'.
     return Measured("step", model, batch, timing, 3 * batch * summarise(MODELS[model]).flops, memory)
+
+
+def price(kind: str, name: str, batch: int, setting: Setting) -> Prices:
+    """What a layer's or a network's forward and backward pass costs apart from time."""
+    build, shape = LAYERS[name] if kind == "layer" else (MODELS[name].build, (1, 28, 28))
+    return measure_prices(build, torch.randn(batch, *shape, device=setting.device, dtype=setting.dtype))
 
 
 def _moved(tensor: torch.Tensor, setting: Setting) -> torch.Tensor:

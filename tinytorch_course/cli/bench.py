@@ -34,6 +34,9 @@ def bench(
     quick: Annotated[
         bool, option("--quick", None, f"The small networks and {QUICK_ROUNDS} rounds only: about 20 seconds.", HOW)
     ] = False,
+    price_list: Annotated[
+        bool, option("--price-list", None, "Add FLOPs, bytes moved, and bytes kept for the backward pass.", OUTPUT)
+    ] = False,
     json: Annotated[bool, option("--json", None, "Print one JSON document.", OUTPUT)] = False,
 ) -> None:
     """Time both implementations alternately: layers forward and backward, and whole training steps.
@@ -68,7 +71,8 @@ def bench(
         for kind, name, batch in work:
             display.working_on(f"{name}, batch {batch}")
             measure = subjects.measure_layer if kind == "layer" else subjects.measure_step
-            measured.append(measure(name, batch, setting))
+            one = measure(name, batch, setting)
+            measured.append(one._replace(prices=subjects.price(kind, name, batch, setting)) if price_list else one)
         about = {
             "device": str(setting.device),
             "dtype": dtype,

@@ -77,6 +77,7 @@ def test_doubles_start_from_singles(tmp_path):
             {},
             "it lacks fc1.weight, fc1.bias, fc2.weight and 1 more and has the unexpected conv1",
         ),
+        ({"model": "mlp-16-12"}, {}, "has the unexpected fc3.weight, fc3.bias; is it from another --model"),
         ({"model": "mlp-12-12"}, {}, "has the unexpected fc3.weight, fc3.bias"),
         ({"model": "mlp-16"}, {}, r"fc1.weight is \(16, 784\) and should be \(12, 784\), and fc1.bias, fc2.weight are"),
         ({"size": 32}, {}, r"fc1.weight is \(12, 1024\) and should be \(12, 784\); is it .* pictures of another size"),

@@ -30,7 +30,8 @@ def start_from(checkpoint: str, learner: Any, classes: int) -> str:
     own = learner.state_dict()
     head = _head(own, tensors, classes)
     shapes = {name: tuple((tensors if name in head else own)[name].shape) for name in own}
-    _refuse_shapes(tensors, shapes, path)
+    if set(tensors) == set(own):
+        _refuse_shapes(tensors, shapes, path)
     checkpoints.check_state_dict(tensors, shapes, path)
     learner.load_state_dict(own | {name: tensor for name, tensor in tensors.items() if name not in head})
     if not head:
@@ -53,7 +54,7 @@ def _head(own: dict[str, Tensor], tensors: dict[str, Tensor], classes: int) -> l
 
 def _refuse_shapes(tensors: dict[str, Tensor], shapes: dict[str, tuple[int, ...]], path: Any) -> None:
     """Name all tensors that have other shapes; what else may be wrong, ``check_state_dict`` says."""
-    wrong = [name for name, shape in shapes.items() if name in tensors and tuple(tensors[name].shape) != shape]
+    wrong = [name for name, shape in shapes.items() if tuple(tensors[name].shape) != shape]
     if wrong:
         name, more = wrong[0], f", and {', '.join(wrong[1:])} are wrong too" if wrong[1:] else ""
         raise InputError(

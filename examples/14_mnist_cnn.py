@@ -239,7 +239,7 @@ figure.savefig(OUT / "14_confusion.png", dpi=90)
 probabilities = torch.softmax(logits, dim=1)
 of_truth = probabilities[torch.arange(len(test_y)), test_y]
 hardest = of_truth.argsort()[:10]
-figure, panels = plt.subplots(2, 5, figsize=(11, 5.4), layout="constrained")
+figure, panels = plt.subplots(2, 5, figsize=(11, 6), layout="constrained")
 for axes, index in zip(panels.flat, hardest, strict=True):
     axes.imshow(test_x[index, 0], cmap="gray")
     axes.set(xticks=[], yticks=[])

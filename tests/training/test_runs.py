@@ -161,10 +161,13 @@ def test_opening_clears_what_a_kill_left(stopped):
 def test_what_is_no_run_is_named(tmp_path, stopped):
     (tmp_path / "empty").mkdir()
     RunFolder.create(tmp_path / "begun", CONFIG).close()
+    several = tmp_path / "several"
+    (several / "seed-0").mkdir(parents=True)
     for path, message in [
         (tmp_path / "missing", "there is no run folder"),
         (stopped / "last.pt", "is no run folder that can be read: Not a directory"),
         (tmp_path / "empty", "is no run folder: it holds no config.toml"),
+        (several, "is no run folder: it holds no config.toml; it holds runs of several seeds, so type the command"),
         (tmp_path / "begun", "cannot be resumed: it holds no last.pt, because it stopped before its first save; start"),
     ]:
         refuse(lambda path=path: RunFolder.open(path), message)

@@ -102,7 +102,9 @@ class RunFolder:
         except OSError as error:
             raise InputError(f"{path} is no run folder that can be read: {error.strerror}") from error
         if CONFIG not in names:
-            raise InputError(f"{path} is no run folder: it holds no {CONFIG}")
+            many = any(name.startswith("seed-") for name in names)
+            hint = "; it holds runs of several seeds, so type the command with --seeds again" if many else ""
+            raise InputError(f"{path} is no run folder: it holds no {CONFIG}{hint}")
         if LAST not in names:
             raise InputError(
                 f"{path} cannot be resumed: it holds no {LAST}, because it stopped before its first save; start anew"

@@ -35,6 +35,7 @@ from tinytorch_course.training.learners import LEARNERS, NAMESPACES, make_schedu
 from tinytorch_course.training.memory import keep_freed_memory
 from tinytorch_course.training.metrics import Metrics, wilson_interval
 from tinytorch_course.training.networks import Pictures
+from tinytorch_course.training.progress import Interrupted, Progress, Result
 from tinytorch_course.training.runs import RunFolder
 from tinytorch_course.training.signals import StopRequested, StopSignals
 from tinytorch_course.training.tensorboard import Board, require_tensorboard
@@ -56,57 +57,6 @@ FIELDS = {  # of a checkpoint; with --ema there is an "average" too
     "versions": dict,
 }
 MAY_CHANGE_ON_RESUME = ("impl", "device", "data_dir", "epochs", "loader", "patience", "log_gradients", "tensorboard")
-
-
-class Interrupted(Exception):
-    """A signal stopped the run, which is saved and can be resumed."""
-
-    def __init__(self, run_folder: Path, signal_number: int):
-        super().__init__(f"stopped by signal {signal_number}; saved in {run_folder}")
-        self.run_folder, self.signal_number = run_folder, signal_number
-
-
-@dataclasses.dataclass(frozen=True)
-class Result:
-    """What a run came to."""
-
-    run_folder: str
-    impl: str
-    model: str
-    data: str
-    parameters: int
-    epochs: int
-    best_epoch: int  # counted from 1; chosen on validation data
-    val_accuracy: float  # of the best epoch
-    test_accuracy: float
-    test_interval: tuple[float, float]  # 95 %
-    test_loss: float
-    test_count: int
-    seconds: float
-    device: str
-    dtype: str
-
-    def to_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
-
-
-@dataclasses.dataclass
-class Progress:
-    """Where a run stands."""
-
-    epoch: int = 0  # epochs done
-    batch: int = 0  # batches done of the epoch under way
-    metrics: Metrics = dataclasses.field(default_factory=Metrics)  # of the epoch under way
-    seconds: float = 0.0  # spent in the epoch under way
-    history: list[dict[str, Any]] = dataclasses.field(default_factory=list)  # a row for each epoch done
-
-    @property
-    def best(self) -> dict[str, Any] | None:
-        return next((row for row in reversed(self.history) if row["best"]), None)
-
-    @property
-    def epochs_since_best(self) -> int:
-        return self.epoch - self.best["epoch"] if self.best else 0
 
 
 def train(config: TrainConfig, *, out: str | None = None, display: Any) -> Result:

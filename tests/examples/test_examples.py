@@ -23,7 +23,7 @@ def test_script(lesson, tmp_path):
         env=environment,
         capture_output=True,
         encoding="utf-8",
-        timeout=300,
+        timeout=900,  # a lesson takes seconds, but not on a machine that is busy with something else
     )
     assert done.returncode == 0, done.stderr
     assert missing_lines(lesson.expected, done.stdout) == [], done.stdout

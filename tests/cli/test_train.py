@@ -38,6 +38,7 @@ OTHER = {
     "device": "cpu",
     "dtype": "float64",
     "precision": "bfloat16",
+    "compile": True,
     "val_size": 50,
     "limit": 200,
     "loader": "stream",

@@ -26,15 +26,19 @@ class dropout(nn.Dropout):
     """``nn.Dropout``, but drawing its masks from ``self.generator``.
 
     ``nn.Dropout`` draws from the global generator of its device, so that no other implementation could draw the same
-    masks. This one draws as ``scratch`` does: on the CPU, in float32. See :func:`set_generator`.
+    masks. This one draws as ``scratch`` does: on the CPU, in float32. See :func:`set_generator`. Where ``self.mask`` is
+    set it is used instead: what compiles a network cannot draw from a ``torch.Generator``.
     """
 
     generator: torch.Generator | None = None
+    mask: torch.Tensor | None = None
 
     def forward(self, x):
         if not self.training or self.p == 0:
             return x
-        mask = (torch.rand(x.shape, generator=self.generator, dtype=torch.float32) >= self.p).to(x.device)
+        mask = self.mask
+        if mask is None:
+            mask = (torch.rand(x.shape, generator=self.generator, dtype=torch.float32) >= self.p).to(x.device)
         return torch.where(mask, x / (1 - self.p), 0) if self.p < 1 else x * 0
 
 

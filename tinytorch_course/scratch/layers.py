@@ -286,14 +286,22 @@ def adaptive_avg_pool2d(output_size: int | tuple[int | None, int | None]) -> Lay
 
 
 def dropout(p: float = 0.5) -> Layer:
-    """As ``nn.Dropout``; the masks come from the generator that forward is given."""
+    """As ``nn.Dropout``; the masks come from the generator that forward is given.
+
+    In its place forward takes an iterator over masks that have been drawn already, in order: what compiles a network
+    cannot draw from a ``torch.Generator``.
+    """
     require(0 <= p <= 1, f"p must be a probability from 0 to 1, but it is {p}")
 
     def init(generator):
         return {}, {}
 
     def forward(params, state, x, *, training, generator=None):
-        out, cache = dropouts.dropout_forward(x, p, training, generator=generator)
+        drawn = generator is not None and not isinstance(generator, torch.Generator)
+        if drawn and training and p > 0:
+            out, cache = dropouts.dropout_forward(x, p, mask=next(generator))
+        else:
+            out, cache = dropouts.dropout_forward(x, p, training, generator=None if drawn else generator)
         return out, state, cache
 
     def backward(dout, cache, *, need_dx=True):

@@ -76,6 +76,7 @@ class TrainConfig:
     device: str = "auto"
     dtype: str = "float32"
     precision: str = "float32"
+    compile: bool = False
     val_size: int | None = None  # None: the data set's own number
     limit: int | None = None  # None: all training images
     loader: str = "memory"
@@ -96,7 +97,7 @@ class TrainConfig:
         self._require_device()
         self._require_text("data_dir", "the path of a folder")
         self._require_text("from_", "a run folder or a file of parameters")
-        for name in ("log_gradients", "tensorboard"):
+        for name in ("compile", "log_gradients", "tensorboard"):
             if not isinstance(getattr(self, name), bool):
                 self._refuse(name, "true or false")
 

@@ -12,11 +12,13 @@ import torch
 from torch import Tensor, nn
 
 from tinytorch_course import reference, scratch
+from tinytorch_course.training.compiling import CompiledGradients, CompiledModule
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.freezing import trainable
 from tinytorch_course.training.half import scratch_in_bfloat16, torch_in_bfloat16
 from tinytorch_course.training.starts import start_scratch, start_torch
 
+Tensors = dict[str, Tensor]
 Rates = dict[str, float]  # this step's hyper-parameters, from a schedule
 Watch = Callable[[dict[str, Tensor]], None]  # is shown each step's gradients, before they are clipped
 
@@ -55,17 +57,24 @@ class ScratchLearner:
         self.trainable = trainable(self.params, config.freeze)
         self.opt_state = self.optimizer.init(self._learned(self.params))
         self.watch: Watch | None = None
+        self.gradients = CompiledGradients(self._gradients, self.net) if config.compile else self._gradients
 
-    @torch.no_grad()  # there is nothing for autograd to record; this line is the promise
-    def train_step(self, x: Tensor, y: Tensor, generator: torch.Generator, rates: Rates) -> tuple[Tensor, Tensor]:
-        """One step on a batch; returns its loss and logits, as they were before the step."""
-        logits, self.state, cache = self.net.forward(self.params, self.state, x, training=True, generator=generator)
+    def _gradients(
+        self, params: Tensors, state: Tensors, x: Tensor, y: Tensor, generator: Any
+    ) -> tuple[Tensor, Tensor, Tensors, Tensors]:
+        """A batch's loss, logits, new state, and the gradients of all parameters."""
+        logits, state, cache = self.net.forward(params, state, x, training=True, generator=generator)
         loss, loss_cache = self.loss.forward(logits, y)
 
         dlogits = self.loss.backward(torch.ones_like(loss), loss_cache)
         _, grads = self.net.backward(dlogits, cache, need_dx=False, keep_cache=False)
-        grads = self._learned(grads)
+        return loss, logits, state, grads
 
+    @torch.no_grad()  # there is nothing for autograd to record; this line is the promise
+    def train_step(self, x: Tensor, y: Tensor, generator: torch.Generator, rates: Rates) -> tuple[Tensor, Tensor]:
+        """One step on a batch; returns its loss and logits, as they were before the step."""
+        loss, logits, self.state, grads = self.gradients(self.params, self.state, x, y, generator)
+        grads = self._learned(grads)
         if self.watch is not None:
             self.watch(grads)
         if self.clip_norm is not None:
@@ -147,12 +156,13 @@ class TorchLearner:
             param.requires_grad_(name in self.trainable)
         self.optimizer = make_optimizer(reference.optimizers, config)(self.net)
         self.watch: Watch | None = None
+        self.compiled = CompiledModule(self.net) if config.compile else None
 
     def train_step(self, x: Tensor, y: Tensor, generator: torch.Generator, rates: Rates) -> tuple[Tensor, Tensor]:
         """One step on a batch; returns its loss and logits, as they were before the step."""
         self.net.train()
         reference.layers.set_generator(self.net, generator)
-        logits = self.net(x)
+        logits = self.net(x) if self.compiled is None else self.compiled(x, generator)
         loss = self.loss(logits, y)
 
         self.optimizer.zero_grad()

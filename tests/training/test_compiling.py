@@ -1,0 +1,59 @@
+"""What is compiled computes the same numbers. With the backend that runs the graph as it was captured: what is tested
+is that each network can be captured whole, with its masks; the code generator is torch's."""
+
+import pytest
+import torch
+
+from tinytorch_course import data
+from tinytorch_course.data.loaders import MemoryLoader
+from tinytorch_course.models import MODELS
+from tinytorch_course.training import compiling
+from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.learners import LEARNERS
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def captured_only(monkeypatch):
+    monkeypatch.setattr(compiling, "BACKEND", "eager")
+    torch._dynamo.reset()
+
+
+def learner(impl, model, compile):
+    return LEARNERS[impl](
+        MODELS[model].build,
+        TrainConfig(model=model, compile=compile, dtype="float64").resolved(),
+        classes=10,
+        channels=1,
+        image_size=28,
+        device=CPU,
+        generator=torch.Generator().manual_seed(0),
+    )
+
+
+@pytest.mark.parametrize("impl", LEARNERS)
+@pytest.mark.parametrize("model", ["mlp", "mnist_cnn"])
+def test_a_compiled_step_is_the_step(impl, model):
+    """Three steps, the last of a smaller batch; mnist_cnn has batch norm and two layers of dropout."""
+    plain, compiled = learner(impl, model, False), learner(impl, model, True)
+    digits = data.load("digits", limit=40)
+    loader = MemoryLoader(digits.train, digits.mean, digits.std, device=CPU, dtype=torch.float64)
+    for step, (x, y) in enumerate(loader.batches(None, 16)):
+        results = [
+            each.train_step(x, y, torch.Generator().manual_seed(step), {"lr": 1e-3}) for each in (plain, compiled)
+        ]
+        torch.testing.assert_close(results[1], results[0], rtol=1e-12, atol=1e-12)
+    for key, tensor in plain.state_dict().items():
+        torch.testing.assert_close(compiled.state_dict()[key], tensor, rtol=1e-10, atol=1e-12)
+
+
+def test_a_network_that_could_not_be_captured_is_noticed():
+    def depends_on_numbers(params, state, x, y, masks):
+        return x if x.sum() > 0 else -x
+
+    softmax = learner("scratch", "softmax", False)
+    compiled = compiling.CompiledGradients(depends_on_numbers, softmax.net)
+    x, y = torch.ones(2, 1, 28, 28, dtype=torch.float64), torch.zeros(2, dtype=torch.int64)
+    with pytest.raises(torch._dynamo.exc.Unsupported):
+        compiled(softmax.params, softmax.state, x, y, torch.Generator())

@@ -51,7 +51,7 @@ def test_json_is_one_document(capsys):
         (["xyz"], "there is no network 'xyz'; `tinytorch models` lists them"),
         (["mlp-0"], "there is no network 'mlp-0'; did you mean mlp?"),
         (["mlp", "--input", "28by28"], "--input must be CHANNELSxHEIGHTxWIDTH, such as 1x28x28, but it is '28by28'"),
-        (["tiny_vgg", "--input", "1x8x8"], "tiny_vgg cannot take pictures of 1x8x8: at conv2_1, "),
+        (["tiny_vgg", "--input", "1x8x8"], "tiny_vgg cannot take pictures of 1x8x8: it needs at least 16 x 16 pixels"),
         (["mlp", "--classes", "0"], "--classes must be at least 1 and at most 100000, but it is 0"),
         (["mlp", "--classes", "ten"], "--classes must be an integer, but it is 'ten'"),
         ([], "Missing argument 'MODEL'"),

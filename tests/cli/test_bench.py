@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from tinytorch_course.cli.app import run
+from tinytorch_course.training import compiling
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +46,14 @@ def test_the_price_list(capsys):
     assert result["prices"]["scratch"]["flops"] == result["prices"]["torch"]["flops"] == 12 * 3136 * 128
 
 
+def test_compiled_steps(capsys, monkeypatch):
+    monkeypatch.setattr(compiling, "BACKEND", "eager")
+    assert run(["bench", "--model", "softmax", "--repeat", "1", "--batch-size", "4", "--compile"]) == 0
+    out = capsys.readouterr().out
+    assert "training steps, compiled" in out
+    assert "layers" not in out
+
+
 def test_a_step_in_the_table_has_its_rate_and_memory(capsys):
     assert run(["bench", "--model", "mlp", "--repeat", "1"]) == 0
     assert re.search(r"^mlp +64 +[\d.]+ +[\d.]+ +[\d.]+ +\S+ +\d+/\d+ +\d+/\d+", capsys.readouterr().out, re.MULTILINE)
@@ -59,6 +68,7 @@ def test_a_step_in_the_table_has_its_rate_and_memory(capsys):
         (["--repeat", "-1"], "--repeat must be at least 1 and at most 1,000,000, but it is -1."),
         (["--threads", "two"], "--threads must be an integer, but it is 'two'."),
         (["--dtype", "float16"], "--dtype must be one of float32, float64, but it is 'float16'."),
+        (["--op", "relu", "--compile"], "--compile is for training steps: give --model in place of --op"),
         (["--device", "tpu"], "--device must be one of auto, cpu, cuda, cuda:N, but it is 'tpu'."),
     ],
 )

@@ -41,7 +41,10 @@ class Display:
         if self.results is None:
             return
         ceiling = about["matmul_flops_per_second"]
-        for kind, title in (("layer", "layers, forward and backward"), ("step", "training steps")):
+        for kind, title in (
+            ("layer", "layers, forward and backward"),
+            ("step", "training steps" + ", compiled" * about["compiled"]),
+        ):
             rows = [one for one in measured if one.kind == kind]
             if rows:
                 self.results.print(_table(title, rows))

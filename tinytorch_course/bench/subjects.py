@@ -42,6 +42,7 @@ class Setting(NamedTuple):
     device: torch.device
     dtype: torch.dtype
     rounds: int
+    compile: bool = False  # training steps only
 
     def synchronize(self) -> None:
         if self.device.type == "cuda":
@@ -64,13 +65,13 @@ class Measured(NamedTuple):
         }
 
 
-def find_setting(device: str, dtype: str, rounds: int) -> Setting:
+def find_setting(device: str, dtype: str, rounds: int, *, compile: bool = False) -> Setting:
     """Raises InputError for a device that is not here."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"--device is {device}, but torch finds no CUDA device here: use cpu or auto")
-    return Setting(torch.device(device), getattr(torch, dtype), rounds)
+    return Setting(torch.device(device), getattr(torch, dtype), rounds, compile)
 
 
 def matmul_ceiling(setting: Setting) -> float:
@@ -112,7 +113,8 @@ def measure_layer(name: str, batch: int, setting: Setting) -> Measured:
 
 def measure_step(model: str, batch: int, setting: Setting) -> Measured:
     """A whole training step with the train command's defaults: forward, loss, backward, Adam."""
-    config = TrainConfig(model=model, dtype=str(setting.dtype).removeprefix("torch.")).resolved()
+    dtype = str(setting.dtype).removeprefix("torch.")
+    config = TrainConfig(model=model, dtype=dtype, compile=setting.compile).resolved()
     x = torch.randn(batch, 1, 28, 28, device=setting.device, dtype=setting.dtype)
     y = torch.arange(batch, device=setting.device) % 10
 

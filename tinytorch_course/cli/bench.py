@@ -34,6 +34,9 @@ def bench(
     quick: Annotated[
         bool, option("--quick", None, f"The small networks and {QUICK_ROUNDS} rounds only: about 20 seconds.", HOW)
     ] = False,
+    compile: Annotated[
+        bool, option("--compile", None, "Compile both with torch.compile; training steps only, minutes each.", HOW)
+    ] = False,
     price_list: Annotated[
         bool, option("--price-list", None, "Add FLOPs, bytes moved, and bytes kept for the backward pass.", OUTPUT)
     ] = False,
@@ -52,14 +55,18 @@ def bench(
     if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", device):
         raise InputError(f"--device must be one of auto, cpu, cuda, cuda:N, but it is '{device}'")
 
+    if compile and op is not None:
+        raise InputError("--compile is for training steps: give --model in place of --op")
+
     import torch
 
     from tinytorch_course.bench import subjects
     from tinytorch_course.bench.display import Display
     from tinytorch_course.training.memory import keep_freed_memory
 
-    work = plan(op, model, batch_size, quick, subjects)
-    setting = subjects.find_setting(device, dtype, repeat or (QUICK_ROUNDS if quick else ROUNDS))
+    work = [one for one in plan(op, model, batch_size, quick, subjects) if one[0] == "step" or not compile]
+    rounds = repeat or (QUICK_ROUNDS if quick else ROUNDS)
+    setting = subjects.find_setting(device, dtype, rounds, compile=compile)
     if threads is not None:
         torch.set_num_threads(threads)
     keep_freed_memory()
@@ -76,6 +83,7 @@ def bench(
         about = {
             "device": str(setting.device),
             "dtype": dtype,
+            "compiled": compile,
             "threads": torch.get_num_threads(),
             "rounds": setting.rounds,
             "torch": torch.__version__,

@@ -48,10 +48,10 @@ def find_ink(colors: np.ndarray) -> Ink | None:
     strength = without_specks(contrast / level)
     strength = without_noise(strength, noise_of(strength))
     strength = without_lines(strength)
-    level = level_of(strength, 0.05)
-    if level == 0:
+    left = level_of(strength, 0.05)
+    if left * level < FAINTEST:
         return None
-    strength = strength / level
+    strength = strength / left
     mask = ndimage.binary_propagation(strength > SURE, mask=strength > POSSIBLE, structure=np.ones((3, 3)))
     mask = one_character(mask, strength)
     return Ink(strength, mask, dark) if mask.any() else None
@@ -94,8 +94,8 @@ def _robust_fit(terms: np.ndarray, values: np.ndarray) -> np.ndarray:
     """The coefficients with nearly the least sum of absolute errors, by least squares weighted again and again."""
     weights = np.ones(len(values))
     for _ in range(10):
-        root = np.sqrt(weights)
-        fit = np.linalg.lstsq(terms * root[:, None], values * root, rcond=None)[0]
+        weighted = terms.T * weights
+        fit = np.linalg.solve(weighted @ terms + 1e-9 * np.eye(terms.shape[1]), weighted @ values)
         weights = 1 / np.maximum(np.abs(values - terms @ fit), 1e-3)
     return fit
 

@@ -12,6 +12,7 @@ SMALLEST_SHEET = 0.12  # of the picture
 MOST_ON_RIM = 0.25  # of the picture's rim that may belong to the sheet
 LEAST_FILLED = 0.85  # of the smallest rectangle around it, turned as it is
 LEAST_WRITTEN, MOST_WRITTEN = 0.01, 0.35  # of the sheet, which is darker than it
+MOST_LIGHT_AROUND = 0.5  # of what is around it: between ruled lines there is paper, and around it paper again
 EDGE = 0.04  # of the sheet's side, which its shadow and the desk may still show in
 
 
@@ -35,6 +36,7 @@ def sheet_in(colors: np.ndarray) -> np.ndarray | None:
     if (
         sheet.mean() < SMALLEST_SHEET
         or _rim_of(sheet).mean() > MOST_ON_RIM
+        or light[~sheet].mean() > MOST_LIGHT_AROUND
         or not LEAST_WRITTEN <= written <= MOST_WRITTEN
         or sheet.sum() < LEAST_FILLED * _smallest_rectangle(sheet)
     ):

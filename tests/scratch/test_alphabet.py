@@ -26,7 +26,7 @@ TORCH_NAMES = {
     *{"Tensor", "Generator", "Size", "dtype", "device", "bool", "int64", "uint8", "float32", "float64", "long"},
     *{"arange", "empty", "empty_like", "full", "ones", "ones_like", "tensor", "zeros", "zeros_like"},
     *{"exp", "erf", "log", "log1p", "sqrt", "tanh"},
-    *{"addcdiv", "addcmul", "bmm", "broadcast_shapes", "cat", "eq", "maximum", "mul", "rand", "stack", "where"},
+    *{"addcdiv", "addcmul", "bmm", "broadcast_shapes", "cat", "eq", "lerp", "maximum", "mul", "rand", "stack", "where"},
     *{"channels_last", "contiguous_format"},
     *{"compiler", "cuda"},  # asked whether operations are only being written down, see is_captured
 }
@@ -39,7 +39,7 @@ FORBIDDEN_NAMES = ({name for name in dir(F) if name.islower() and name[0] != "_"
 # The kernels that a training step may call, without their overloads.
 KERNELS = {
     "arithmetic": "add add_ sub sub_ rsub mul mul_ addcmul addcmul_ addcdiv div div_ floor_divide neg pow "
-    "reciprocal abs sign",
+    "reciprocal abs sign lerp",
     "elementary functions": "exp log log1p sqrt sqrt_ tanh erf",
     "comparison": "eq ne lt le gt ge maximum minimum clamp_min clamp_max clamp where bitwise_and bitwise_or "
     "bitwise_xor bitwise_xor_ bitwise_not logical_and logical_not isnan masked_fill",

@@ -389,8 +389,10 @@ def cross_entropy_forward(
     _check_label_smoothing(label_smoothing)
     p, kept = _target_probabilities(input, target, ignore_index)
     class_weight = _per_class(weight, input)  # (C, 1...)
-    q = class_weight * ((1 - label_smoothing) * p + label_smoothing / input.shape[class_dim])
-    q = torch.where(kept, q, 0)  # (N, C, d...)
+    q = p  # (N, C, d...)
+    if weight is not None or label_smoothing > 0:
+        q = class_weight * ((1 - label_smoothing) * p + label_smoothing / input.shape[class_dim])
+        q = torch.where(kept, q, 0)
     log_probs, _ = log_softmax_forward(input, class_dim)
     terms = q * log_probs
 

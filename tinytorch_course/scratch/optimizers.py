@@ -208,7 +208,7 @@ def adam_step(
     elif weight_decay != 0:
         grad = grad + weight_decay * param
 
-    exp_avg = (beta1 * exp_avg).add_(grad, alpha=1 - beta1)
+    exp_avg = torch.lerp(exp_avg, grad, 1 - beta1)  # β₁ m + (1 − β₁) g, in one operation
     exp_avg_sq = (beta2 * exp_avg_sq).addcmul_(grad, grad, value=1 - beta2)
     if amsgrad:
         max_exp_avg_sq = torch.maximum(max_exp_avg_sq, exp_avg_sq)

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
-from pictures import drawing
 
+from pictures import drawing
 from tinytorch_course.cli.app import run
 from tinytorch_course.models import MODELS
 from tinytorch_course.scratch import layers

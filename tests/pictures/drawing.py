@@ -9,9 +9,10 @@ import io
 from collections.abc import Callable
 
 import numpy as np
-from pictures.handwriting import Generator, placed
 from PIL import Image, ImageDraw
 from scipy import ndimage
+
+from pictures.handwriting import Generator, placed
 
 
 def clouds(side: int, size: float, rng: Generator) -> np.ndarray:

@@ -7,7 +7,7 @@ from tinytorch_course import data
 from tinytorch_course.errors import InputError
 from tinytorch_course.evaluation.scores import Scores, score
 from tinytorch_course.training.environment import compute_alike, find_device
-from tinytorch_course.training.networks import Network, open_network
+from tinytorch_course.training.networks import Network, open_network, read_state_dict
 from tinytorch_course.training.runs import CONFIG
 
 
@@ -61,6 +61,7 @@ def evaluate(
     compute_alike()
     of_a_run = (Path(checkpoint) / CONFIG).is_file() or (Path(checkpoint).parent / CONFIG).is_file()
     if data_name is None and not of_a_run:
+        read_state_dict(checkpoint)  # if it is no checkpoint, that is the better reason
         raise InputError(f"{checkpoint} does not say which data it was trained on: name them with --data")
     network = open_network(
         checkpoint,

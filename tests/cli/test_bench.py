@@ -69,6 +69,10 @@ def test_a_step_in_the_table_has_its_rate_and_memory(capsys):
         (["--threads", "two"], "--threads must be an integer, but it is 'two'."),
         (["--dtype", "float16"], "--dtype must be one of float32, float64, but it is 'float16'."),
         (["--op", "relu", "--compile"], "--compile is for training steps: give --model in place of --op"),
+        (
+            ["--model", "mlp", "--cuda-graph"],
+            "--cuda-graph is for NVIDIA GPUs, but this run is on the CPU: leave it out",
+        ),
         (["--device", "tpu"], "--device must be one of auto, cpu, cuda, cuda:N, but it is 'tpu'."),
     ],
 )

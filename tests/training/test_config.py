@@ -69,6 +69,8 @@ NAN, INF = math.nan, math.inf
             "step, cosine, linear-warmup, one-cycle, but it is 'onecycle': did you mean one-cycle?",
         ),
         ("dtype", "float16", "--dtype must be one of float32, float64, but it is 'float16'"),
+        ("compile", "yes", "--compile must be true or false, but it is 'yes'"),
+        ("cuda_graph", 1, "--cuda-graph must be true or false, but it is 1"),
         ("precision", "float16", "--precision must be one of float32, tf32, bfloat16, but it is 'float16'"),
         ("loader", "disk", "--loader must be one of memory, stream, but it is 'disk'"),
         ("device", "gpu", "--device must be one of auto, cpu, cuda, cuda:N, but it is 'gpu': did you mean cuda?"),

@@ -41,10 +41,9 @@ class Display:
         if self.results is None:
             return
         ceiling = about["matmul_flops_per_second"]
-        for kind, title in (
-            ("layer", "layers, forward and backward"),
-            ("step", "training steps" + ", compiled" * about["compiled"]),
-        ):
+        steps = "training steps" + (", compiled" if about["compiled"] else "")
+        steps += ", ours as a CUDA graph" if about["cuda_graph"] else ""
+        for kind, title in (("layer", "layers, forward and backward"), ("step", steps)):
             rows = [one for one in measured if one.kind == kind]
             if rows:
                 self.results.print(_table(title, rows))

@@ -1,5 +1,6 @@
 """What is timed: a layer forward and backward, or a whole training step, in both implementations."""
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -43,6 +44,7 @@ class Setting(NamedTuple):
     dtype: torch.dtype
     rounds: int
     compile: bool = False  # training steps only
+    cuda_graph: bool = False  # ours alone
 
     def synchronize(self) -> None:
         if self.device.type == "cuda":
@@ -65,13 +67,13 @@ class Measured(NamedTuple):
         }
 
 
-def find_setting(device: str, dtype: str, rounds: int, *, compile: bool = False) -> Setting:
+def find_setting(device: str, dtype: str, rounds: int, *, compile: bool = False, cuda_graph: bool = False) -> Setting:
     """Raises InputError for a device that is not here."""
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"--device is {device}, but torch finds no CUDA device here: use cpu or auto")
-    return Setting(torch.device(device), getattr(torch, dtype), rounds, compile)
+    return Setting(torch.device(device), getattr(torch, dtype), rounds, compile, cuda_graph)
 
 
 def matmul_ceiling(setting: Setting) -> float:
@@ -122,7 +124,7 @@ def measure_step(model: str, batch: int, setting: Setting) -> Measured:
         generator = torch.Generator().manual_seed(0)
         learner = LEARNERS[impl](
             MODELS[model].build,
-            config,
+            dataclasses.replace(config, cuda_graph=setting.cuda_graph and impl == "scratch"),
             classes=10,
             channels=1,
             image_size=28,

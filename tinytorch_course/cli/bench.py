@@ -37,6 +37,9 @@ def bench(
     compile: Annotated[
         bool, option("--compile", None, "Compile both with torch.compile; training steps only, minutes each.", HOW)
     ] = False,
+    cuda_graph: Annotated[
+        bool, option("--cuda-graph", None, "Ours as a CUDA graph, torch as it is; training steps on CUDA only.", HOW)
+    ] = False,
     price_list: Annotated[
         bool, option("--price-list", None, "Add FLOPs, bytes moved, and bytes kept for the backward pass.", OUTPUT)
     ] = False,
@@ -55,18 +58,25 @@ def bench(
     if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", device):
         raise InputError(f"--device must be one of auto, cpu, cuda, cuda:N, but it is '{device}'")
 
-    if compile and op is not None:
-        raise InputError("--compile is for training steps: give --model in place of --op")
+    for flag, given in (("--compile", compile), ("--cuda-graph", cuda_graph)):
+        if given and op is not None:
+            raise InputError(f"{flag} is for training steps: give --model in place of --op")
 
     import torch
 
     from tinytorch_course.bench import subjects
     from tinytorch_course.bench.display import Display
+    from tinytorch_course.training.config import TrainConfig
+    from tinytorch_course.training.environment import check_cuda_graph
     from tinytorch_course.training.memory import keep_freed_memory
 
-    work = [one for one in plan(op, model, batch_size, quick, subjects) if one[0] == "step" or not compile]
+    work = [
+        one for one in plan(op, model, batch_size, quick, subjects) if one[0] == "step" or not (compile or cuda_graph)
+    ]
     rounds = repeat or (QUICK_ROUNDS if quick else ROUNDS)
-    setting = subjects.find_setting(device, dtype, rounds, compile=compile)
+    setting = subjects.find_setting(device, dtype, rounds, compile=compile, cuda_graph=cuda_graph)
+    if cuda_graph:
+        check_cuda_graph(TrainConfig(compile=compile), setting.device)
     if threads is not None:
         torch.set_num_threads(threads)
     keep_freed_memory()
@@ -84,6 +94,7 @@ def bench(
             "device": str(setting.device),
             "dtype": dtype,
             "compiled": compile,
+            "cuda_graph": cuda_graph,
             "threads": torch.get_num_threads(),
             "rounds": setting.rounds,
             "torch": torch.__version__,

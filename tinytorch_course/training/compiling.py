@@ -32,9 +32,8 @@ class CompiledGradients:
 
     def __call__(self, params: Any, state: Any, x: Tensor, y: Tensor, generator: torch.Generator) -> Any:
         if x.shape not in self._plans:
-            _, _, cache = self._net.forward(params, state, x, training=True, generator=torch.Generator())
-            self._plans[x.shape] = [(held.mask.shape, held.p) for held in _dropouts(cache) if held.mask is not None]
-        return self._compiled(params, state, x, y, _draw(self._plans[x.shape], generator, x.device))
+            self._plans[x.shape] = plan_masks(self._net, params, state, x)
+        return self._compiled(params, state, x, y, draw_masks(self._plans[x.shape], generator, x.device))
 
 
 class CompiledModule:
@@ -50,7 +49,7 @@ class CompiledModule:
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         if x.shape not in self._plans:
             self._plans[x.shape] = self._make_plan(x)
-        for layer, mask in zip(self._layers, _draw(self._plans[x.shape], generator, x.device), strict=True):
+        for layer, mask in zip(self._layers, draw_masks(self._plans[x.shape], generator, x.device), strict=True):
             layer.mask = mask
         return self._compiled(x)
 
@@ -65,7 +64,14 @@ class CompiledModule:
         return [(shape, layer.p) for shape, layer in zip(shapes, self._layers, strict=True)]
 
 
-def _draw(plan: Plan, generator: torch.Generator, device: torch.device) -> list[Tensor]:
+def plan_masks(net: Layer, params: Any, state: Any, x: Tensor) -> Plan:
+    """Which masks the from-scratch network draws for a batch of ``x``'s shape."""
+    _, _, cache = net.forward(params, state, x, training=True, generator=torch.Generator())
+    return [(held.mask.shape, held.p) for held in _dropouts(cache) if held.mask is not None]
+
+
+def draw_masks(plan: Plan, generator: torch.Generator, device: torch.device) -> list[Tensor]:
+    """The masks of one step, as the layers would have drawn them."""
     return [draw_mask(shape, p, generator).to(device) for shape, p in plan]
 
 

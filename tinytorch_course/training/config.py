@@ -77,6 +77,7 @@ class TrainConfig:
     dtype: str = "float32"
     precision: str = "float32"
     compile: bool = False
+    cuda_graph: bool = False
     val_size: int | None = None  # None: the data set's own number
     limit: int | None = None  # None: all training images
     loader: str = "memory"
@@ -97,7 +98,7 @@ class TrainConfig:
         self._require_device()
         self._require_text("data_dir", "the path of a folder")
         self._require_text("from_", "a run folder or a file of parameters")
-        for name in ("compile", "log_gradients", "tensorboard"):
+        for name in ("compile", "cuda_graph", "log_gradients", "tensorboard"):
             if not isinstance(getattr(self, name), bool):
                 self._refuse(name, "true or false")
 

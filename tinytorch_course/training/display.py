@@ -292,7 +292,8 @@ def next_commands(result: "Result", config: "TrainConfig") -> list[tuple[str, st
     else:
         longer += ["--epochs", str(2 * result.epochs)]
     other = "torch" if config.impl == "scratch" else "scratch"
-    settings = dataclasses.replace(config, impl=type(config).impl).words()  # all but the implementation
+    # All but the implementation, and what is for one alone.
+    settings = dataclasses.replace(config, impl=type(config).impl, cuda_graph=False).words()
     compare = ["tinytorch", "train", "--impl", other, *settings]
     return [("To train longer", shlex.join(longer)), ("To compare", shlex.join(compare))]
 

@@ -7,6 +7,7 @@ import torch
 
 import tinytorch_course
 from tinytorch_course.errors import InputError
+from tinytorch_course.training.config import TrainConfig
 
 
 def find_device(name: str) -> torch.device:
@@ -19,6 +20,15 @@ def find_device(name: str) -> torch.device:
         if number is not None and number >= torch.cuda.device_count():
             raise InputError(f"--device is {name}, but there are only {torch.cuda.device_count()} CUDA devices")
     return torch.device(name)
+
+
+def check_cuda_graph(config: TrainConfig, device: torch.device) -> None:
+    """Raise InputError if the step of such a run cannot be a CUDA graph."""
+    if device.type != "cuda":
+        raise InputError("--cuda-graph is for NVIDIA GPUs, but this run is on the CPU: leave it out")
+    if config.compile or config.impl == "torch":
+        other = "--compile" if config.compile else "--impl torch"
+        raise InputError(f"--cuda-graph is for the from-scratch step as it stands, so not beside {other}")
 
 
 def compute_alike(precision: str = "float32", device: torch.device | None = None, dtype: str = "float32") -> None:

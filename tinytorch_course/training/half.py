@@ -39,7 +39,7 @@ def torch_in_bfloat16(module: nn.Module) -> nn.Module:
         inside.train(module.training)
         for outer, inner in zip(module.modules(), inside.modules(), strict=True):
             if hasattr(outer, "generator"):  # dropout's
-                inner.generator = outer.generator
+                inner.generator, inner.mask = outer.generator, outer.mask
         lent = _rounded(dict(module.named_parameters())) | _rounded(dict(module.named_buffers()))
         out = functional_call(inside, lent, (x.bfloat16(),))
         with torch.no_grad():

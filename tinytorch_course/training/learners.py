@@ -15,6 +15,7 @@ from tinytorch_course import reference, scratch
 from tinytorch_course.training.compiling import CompiledGradients, CompiledModule
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.freezing import trainable
+from tinytorch_course.training.graphs import GraphedGradients
 from tinytorch_course.training.half import scratch_in_bfloat16, torch_in_bfloat16
 from tinytorch_course.training.starts import start_scratch, start_torch
 
@@ -57,7 +58,11 @@ class ScratchLearner:
         self.trainable = trainable(self.params, config.freeze)
         self.opt_state = self.optimizer.init(self._learned(self.params))
         self.watch: Watch | None = None
-        self.gradients = CompiledGradients(self._gradients, self.net) if config.compile else self._gradients
+        self.gradients = self._gradients
+        if config.compile:
+            self.gradients = CompiledGradients(self._gradients, self.net)
+        if config.cuda_graph:
+            self.gradients = GraphedGradients(self._gradients, self.net)
 
     def _gradients(
         self, params: Tensors, state: Tensors, x: Tensor, y: Tensor, generator: Any

@@ -23,6 +23,7 @@ from tinytorch_course.training.averaging import Average, holding
 from tinytorch_course.training.class_weights import class_weights
 from tinytorch_course.training.config import TrainConfig, flag
 from tinytorch_course.training.environment import (
+    check_cuda_graph,
     compute_alike,
     find_device,
     generator_states,
@@ -115,6 +116,8 @@ class Session:
         self.display = display
         self.device = find_device(config.device)
         compute_alike(config.precision, self.device, config.dtype)
+        if config.cuda_graph:
+            check_cuda_graph(config, self.device)
         keep_freed_memory()
         # Nothing here draws from torch's own generator, but what a learner adds may.
         torch.manual_seed(derive_seed("global", config.seed))

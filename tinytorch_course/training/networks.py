@@ -135,7 +135,15 @@ def open_network(
         raise InputError(f"--model must be one of {', '.join(MODELS)}, but it is {name!r}")
     impl = impl or (config.impl if config else "scratch")
     pictures = _pictures(run, config, data_dir) if config and data is None else _guess(tensors, data, data_dir, path)
-    settings = dataclasses.replace(config or TrainConfig(), model=name, impl=impl, dtype=_dtype(tensors), freeze=None)
+    settings = dataclasses.replace(
+        config or TrainConfig(),
+        model=name,
+        impl=impl,
+        dtype=_dtype(tensors),
+        freeze=None,
+        compile=False,
+        cuda_graph=False,  # which are for training
+    )
     where = torch.device(device)
     learner = LEARNERS[impl](
         MODELS[name].build,

@@ -14,6 +14,7 @@ SHORTEST = 0.8  # of the picture's width that a line must be seen on
 END = 0.06  # of the width: how near its ends come to the edges
 THICKEST = 0.03  # of the picture's longer side
 FAINT = 0.1  # strength from which a pixel may be part of a line
+CLEAR = 3  # deviations of the noise that a line stands out by
 HIDING = 0.5  # strength of a broad stroke from which a line under it cannot be seen
 LEAST_VISIBLE = 0.4  # of a line's length
 DARKER = 0.25  # strength by which ink stands out from the line that it crosses
@@ -97,7 +98,8 @@ def _find_lines(strength: np.ndarray, thickest: int) -> list[tuple[int, float]]:
     thick = ndimage.grey_opening(strength, size=(thickest + 1, 1))
     # Noise goes, a line stays.
     thin = ndimage.uniform_filter1d(strength - thick, max(3, width // 32), axis=1)
-    seen = ndimage.maximum_filter1d(thin > FAINT, 3, axis=0)
+    noise = np.median(np.abs(thin - np.median(thin))) / 0.6745
+    seen = ndimage.maximum_filter1d(thin > max(FAINT, np.median(thin) + CLEAR * noise), 3, axis=0)
     free = thick < HIDING  # where a line could be seen at all
     end = max(2, round(END * width))
     if min(seen[:, :end].mean(axis=1).max(), seen[:, -end:].mean(axis=1).max()) < 0.3:

@@ -16,7 +16,8 @@ BATCH = 4
 # Networks of 11 million parameters take a smaller batch, and pictures of which layer4 sees 2 x 2: over fewer values
 # batch norm would divide by differences that are nothing but rounding.
 INPUTS = {"resnet18": (2, 1, 16, 16), "resnet18_imagenet": (2, 1, 64, 64)}
-MEASURED = 12  # parameters of a network at most whose gradient is measured by differences too; autograd's sees all
+# Parameters of a network at most whose gradient is measured by differences too; autograd's sees all.
+MEASURED, MEASURED_OF_LARGE = 12, 4
 
 
 class _Both:
@@ -78,6 +79,7 @@ def check_model(model: Model, *, dtype=torch.float64, device="cpu", seed=0) -> G
     """Check the loss and every gradient of one training step of a network."""
     both = _Both(model.build, dtype, device, seed)
     generator = torch.Generator().manual_seed(seed)
+    large = model.name in INPUTS
     shape = INPUTS.get(model.name, (BATCH, 1, 28, 28))
     x = torch.randn(shape, generator=generator, dtype=torch.float64).to(device, dtype)
     y = torch.randint(10, shape[:1], generator=generator).to(device)
@@ -105,7 +107,7 @@ def check_model(model: Model, *, dtype=torch.float64, device="cpu", seed=0) -> G
         inputs,
         twin=twin,
         names=tuple(both.params),
-        differences=range(0, len(inputs), -(-len(inputs) // MEASURED)),
+        differences=range(0, len(inputs), -(-len(inputs) // (MEASURED_OF_LARGE if large else MEASURED))),
         seed=seed,
         name=model.name,
     )

@@ -158,6 +158,17 @@ def on_lines(digit: int, source, rng: Generator, squared: bool = False) -> bytes
     return jpeg(np.uint8(255 * colors.clip(0, 1)), rng)
 
 
+def sheet(rng: Generator, squared: bool, lit: bool = True) -> bytes:
+    """Ruled paper with nothing on it, photographed under light from aside; or scanned."""
+    side = int(rng.integers(300, 1000))
+    lines = ruled(side, rng, squared)[..., None]
+    colors = lines * np.array((0.6, 0.6, 0.65)) + (1 - lines) * np.array(a_paper(rng))
+    if lit:
+        shade = light(side, rng, (0.05, 0.35))[..., None]
+        colors = colors * shade + 0.015 * rng.standard_normal(colors.shape, np.float32)
+    return jpeg(np.uint8(255 * colors.clip(0, 1)), rng)
+
+
 def on_squares(digit: int, source, rng: Generator) -> bytes:
     return on_lines(digit, source, rng, squared=True)
 
@@ -311,8 +322,6 @@ def blanks(rng: Generator) -> dict[str, bytes]:
     side = 400
     nothing = np.zeros((side, side), np.float32)
     noise = rng.normal(0.8, 0.1, (120, 120)).clip(0, 1)
-    lines = ruled(side, rng, False)[..., None]
-    sheet = lines * np.array((0.55, 0.7, 0.9)) + (1 - lines) * 0.95
     return {
         "white": saved(Image.new("RGB", (64, 64), "white")),
         "black": saved(Image.new("L", (28, 28))),
@@ -320,5 +329,6 @@ def blanks(rng: Generator) -> dict[str, bytes]:
         "one pixel": saved(Image.new("L", (1, 1), 128)),
         "paper in the light": jpeg(photograph(nothing, (0, 0, 0), PAPERS[0], light(side, rng), rng), rng),
         "noise": saved(Image.fromarray(np.uint8(255 * noise))),
-        "ruled sheet": jpeg(np.uint8(255 * sheet), rng),
+        "ruled sheet": sheet(rng, squared=False),
+        "squared sheet": sheet(rng, squared=True),
     }

@@ -89,6 +89,16 @@ def test_dark_on_light_is_told_from_light_on_dark(kind, dark, digit):
     assert is_dark_on_light(read_picture(Source(kind, made))) is dark
 
 
+@pytest.mark.parametrize(
+    ("squared", "lit", "most"), [(False, False, 0), (True, False, 0), (False, True, 1), (True, True, 1)]
+)
+def test_nothing_is_found_on_a_sheet_with_lines_alone(squared, lit, most):
+    """A shadow that is as dark as the lines may be taken for ink."""
+    sheets = [drawing.sheet(np.random.default_rng(seed), squared, lit) for seed in range(8)]
+    found = [seed for seed, sheet in enumerate(sheets) if find_ink(read_picture(Source("sheet", sheet))) is not None]
+    assert len(found) <= most, found
+
+
 def test_noise_is_measured_and_strokes_do_not_count():
     rng = np.random.default_rng(5)
     values = written() + 0.1 * rng.standard_normal((SIDE, SIDE))

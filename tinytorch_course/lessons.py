@@ -50,7 +50,7 @@ def find_lesson(number: str) -> Lesson:
         if lesson.number == number.zfill(2):
             return lesson
     raise InputError(
-        f"there is no lesson '{number}'; they are numbered {', '.join(lesson.number for lesson in lessons)}: "
+        f"there is no lesson '{number}'; they are numbered {lessons[0].number} to {lessons[-1].number}: "
         f"`tinytorch lesson` lists them"
     )
 
@@ -113,7 +113,11 @@ def to_notebook(lesson: Lesson) -> dict[str, Any]:
 
 
 def write_notebook(lesson: Lesson, file: Path) -> None:
-    """Write the lesson as a notebook; a file that is already there is left alone."""
+    """Write the lesson as a notebook; a file that is already there is left alone.
+
+    Raises:
+        InputError: if there is such a file, or it cannot be written.
+    """
     text = json.dumps(to_notebook(lesson), indent=1, ensure_ascii=False) + "\n"
     try:
         with file.open("x", encoding="utf-8") as stream:
@@ -122,6 +126,8 @@ def write_notebook(lesson: Lesson, file: Path) -> None:
         raise InputError(f"'{file}' exists already; choose another file for --notebook, or remove it") from None
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"the folder '{file.parent}' of --notebook does not exist; create it first") from None
+    except OSError as error:
+        raise InputError(f"cannot write '{file}' of --notebook: {error.strerror or error}") from None
 
 
 def _split_leading_comment(body: str) -> tuple[str, str]:

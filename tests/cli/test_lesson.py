@@ -114,7 +114,12 @@ def test_notebooks_of_all_lessons_are_valid():
         (["1", "--notebook", "x.ipynb", "--out", "y"], "leave out one"),
         (["1", "--notebook", "nowhere/x.ipynb"], "does not exist"),
         (["1", "--notebook", "there.ipynb"], "exists already"),
+        (["1", "--notebook", "x" * 300 + ".ipynb"], "cannot write"),
         (["1", "--out", "there.ipynb"], "which is a file"),
+        (["1", "--out", "there.ipynb/pictures"], "which cannot be made"),
+        (["1", "--out", "x" * 300], "which cannot be made"),
+        (["1", "--out", ""], "must be the path of a folder"),
+        (["--out", ""], "need the number"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -123,6 +128,12 @@ def test_refusals(folder, tmp_path, capsys, arguments, words):
     assert run(["lesson", *arguments]) == 2
     assert words in " ".join(capsys.readouterr().err.split())
     assert (tmp_path / "there.ipynb").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_written_to(folder, capsys, monkeypatch):
+    monkeypatch.setattr("os.access", lambda *_: False)  # for root every folder can
+    assert run(["lesson", "1", "--out", "pictures"]) == 2
+    assert "where you may not write" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("spoiled", ["What you learn:", "Run: tinytorch lesson 01", "Time: about 7 s", "    one is"])

@@ -1,6 +1,7 @@
 """``tinytorch lesson``: the example scripts listed, one of them run, or made a notebook."""
 
 import json as json_module
+import os
 import shutil
 import textwrap
 from pathlib import Path
@@ -14,13 +15,17 @@ from tinytorch_course.lessons import Lesson, find_lesson, find_lessons, run_less
 
 def lesson(
     number: Annotated[str | None, typer.Argument(help="The lesson to run; without it: the list of them.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder for its pictures, by default ./pictures.")] = None,
-    notebook: Annotated[Path | None, typer.Option(help="Write this .ipynb file instead of running it.")] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="FOLDER", help="Folder for its pictures, by default ./pictures.")
+    ] = None,
+    notebook: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write this .ipynb file instead of running it.")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the list as one JSON document.")] = False,
 ):
     """List the lessons, run one with its pictures saved, or write it as a notebook."""
     if number is None:
-        if out or notebook:
+        if out is not None or notebook is not None:
             raise InputError("--out and --notebook need the number of a lesson; `tinytorch lesson` lists them")
         print_list(find_lessons(), json)
         return
@@ -35,13 +40,31 @@ def lesson(
         write_notebook(chosen, notebook)
         print(f"Lesson {chosen.number} is in {notebook}.")
         return
-    run(chosen, Path("pictures") if out is None else out)
+    run(chosen, make_folder("pictures" if out is None else out))
+
+
+def make_folder(out: str) -> Path:
+    """The folder for the pictures, which is made if it is not there.
+
+    Raises:
+        InputError: if it cannot be made, or nothing can be written there.
+    """
+    if not out.strip():
+        raise InputError(f"--out must be the path of a folder, but it is {out!r}")
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise InputError(f"--out is '{out}', which is a file; give a folder for the pictures") from None
+    except OSError as error:
+        reason = error.strerror or "it cannot be made"
+        raise InputError(f"--out is '{out}', which cannot be made ({reason}); give another folder") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"--out is '{out}', where you may not write; give another folder")
+    return folder
 
 
 def run(chosen: Lesson, out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise InputError(f"--out is '{out}', which is a file; give a folder for the pictures")
-    out.mkdir(parents=True, exist_ok=True)
     before = {path: path.stat().st_mtime_ns for path in out.glob("*.png")}
     typer.echo(f"Lesson {chosen.number}. {chosen.title} (about {chosen.seconds} s)", err=True)
     if run_lesson(chosen, out) != 0:

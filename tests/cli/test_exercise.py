@@ -76,6 +76,8 @@ def test_an_endless_answer_is_stopped(here, capsys):
         (["8", "--json"], "--json is for the list and for --check"),
         (["8", "--out", "nowhere"], "there is no folder 'nowhere"),
         (["8", "--out", "there.py"], "'there.py' exists already, and may be your work"),
+        (["8", "--out", "x" * 300 + ".py"], "cannot be written"),
+        (["8", "--check", "bytes.py"], "'bytes.py' is no Python file"),
         (["8", "--check", "nowhere.py"], "the file 'nowhere.py' does not exist"),
         (["8", "--check", "there.py", "--out", "x"], "leave out one"),
         (["8", "--check", "there.py", "--timeout", "0"], "--timeout must be above 0"),
@@ -85,6 +87,7 @@ def test_an_endless_answer_is_stopped(here, capsys):
 )
 def test_refusals(here, capsys, arguments, words):
     (here / "there.py").write_text("mine = 1\n")
+    (here / "bytes.py").write_bytes(b"\xff\xfe\x00")
     assert run(["exercise", *arguments]) == 2
     err = capsys.readouterr().err
     assert words in err

@@ -122,7 +122,7 @@ def write_start(exercise: Exercise, out: Path | None) -> Path:
     """Write the starting file into the folder ``out`` (None: the current one), or to ``out`` if that ends in .py.
 
     Raises:
-        InputError: if there is such a file already, or no such folder.
+        InputError: if there is such a file already, no such folder, or nothing can be written there.
     """
     out = Path() if out is None else out
     file = out if out.suffix == ".py" else out / exercise.start.name
@@ -133,4 +133,7 @@ def write_start(exercise: Exercise, out: Path | None) -> Path:
         raise InputError(f"'{file}' exists already, and may be your work; choose another place by --out") from None
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"there is no folder '{file.parent}'; create it first, or choose another by --out") from None
+    except OSError as error:
+        reason = error.strerror or error
+        raise InputError(f"'{file}' cannot be written ({reason}); choose another place by --out") from None
     return file

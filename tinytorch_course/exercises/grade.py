@@ -22,6 +22,7 @@ AUTOGRAD = (
     "jacrev",
     "grad_and_value",
 )
+NO_TEXT = "'{}' is no Python file: it holds other bytes than text"
 
 
 class Grade(NamedTuple):
@@ -84,9 +85,11 @@ def _parse(file: Path) -> ast.Module:
     except OSError as error:
         raise InputError(f"'{file}' cannot be read ({error.strerror})") from None
     except SyntaxError as error:
+        if error.lineno is None:  # null bytes, in newer versions of Python
+            raise InputError(NO_TEXT.format(file)) from None
         raise InputError(f"{file} line {error.lineno}: SyntaxError: {error.msg}") from None
     except ValueError:  # null bytes, or no text
-        raise InputError(f"'{file}' is no Python file: it holds other bytes than text") from None
+        raise InputError(NO_TEXT.format(file)) from None
 
 
 def _unwritten(task: Task, tree: ast.Module) -> str:

@@ -188,34 +188,22 @@ assert module_loss == cell_loss
 assert all(torch.equal(torchs[name], cell_weights[name]) for name in torchs)
 assert difference < 1e-9
 
-# %% A command line
-# typer makes options of a function's arguments. What is typed is checked before anything begins, and torch, which takes
-# seconds, is imported only when it is needed: --help answers at once.
+# %% One run
+# All that a run is, as one function: what it needs comes in as arguments, what it leaves behind goes into a folder.
 write(
-    "train.py",
-    '''"""Train a network on handwritten digits: python -m reader.train --help."""
+    "run.py",
+    '''"""One run: train, and write settings, history and weights into a folder."""
 
 import csv
+import importlib
 import json
-from pathlib import Path
 
-import typer
+import torch
+
+from reader.data import read
 
 
-def main(engine: str = "by_hand", lr: float = 0.1, width: int = 32, epochs: int = 5, seed: int = 0, out: Path = "run"):
-    """Train, and write settings, history and weights into a folder."""
-    if engine not in ("by_hand", "by_torch"):
-        raise typer.BadParameter(f"--engine must be by_hand or by_torch, but it is {engine}")
-    if not lr > 0:
-        raise typer.BadParameter(f"--lr must be above 0, but it is {lr:g}")
-    if out.exists():
-        raise typer.BadParameter(f"--out is {out}, which exists already: choose another folder")
-    import importlib
-
-    import torch
-
-    from reader.data import read
-
+def run(engine, lr, width, epochs, seed, out):
     module, generator = importlib.import_module(f"reader.{engine}"), torch.Generator().manual_seed(seed)
     (x, y), (val_x, val_y) = read()
     learner, rows = module.start(width, lr, generator), []
@@ -231,6 +219,31 @@ def main(engine: str = "by_hand", lr: float = 0.1, width: int = 32, epochs: int 
         writer.writeheader()
         writer.writerows(rows)
     torch.save(module.weights(learner), out / "model.pt")
+''',
+)
+
+# %% A command line
+# typer makes options of a function's arguments. What is typed is checked before anything begins, and torch, which takes
+# seconds, is imported only when it is needed: --help answers at once.
+write(
+    "train.py",
+    '''"""Train a network on handwritten digits: python -m reader.train --help."""
+
+from pathlib import Path
+
+import typer
+
+
+def main(engine: str = "by_hand", lr: float = 0.1, width: int = 32, epochs: int = 5, seed: int = 0, out: Path = "run"):
+    if engine not in ("by_hand", "by_torch"):
+        raise typer.BadParameter(f"--engine must be by_hand or by_torch, but it is {engine}")
+    if not lr > 0:
+        raise typer.BadParameter(f"--lr must be above 0, but it is {lr:g}")
+    if out.exists():
+        raise typer.BadParameter(f"--out is {out}, which exists already: choose another folder")
+    from reader.run import run
+
+    run(engine, lr, width, epochs, seed, out)
 
 
 if __name__ == "__main__":
@@ -294,8 +307,8 @@ else:
         for row in history:
             writer.add_scalar("loss", row["loss"], int(row["epoch"]))
         writer.add_images("digits", digits.train.images[:16] / 255, 0)  # (16, 1, 28, 28), from 0 to 1
-        for step, weights in enumerate((fit(by_torch, epochs=1)[1], torchs)):
-            writer.add_histogram("fc1.weight", weights["fc1.weight"], 4 * step + 1)
+        for epoch, weights in ((1, fit(by_torch, epochs=1)[1]), (5, torchs)):
+            writer.add_histogram("fc1.weight", weights["fc1.weight"], epoch)
     print("TensorBoard: written; look at it by: tensorboard --logdir", runs.name)
 
 # %% Read back

@@ -4,7 +4,7 @@ What you learn: a rule by hand against a learned rule on one small task, then su
 learning (rotation and reconstruction) and transfer, each by the same ten lines, by hand and by torch.
 
 Run: tinytorch lesson 21 (or python examples/21_machine_learning_in_one_sitting.py)
-Time: about 15 s on 2 CPU cores
+Time: about 20 s on 2 CPU cores
 
 Expected output (excerpt):
     0 or 1: the rule by hand and the learned ones are all right nine times in ten: True

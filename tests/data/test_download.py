@@ -121,6 +121,26 @@ def redirects_for_ever(handler, tiny, send):
     handler.end_headers()
 
 
+def redirects_ever_further(handler, tiny, send):
+    handler.send_response(302)
+    handler.send_header("Location", f"/{len(handler.path)}{handler.path}")
+    handler.end_headers()
+
+
+def redirects_to_a_file(handler, tiny, send):
+    handler.send_response(302)
+    handler.send_header("Location", "file:///etc/hostname")
+    handler.end_headers()
+
+
+def sends_another_file(handler, tiny, send):
+    send(handler, tiny.archives["t10k-labels-idx1-ubyte.gz"])
+
+
+def sends_nothing(handler, tiny, send):
+    send(handler, b"")
+
+
 def says_nonsense(handler, tiny, send):
     handler.wfile.write(b"220 mail.example ESMTP\r\n")
 
@@ -145,6 +165,10 @@ BAD_SERVERS = {
     sends_a_page: "it sent a web page instead of train-images-idx3-ubyte.gz",
     sends_a_flipped_bit: "its train-images-idx3-ubyte.gz has the wrong checksum",
     redirects_for_ever: "it redirects in a circle",
+    redirects_ever_further: "it redirects in a circle",
+    redirects_to_a_file: "it answered HTTP 302",
+    sends_another_file: "its train-images-idx3-ubyte.gz has the wrong checksum",
+    sends_nothing: "it sent nothing instead of train-images-idx3-ubyte.gz",
     says_nonsense: "BadStatusLine 220 mail.example ESMTP",
     never_stops: "it sends more than the files hold",
     sends_a_byte_now_and_then: "only ",
@@ -339,6 +363,19 @@ def test_the_next_run_goes_on(big, serve, tmp_path, monkeypatch):
     assert data.load("mnist", tmp_path).name == "mnist"
     assert strong.asked[0] == ("train-images-idx3-ubyte.gz", "bytes=70000-")
     assert [path.name for path in tmp_path.iterdir()] == ["MNIST"]
+
+
+def test_the_next_mirror_goes_on_where_one_broke_off(big, serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "PROGRESS", 1_000_000)  # so that the first gets one attempt
+    weak, strong, notices = Ranges(big, 70_000), Ranges(big, 10**9), []
+    use(monkeypatch, serve(weak), serve(strong))
+    with download.fetched(idx.SOURCES["mnist"].job(), tmp_path, notify=notices.append) as folder:
+        assert {path.name for path in folder.iterdir()} == set(big.archives)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == big.archives
+    assert len(weak.asked) == 1
+    assert strong.asked[0] == ("train-images-idx3-ubyte.gz", "bytes=70000-")
+    (notice,) = notices
+    assert "it broke off after 70,000 of" in notice
 
 
 def test_whole_archives_are_not_fetched_again(big, serve, send, tmp_path, monkeypatch):

@@ -75,12 +75,13 @@ def test_other_weights_are_noticed(file):
         ("# Result card", "holds no JSON"),
         ("[1]", "is no card of `tinytorch card`"),
         ('{"tinytorch_card": 2}', "is a card of format 2"),
+        (b"\x89PNG\r\n\x1a\n\xff\xfe", "holds no JSON"),
     ],
 )
 def test_what_is_no_card(tmp_path, content, words):
     path = tmp_path / "card.json"
     if content is not None:
-        path.write_text(content)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(InputError, match=words):
         read_card(path)
 
@@ -90,7 +91,8 @@ def test_a_folder_is_no_card(tmp_path):
         read_card(tmp_path)
 
 
-def test_a_card_that_names_no_runs(tmp_path):
-    (tmp_path / "card.json").write_text('{"tinytorch_card": 1}')
+@pytest.mark.parametrize("runs", ["", ', "runs": []', ', "runs": {"a": 1}', ', "runs": [{"folder": 3}]'])
+def test_a_card_that_names_no_runs(tmp_path, runs):
+    (tmp_path / "card.json").write_text('{"tinytorch_card": 1' + runs + "}")
     with pytest.raises(InputError, match="does not name its runs"):
         verify(tmp_path / "card.json")

@@ -1,4 +1,5 @@
 import json
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -65,6 +66,13 @@ def test_a_contradiction_ends_with_1(trained, tmp_path, capsys):
     [
         ([], "name a run folder to make a card of"),
         (["nowhere"], "there is no folder nowhere"),
+        (["empty"], "empty is empty, so there is no run in it"),
+        (["text.txt"], "text.txt is a file: name the run folder that it lies in"),
+        (["a"], "a/history.jsonl is malformed: its line 1 is no epoch of a run"),
+        (["--verify", "text.txt"], "text.txt is no card: it holds no JSON"),
+        (["--verify", "empty"], "empty is a folder: name the card in it"),
+        (["--verify", "noruns.json"], "noruns.json is malformed: it does not name its runs"),
+        (["--verify", "lost.json"], "lost.json is about the run lost, which is not there: name the run folders"),
         (["a", "b"], "name a folder with --out"),
         (["seeds"], "name a folder with --out"),
         (["--verify", "nowhere.json"], "there is no card nowhere.json"),
@@ -79,11 +87,34 @@ def test_refusals(tmp_path, monkeypatch, capsys, arguments, words):
         (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "config.toml").write_text("")
         (tmp_path / name / "history.jsonl").write_text("{}")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.txt").write_text("some words")
+    (tmp_path / "noruns.json").write_text('{"tinytorch_card": 1, "runs": []}')
+    (tmp_path / "lost.json").write_text('{"tinytorch_card": 1, "runs": [{"folder": "lost"}]}')
     assert run(["card", *arguments]) == 2
     out, err = capsys.readouterr()
     assert out == ""
     assert words in err
     assert len(err.splitlines()) == 1
+
+
+def test_weights_that_are_none_or_another_networks(trained, tmp_path, capsys):
+    for name, change, words in (
+        ("text", lambda path: (path / "model.pt").write_text("some words"), "model.pt is not a checkpoint"),
+        ("gone", lambda path: (path / "model.pt").unlink(), "holds no model.pt"),
+        ("other", lambda path: replace_in(path / "config.toml", "softmax", "mlp-8"), "lacks fc1.weight, "),
+    ):
+        path = shutil.copytree(trained, tmp_path / name)
+        change(path)
+        assert run(["card", str(path)]) == 2, name
+        out, err = capsys.readouterr()
+        assert out == ""
+        assert words in err
+        assert len(err.splitlines()) == 1
+
+
+def replace_in(path, old, new):
+    path.write_text(path.read_text().replace(old, new))
 
 
 def test_out_that_is_a_file(trained, tmp_path, capsys):

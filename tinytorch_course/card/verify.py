@@ -42,7 +42,9 @@ def runs_of(card: dict[str, Any], file: Path) -> list[str]:
     try:
         folders = [file.parent / entry["folder"] for entry in card["runs"]]
     except (KeyError, TypeError):
-        raise InputError(f"{file} is malformed: it does not name its runs") from None
+        folders = []
+    if not folders:
+        raise InputError(f"{file} is malformed: it does not name its runs")
     for folder in folders:
         if not folder.is_dir():
             raise InputError(

@@ -12,7 +12,7 @@ from tinytorch_course.reference import layers as twins
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.loop import train
-from tinytorch_course.training.networks import open_network
+from tinytorch_course.training.networks import open_network, read_pictures
 
 
 class Silent:
@@ -116,3 +116,29 @@ def test_a_malformed_data_json_is_refused(run, tmp_path, content):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     (tmp_path / "data.json").write_text(content)
     refused("data.json is malformed", checkpoint=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"classes": []},
+        {"classes": [0, 1]},
+        {"channels": 0},
+        {"channels": 3},
+        {"image_size": "big"},
+        {"mean": ["x"]},
+        {"mean": [float("nan")]},
+        {"std": [0.0]},
+        {"std": []},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_a_data_json_that_makes_no_sense_is_refused(run, tmp_path, change):
+    held = json.loads((run[0] / "data.json").read_text())
+    path = tmp_path / "data.json"
+    path.write_text(json.dumps(held))
+    assert read_pictures(path).classes == tuple("0123456789")
+    path.write_text(json.dumps(held | change))
+    with pytest.raises(InputError, match=r"data\.json is malformed: it does not describe a data set"):
+        read_pictures(path)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -195,11 +196,26 @@ def read_pictures(path: Path) -> Pictures:
         held = json.loads(path.read_text(encoding="utf-8"))
         for name in ("classes", "mean", "std"):
             held[name] = tuple(held[name])
-        return Pictures(**held)
+        pictures = Pictures(**held)
+        if not _makes_sense(pictures):
+            raise ValueError
+        return pictures
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path} is malformed: it does not describe a data set") from error
+
+
+def _makes_sense(pictures: Pictures) -> bool:
+    numbers = (*pictures.mean, *pictures.std)
+    return (
+        len(pictures.classes) > 0
+        and all(isinstance(name, str) for name in pictures.classes)
+        and all(type(size) is int and size > 0 for size in (pictures.channels, pictures.image_size))
+        and len(pictures.mean) == len(pictures.std) == pictures.channels
+        and all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers)
+        and all(number > 0 for number in pictures.std)
+    )
 
 
 def _pictures(run: Path, config: TrainConfig, data_dir: str | None) -> Pictures:

@@ -16,6 +16,10 @@ from tinytorch_course.pictures.reading import Source
 from tinytorch_course.training.networks import open_network
 
 NETWORK = Path(__file__).parent / "network"
+MNIST = Path(os.environ.get("TINYTORCH_DATA") or "nowhere") / "MNIST" / "raw"
+needs_mnist = pytest.mark.skipif(
+    not (MNIST / "t10k-images-idx3-ubyte").is_file(), reason="needs MNIST in the folder that $TINYTORCH_DATA names"
+)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +73,7 @@ def test_pictures_of_other_kinds_are_read(network):
     assert right >= 0.9 * total, told
 
 
-@pytest.mark.skipif("TINYTORCH_DATA" not in os.environ, reason="needs MNIST's test images in $TINYTORCH_DATA")
+@needs_mnist
 def test_pictures_of_mnists_digits_are_read(network):
     """The same kinds, the strokes taken from MNIST's test images."""
     test = data.load("mnist").test
@@ -79,7 +83,7 @@ def test_pictures_of_mnists_digits_are_read(network):
     assert right >= 0.9 * total, told
 
 
-@pytest.mark.skipif("TINYTORCH_DATA" not in os.environ, reason="needs MNIST's test images in $TINYTORCH_DATA")
+@needs_mnist
 def test_mnists_own_pictures_stay_what_they_are(network):
     images, labels = (part[:100] for part in data.load("mnist").test)
     pictures = [Source(str(i), drawing.saved(Image.fromarray(image[0].numpy()))) for i, image in enumerate(images)]

@@ -163,6 +163,7 @@ import matplotlib.pyplot as plt
 
 OUT = Path(os.environ.get("TINYTORCH_OUT", "pictures"))
 OUT.mkdir(parents=True, exist_ok=True)
+plt.rcParams["font.size"] = 13
 figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
 for dtype, color, marker in ((torch.float32, "#d55e00", "o"), (torch.float64, "#0072b2", "s")):
     axes.loglog(steps, errors[dtype], marker=marker, color=color, label=str(dtype).removeprefix("torch."))

@@ -103,12 +103,13 @@ import matplotlib.pyplot as plt
 
 OUT = Path(os.environ.get("TINYTORCH_OUT", "pictures"))
 OUT.mkdir(parents=True, exist_ok=True)
+plt.rcParams["font.size"] = 11
 figure, panels = plt.subplots(1, 2, figsize=(12, 5.5), subplot_kw={"projection": "3d"}, layout="constrained")
 for axes, surface, title in zip(panels, (squared, entropy), ("squared error", "cross-entropy"), strict=True):
     axes.plot_surface(ws, bs, surface, cmap="cividis")
     axes.set_xlabel("weight w", fontsize=13)
     axes.set_ylabel("bias b", fontsize=13)
-    axes.set_title(title, fontsize=16)
+    axes.set_title(f"height: {title}", fontsize=16)
 figure.savefig(OUT / "06_two_surfaces.png", dpi=90)
 
 # %% Probabilities lose what logits keep
@@ -125,13 +126,13 @@ assert torch.sigmoid(torch.tensor(20.0)) == 1
 assert (bounded, exact, by_hand, plain) == (100, 200, 200, float("inf"))
 
 
-# %% Three ways to write a network in torch
-# Sequential calls its layers in order. ModuleList only holds them (a plain list would hide their parameters from the
-# optimizer), and forward says what to do with them. A module of your own may hold anything.
+# %% Layers in a list
+# ModuleList only holds its layers, and forward says what to do with them. A plain list would hide their parameters from
+# the optimizer.
 class FromList(torch.nn.Module):
-    def __init__(self):
+    def __init__(self, hold=torch.nn.ModuleList):
         super().__init__()
-        self.layers = torch.nn.ModuleList([torch.nn.Linear(1, 1, dtype=torch.float64)])
+        self.layers = hold([torch.nn.Linear(1, 1, dtype=torch.float64)])
 
     def forward(self, x):
         for layer in self.layers:
@@ -139,6 +140,13 @@ class FromList(torch.nn.Module):
         return x
 
 
+print("parameters in a ModuleList:", list(FromList().state_dict()), "in a list:", list(FromList(list).state_dict()))
+assert list(FromList().state_dict()) == ["layers.0.weight", "layers.0.bias"]
+assert list(FromList(list).parameters()) == []
+
+
+# %% Three ways to write a network in torch
+# Sequential calls its layers in order; the list is as above; a module of your own may hold anything, under any name.
 class Logistic(torch.nn.Module):
     def __init__(self):
         super().__init__()
@@ -150,7 +158,7 @@ class Logistic(torch.nn.Module):
 
 networks = [torch.nn.Sequential(torch.nn.Linear(1, 1, dtype=torch.float64)), FromList(), Logistic()]
 print("parameters:", [list(network.state_dict()) for network in networks])
-assert list(networks[1].state_dict()) == ["layers.0.weight", "layers.0.bias"]
+assert [next(iter(network.state_dict())) for network in networks] == ["0.weight", "layers.0.weight", "linear.weight"]
 
 # %% All of them, and our loop, do the same
 ends = []

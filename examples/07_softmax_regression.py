@@ -43,7 +43,7 @@ shifted = torch.exp(large - large.max()) / torch.exp(large - large.max()).sum()
 rounded = [round(p, 3) for p in shifted.tolist()]
 print(f"softmax of 1000, 1001, 1002: plain {plain.tolist()}, shifted {rounded}")
 assert plain.isnan().all()
-assert torch.equal(shifted, torch.softmax(large, dim=0))
+assert torch.allclose(shifted, torch.softmax(large, dim=0))
 
 
 # %% Cross-entropy, by log-sum-exp
@@ -144,7 +144,16 @@ print("three classes: both ways end at the same weights:", same)
 assert same
 
 # %% The boundaries are straight
-# Where two classes have the same score lies a straight line. Softmax regression can cut the plane in no other way.
+# Where two classes have the same score lies a straight line: the difference of their scores is w x + b again. Softmax
+# regression can cut the plane in no other way. Half-way between two points of a boundary is a point of the boundary.
+between, offset = weight[0] - weight[1], bias[0] - bias[1]
+ends = torch.tensor([[-4.0, 0.0], [4.0, 0.0]], dtype=torch.float64)
+ends[:, 1] = -(ends[:, 0] * between[0] + offset) / between[1]  # where classes 0 and 1 have the same score
+scores = ends.mean(0) @ weight.T + bias
+print(f"half-way between two points of the boundary: scores {scores[0]:.3f} and {scores[1]:.3f}")
+assert abs(scores[0] - scores[1]) < 1e-9
+
+# %% A folder for the pictures
 import os
 from pathlib import Path
 
@@ -152,6 +161,11 @@ import matplotlib.pyplot as plt
 
 OUT = Path(os.environ.get("TINYTORCH_OUT", "pictures"))
 OUT.mkdir(parents=True, exist_ok=True)
+plt.rcParams["font.size"] = 13
+print("pictures go to the folder", OUT.name)
+assert OUT.is_dir()
+
+# %% Drawn
 axis = torch.linspace(-4.5, 4.5, 300, dtype=torch.float64)
 grid = torch.cartesian_prod(axis, axis)  # (90000, 2): every pair
 regions = (grid @ weight.T + bias).argmax(1).reshape(300, 300)
@@ -191,7 +205,7 @@ for digit, axes in enumerate(panels.flat):
     shown = axes.imshow(pictures[digit], cmap="PuOr_r", vmin=-bound, vmax=bound)
     axes.set(xticks=[], yticks=[])
     axes.set_title(digit, fontsize=15)
-figure.colorbar(shown, ax=panels, label="weight of the pixel")
+figure.colorbar(shown, ax=panels).set_label("weight of the pixel", fontsize=14)
 figure.savefig(OUT / "07_digit_weights.png", dpi=100)
 middle, ring = pictures[0, 12:16, 12:16].mean().item(), pictures[0, 12:16, 7:10].mean().item()
 print(f"class 0: mean weight {middle:.2f} in the middle, {ring:.2f} at the left side of the ring")

@@ -76,6 +76,7 @@ import matplotlib.pyplot as plt
 
 OUT = Path(os.environ.get("TINYTORCH_OUT", "pictures"))
 OUT.mkdir(parents=True, exist_ok=True)
+plt.rcParams["font.size"] = 13
 figure, axes = plt.subplots(figsize=(7.5, 7), layout="constrained")
 share = confusion / confusion.sum(1, keepdim=True)
 axes.imshow(share.sqrt(), cmap="cividis")
@@ -184,10 +185,10 @@ assert area > average + 0.1
 
 # %% Both curves, drawn
 figure, (left, right_panel) = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
-left.step(recalls, precisions, where="post", color="#0072b2", linewidth=2.5)
+left.step(recalls, precisions, where="pre", color="#0072b2", linewidth=2.5)
 left.axhline(nine.double().mean(), linestyle="--", color="black", label="guessing")
 alarms = (~nine[order]).double().cumsum(0) / (~nine).sum()
-right_panel.step(alarms, recalls, where="post", color="#0072b2", linewidth=2.5)
+right_panel.plot(alarms, recalls, color="#0072b2", linewidth=2.5)
 right_panel.plot([0, 1], [0, 1], "--", color="black", label="guessing")
 for axes, x, y in ((left, "recall", "precision"), (right_panel, "false alarms, share of all no", "recall")):
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))

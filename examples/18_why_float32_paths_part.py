@@ -164,10 +164,11 @@ OUT.mkdir(parents=True, exist_ok=True)
 plt.rcParams["font.size"] = 13
 figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
 styles = (("#e69f00", "s"), ("#009e73", "^"), ("#0072b2", "o"), ("#000000", "D"))
-for (label, path), (color, marker) in zip(apart.items(), styles, strict=True):
-    axes.semilogy(list(path), list(path.values()), color=color, marker=marker, markevery=3, label=label)
+for place, ((label, path), (color, marker)) in enumerate(zip(apart.items(), styles, strict=True)):
+    every = (place, 4)  # curves lie on each other: their markers shall not
+    axes.semilogy(list(path), list(path.values()), color=color, marker=marker, markevery=every, label=label)
 axes.set(xlabel="step", ylabel="distance of the weights, relative")
-axes.legend(loc="center right")
+axes.legend(loc="lower right")
 figure.savefig(OUT / "18_paths_part.png", dpi=80)
 
 

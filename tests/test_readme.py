@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 README = Path(__file__).parent.parent / "README.md"
+PAGES = [README, *sorted((README.parent / "docs").glob("*.md")), README.parent / "examples" / "README.md"]
 pytestmark = pytest.mark.skipif(not README.exists(), reason="the tests run without the repository around them")
 
 
@@ -32,15 +33,26 @@ def test_the_two_commands_stand_as_the_ci_expects_them():
     assert 'pip install ".[test]" && pytest' in commands
 
 
-def test_every_command_shown_is_understood():
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_shown_is_understood(page):
     """All lines beginning with tinytorch, up to their options' names, are accepted by the command line."""
     import typer
 
     from tinytorch_course.cli.app import app
 
-    group = typer.main.get_command(app)
-    lines = re.findall(r"tinytorch ([a-z]+)((?: --[a-z-]+)?[^\n`|&]*)", "\n".join(blocks("bash")))
+    text = page.read_text(encoding="utf-8")
+    lines = re.findall(r"(?:^ *|&& )tinytorch ([a-z]+[^\n`|&#]*)", text, flags=re.MULTILINE)
     assert lines
-    for name, rest in lines:
-        options = {option for parameter in group.commands[name].params for option in parameter.opts}
-        assert set(re.findall(r"--[a-z-]+", rest)) <= options, (name, rest)
+    for line in lines:
+        command, words = typer.main.get_command(app), line.split()
+        while hasattr(command, "commands"):
+            command = command.commands[words.pop(0)]
+        options = {option for parameter in command.params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options, line
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page):
+    links = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert missing == []

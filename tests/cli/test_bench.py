@@ -46,6 +46,12 @@ def test_the_price_list(capsys):
     assert result["prices"]["scratch"]["flops"] == result["prices"]["torch"]["flops"] == 12 * 3136 * 128
 
 
+def test_several_batch_sizes(capsys):
+    assert run(["bench", "--model", "softmax", "--batch-size", "2,4", "--repeat", "1", "--json"]) == 0
+    results = json.loads(capsys.readouterr().out)["results"]
+    assert [(result["name"], result["batch"]) for result in results] == [("softmax", 2), ("softmax", 4)]
+
+
 def test_compiled_steps(capsys, monkeypatch):
     monkeypatch.setattr(compiling, "BACKEND", "eager")
     assert run(["bench", "--model", "softmax", "--repeat", "1", "--batch-size", "4", "--compile"]) == 0
@@ -65,6 +71,8 @@ def test_a_step_in_the_table_has_its_rate_and_memory(capsys):
         (["--op", "relus"], "--op must be one of linear, conv2d, "),
         (["--model", "vgg19"], "--model must be one of softmax, mlp, "),
         (["--batch-size", "0"], "--batch-size must be at least 1 and at most 1,000,000, but it is 0."),
+        (["--batch-size", "1,two"], "--batch-size must be an integer, but it is 'two'."),
+        (["--batch-size", "1,0"], "--batch-size must be at least 1 and at most 1,000,000, but it is 0."),
         (["--repeat", "-1"], "--repeat must be at least 1 and at most 1,000,000, but it is -1."),
         (["--threads", "two"], "--threads must be an integer, but it is 'two'."),
         (["--dtype", "float16"], "--dtype must be one of float32, float64, but it is 'float16'."),

@@ -23,7 +23,8 @@ def bench(
     op: Annotated[str | None, option("--op", "NAME", "Time this layer alone, such as conv2d.", WHAT)] = None,
     model: Annotated[str | None, option("--model", "NAME", "Time this network's training step alone.", WHAT)] = None,
     batch_size: Annotated[
-        int | None, option("--batch-size", "N", "Pictures in a batch. (default: 128; mlp 64, resnet18 32)", HOW)
+        str | None,
+        option("--batch-size", "LIST", "Pictures in a batch: 32, or 1,32. (default: 128; mlp 64, resnet18 32)", HOW),
     ] = None,
     repeat: Annotated[
         int | None, option("--repeat", "N", f"Rounds, each of which runs both. (default: {ROUNDS})", HOW)
@@ -50,7 +51,9 @@ def bench(
     Prints medians, the ratio scratch / torch with the quartiles of its rounds (below 1: faster than torch), FLOPs a
     second beside those of a large matmul, and the peak memory of a step. Takes about two minutes on 2 cores.
     """
-    for flag, value in (("--batch-size", batch_size), ("--repeat", repeat), ("--threads", threads)):
+    batches = parse_batches(batch_size)
+    sizes = (("--batch-size", size) for size in batches if size is not None)
+    for flag, value in (*sizes, ("--repeat", repeat), ("--threads", threads)):
         if value is not None and not 1 <= value <= MOST:
             raise InputError(f"{flag} must be at least 1 and at most {MOST:,}, but it is {value}")
     if dtype not in ("float32", "float64"):
@@ -70,9 +73,7 @@ def bench(
     from tinytorch_course.training.environment import check_cuda_graph
     from tinytorch_course.training.memory import keep_freed_memory
 
-    work = [
-        one for one in plan(op, model, batch_size, quick, subjects) if one[0] == "step" or not (compile or cuda_graph)
-    ]
+    work = [one for one in plan(op, model, batches, quick, subjects) if one[0] == "step" or not (compile or cuda_graph)]
     rounds = repeat or (QUICK_ROUNDS if quick else ROUNDS)
     setting = subjects.find_setting(device, dtype, rounds, compile=compile, cuda_graph=cuda_graph)
     if cuda_graph:
@@ -105,7 +106,13 @@ def bench(
         print(json_module.dumps(about | {"results": [one.to_dict() for one in measured]}, indent=2))
 
 
-def plan(op: str | None, model: str | None, batch: int | None, quick: bool, subjects: Any) -> list[tuple]:
+def parse_batches(text: str | None) -> list[int | None]:
+    """``"1,32"`` as [1, 32]; [None], everyone's own, where nothing was said."""
+    parse = number_parser("--batch-size", "N")
+    return [None] if text is None else [parse(word) for word in text.split(",")]
+
+
+def plan(op: str | None, model: str | None, batches: list[int | None], quick: bool, subjects: Any) -> list[tuple]:
     """What to time: (kind, name, batch), in order."""
     if op is not None and op not in subjects.LAYERS:
         raise InputError(f"--op must be one of {', '.join(subjects.LAYERS)}, but it is '{op}'")
@@ -115,6 +122,6 @@ def plan(op: str | None, model: str | None, batch: int | None, quick: bool, subj
     layers = tuple(subjects.LAYERS)
     if op is not None or model is not None:
         layers, steps = (op,) if op else (), (model,) if model else ()
-    return [("layer", name, batch or 128) for name in layers] + [
-        ("step", name, batch or subjects.STEPS.get(name, 128)) for name in steps
+    return [("layer", name, batch or 128) for name in layers for batch in batches] + [
+        ("step", name, batch or subjects.STEPS.get(name, 128)) for name in steps for batch in batches
     ]

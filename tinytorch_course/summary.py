@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from tinytorch_course.caches import parts_of
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import Model
 from tinytorch_course.scratch import layers
@@ -218,16 +219,10 @@ def _bytes_by_layer(nodes: Iterator[_Node]) -> list[int]:
     counted: set[int] = set()
     sizes = []
     for node in nodes:
-        memory = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage() for tensor in _tensors(node.seen.cache)}
+        memory = {
+            tensor.untyped_storage().data_ptr(): tensor.untyped_storage()
+            for tensor in parts_of(node.seen.cache, Tensor)
+        }
         sizes.append(sum(storage.nbytes() for address, storage in memory.items() if address not in counted))
         counted |= set(memory)
     return sizes
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    """Every tensor in a cache."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, (tuple, list)):
-        for each in value:
-            yield from _tensors(each)

@@ -61,13 +61,8 @@ class Display:
 
 
 def _table(title: str, rows: list[Measured]) -> Table:
-    table = Table(
-        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, collapse_padding=True
-    )
-    table.add_column("name", min_width=19, no_wrap=True)
     steps = rows[0].kind == "step"
-    for heading in ("batch", "scratch ms", "torch ms", "ratio", "quartiles", *(["GFLOP/s", "peak MB"] * steps)):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table = _empty_table(title, "scratch ms", "torch ms", "ratio", "quartiles", *(["GFLOP/s", "peak MB"] * steps))
     for one in rows:
         timing = one.timing
         cells = [
@@ -82,18 +77,18 @@ def _table(title: str, rows: list[Measured]) -> Table:
     return table
 
 
-def _price_table(rows: list[Measured]) -> Table:
+def _empty_table(title: str, *headings: str) -> Table:
     table = Table(
-        title="forward and backward, scratch / torch",
-        title_justify="left",
-        title_style="bold",
-        box=None,
-        pad_edge=False,
-        collapse_padding=True,
+        title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, collapse_padding=True
     )
     table.add_column("name", min_width=19, no_wrap=True)
-    for heading in ("batch", "MFLOP", "MB moved", "MB kept"):
+    for heading in ("batch", *headings):
         table.add_column(heading, justify="right", no_wrap=True)
+    return table
+
+
+def _price_table(rows: list[Measured]) -> Table:
+    table = _empty_table("forward and backward, scratch / torch", "MFLOP", "MB moved", "MB kept")
     for one in rows:
         ours, theirs = one.prices
         pairs = ((ours.flops, theirs.flops, 0), (ours.moved, theirs.moved, 1), (ours.kept, theirs.kept, 1))

@@ -1,6 +1,6 @@
 """What a forward and a backward pass cost apart from time: multiplications, bytes moved, bytes kept in between."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
@@ -10,6 +10,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from tinytorch_course import reference, scratch
+from tinytorch_course.caches import parts_of
 
 
 class Price(NamedTuple):
@@ -50,7 +51,7 @@ def measure_prices(build: Callable[[Any], Any], x: Tensor) -> Prices:
 def _scratch_price(layer: Any, params: dict[str, Tensor], state: dict[str, Tensor], x: Tensor, dout: Tensor) -> Price:
     with _Moved() as moved, FlopCounterMode(display=False) as flops:
         _, _, cache = layer.forward(params, state, x, training=True, generator=torch.Generator().manual_seed(0))
-        kept = _bytes(_tensors(cache), apart_from=params.values())
+        kept = _bytes(parts_of(cache, Tensor), apart_from=params.values())
         layer.backward(dout, cache)
     return Price(flops.get_total_flops(), moved.bytes, kept)
 
@@ -82,17 +83,6 @@ class _Moved(TorchDispatchMode):
             tensors = [value for value in tree_leaves((args, kwargs, out)) if isinstance(value, Tensor)]
             self.bytes += sum(tensor.numel() * tensor.element_size() for tensor in tensors)
         return out
-
-
-def _tensors(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _tensors(part)
-    elif isinstance(value, (tuple, list)):
-        for part in value:
-            yield from _tensors(part)
 
 
 def _bytes(tensors: Iterable[Tensor], apart_from: Iterable[Tensor]) -> int:

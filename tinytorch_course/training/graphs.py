@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from tinytorch_course.scratch.layers import Layer
-from tinytorch_course.training.compiling import draw_masks, plan_masks
+from tinytorch_course.training.compiling import masks_of
 
 WARM_UPS = 3  # runs before the recording, in which libraries set up what they need
 
@@ -21,20 +21,17 @@ Recording = tuple[Callable[[], None], Any]  # what runs it again, and its output
 
 
 class GraphedGradients:
-    """``gradients(params, state, x, y, masks)`` of the from-scratch learner as a graph for each batch size."""
+    """``gradients(params, state, x, y, generator)`` of the from-scratch learner as a graph for each batch size."""
 
     def __init__(self, gradients: Callable, net: Layer):
-        self._gradients, self._net = gradients, net
+        self._gradients, self._masks = gradients, masks_of(net)
         self._graphs: dict[torch.Size, _Graph] = {}
-        self._plans: dict[torch.Size, list] = {}
 
     def __call__(
         self, params: Tensors, state: Tensors, x: Tensor, y: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensors, Tensors]:
         """Loss, logits, new state and gradients; the last two are written over by the next call."""
-        if x.shape not in self._plans:
-            self._plans[x.shape] = plan_masks(self._net, params, state, x)
-        masks = draw_masks(self._plans[x.shape], generator, x.device)
+        masks = self._masks.draw(generator, x, params, state)
         if x.shape not in self._graphs:
             self._graphs[x.shape] = _Graph(self._gradients, params, state, x, y, masks)
         loss, logits, state, grads = self._graphs[x.shape](params, state, x, y, masks)

@@ -4,6 +4,7 @@ The epoch that is kept is chosen on validation data; the test data are looked at
 a function of (seed, epoch, batch), so that a run that stopped goes on bit for bit as if it had not.
 """
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -205,7 +206,7 @@ class Session:
         signals.check()
         began = time.perf_counter()
         kept = self.learner.state_dict() if self.average is None else self.average.tensors
-        with holding(self.learner, kept):
+        with contextlib.nullcontext() if self.average is None else holding(self.learner, kept):
             validation = self.evaluate(self.dataset.val, signals)
         best = progress.best
         row = {

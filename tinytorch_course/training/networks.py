@@ -141,9 +141,9 @@ def open_network(
         model=name,
         impl=impl,
         dtype=_dtype(tensors),
-        freeze=None,
+        freeze=None,  # this and the next two are for training
         compile=False,
-        cuda_graph=False,  # which are for training
+        cuda_graph=False,
     )
     where = torch.device(device)
     learner = LEARNERS[impl](

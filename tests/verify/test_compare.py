@@ -8,13 +8,15 @@ import pytest
 import torch
 from verify.comparing import Listener, tiny
 
-from tinytorch_course import models, scratch
+from tinytorch_course import models, reference, scratch
 from tinytorch_course.errors import InputError
+from tinytorch_course.instruments.rounding import RoundingAdversary
 from tinytorch_course.models import Model
 from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training import loop
 from tinytorch_course.training.learners import LEARNERS
 from tinytorch_course.verify.compare import IMPLS, SeedComparison, SeedRun, compare, compare_seeds
+from tinytorch_course.verify.compare_display import findings
 from tinytorch_course.verify.compare_memory import peak_memory
 from tinytorch_course.verify.compare_recording import (
     Recorder,
@@ -380,3 +382,70 @@ def test_float64_is_the_same_on_cuda():
     found = compare(config, steps=50, tolerance=1e-9, display=Listener())
     assert found.divergence is None
     assert all(found.memory[impl] > 421_738 * 8 for impl in IMPLS)
+
+
+# --- ties, which other machines break otherwise ----------------------------------------------------------------------
+
+
+def on_other_machine(monkeypatch, impl, seed):
+    """Let one implementation alone train on the adversary's machine."""
+    train_step = LEARNERS[impl].train_step
+
+    def moved(self, *args):
+        with RoundingAdversary(seed):
+            return train_step(self, *args)
+
+    monkeypatch.setattr(LEARNERS[impl], "train_step", moved)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("impl", IMPLS)
+def test_ties_that_are_broken_differently_are_no_divergence(monkeypatch, impl, seed):
+    """Over the background of digits, rounding decides who wins a pooling window."""
+    on_other_machine(monkeypatch, impl, seed)
+    found = compare(tiny(model="mnist_cnn", limit=16, batch_size=8), steps=2, tolerance=1e-9, display=Listener())
+    assert found.divergence is None
+    assert found.rows[0].ties.other_winner > 0
+    assert found.ties().windows >= found.ties().other_winner
+    assert all(row.gradients.error < 1e-10 for row in found.rows)  # what arrives in a window is the same in all
+    assert found.to_dict()["ties"]["other_winner"] == found.ties().other_winner
+    assert "ties of max pooling, broken differently in" in " ".join(str(line) for line in findings(found))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_a_wrong_rule_for_ties_is_still_a_divergence(monkeypatch, seed):
+    on_other_machine(monkeypatch, "torch", seed)
+    config = tiny(model="mnist_cnn", limit=16, batch_size=8)
+    injection = find_injection("max-pool-ties")
+    found = compare(config, steps=1, tolerance=1e-9, injection=injection, display=Listener()).divergence
+    assert found.quantity == Quantity("output gradient", "relu2")
+
+
+def test_zeros_that_are_taken_differently_are_no_divergence(monkeypatch):
+    """A relu whose input is 0 but for rounding: its slope is 0 or 1, and the parameters behind it follow."""
+
+    def zeros(L, *, num_classes=10, in_channels=1, image_size=28):
+        return L.sequential(
+            flatten=L.flatten(), fc1=L.linear(784, 6), lift=nearly_zero(L), relu=L.relu(), fc2=L.linear(6, num_classes)
+        )
+
+    monkeypatch.setitem(models.MODELS, "zeros", Model("zeros", zeros, "a test"))
+    found = compare(tiny(model="zeros"), steps=3, tolerance=1e-9, display=Listener())
+    assert found.divergence is None
+    assert found.rows[0].ties.other_side > 0
+
+
+def nearly_zero(L):
+    """A layer whose output is 0 but for rounding, and on another side in either implementation; its slope is 1."""
+    if L is reference.layers:
+        return NearlyZero()
+
+    def forward(params, state, x, *, training, generator=None):
+        return x * 1e-20, state, None
+
+    return scratch.layers.Layer(lambda generator: ({}, {}), forward, lambda dout, cache, need_dx=True: (dout, {}))
+
+
+class NearlyZero(torch.nn.Module):
+    def forward(self, x):
+        return x + (-x - x * 1e-20).detach()

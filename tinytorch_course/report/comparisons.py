@@ -15,6 +15,7 @@ from tinytorch_course.errors import InputError
 from tinytorch_course.report.heatmap import heat_map
 from tinytorch_course.report.sources import SEEDS, TIMELINE
 from tinytorch_course.report.timeline import GROUPS, error_matrix, short_name, worth_a_row
+from tinytorch_course.verify.ties import Ties
 from tinytorch_course.verify.timeline import KINDS, Distance, Quantity, Timeline
 
 
@@ -72,7 +73,7 @@ def _steps(found: dict[str, Any], name: str) -> StepComparison:
     count = len(timeline.steps)
     divergence = found["divergence"]
     first = divergence and (int(divergence["step"]), Quantity(divergence["kind"], divergence["name"]))
-    verdict = _verdict(found, timeline)
+    verdict = _verdict(found, timeline) + _ties(found.get("ties"))
     errors = {kind: float(found["largest_errors"][kind]) for kind in KINDS if kind in found["largest_errors"]}
     return StepComparison(
         name,
@@ -100,6 +101,12 @@ def _verdict(found: dict[str, Any], timeline: Timeline) -> str:
     if distance.error == 0:
         return f"{planted}{allowed}, and every tensor of every step is equal bit for bit."
     return f"{planted}{allowed}. The largest relative error, {distance.error:.1e}, is in {quantity}, step {number}."
+
+
+def _ties(found: dict[str, int] | None) -> str:
+    """Of those that were broken differently; folders of older versions do not tell of any."""
+    ties = Ties(**{name: int(found[name]) for name in Ties._fields}) if found else Ties()
+    return f" There were {ties}." if ties.differ else ""
 
 
 def _draw(timeline: Timeline, dtype: str, first: tuple[int, Quantity] | None, verdict: str) -> Markup:

@@ -10,6 +10,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import torch
@@ -29,6 +30,7 @@ from tinytorch_course.verify.compare_memory import peak_memory
 from tinytorch_course.verify.compare_recording import Tensors, scratch_state, torch_state, watch_scratch, watch_torch
 from tinytorch_course.verify.compare_source import Makers, Source, source_of_schedule, source_of_step
 from tinytorch_course.verify.inject import Injection
+from tinytorch_course.verify.ties import KINKED, Ties, find_ties
 from tinytorch_course.verify.timeline import (
     KINDS,
     Distance,
@@ -44,6 +46,7 @@ from tinytorch_course.verify.timeline import (
 IMPLS = ("scratch", "torch")
 DEFAULT_STEPS = 100
 DEFAULT_TOLERANCE = {"float64": 1e-9, "float32": None}
+ROUNDING = {"float64": 1e-12, "float32": 1e-4}  # up to this relative error two tensors differ by rounding alone
 
 
 class Row(NamedTuple):
@@ -54,6 +57,7 @@ class Row(NamedTuple):
     gradients: Distance  # the largest over all parameters' gradients
     parameters: Distance  # the largest over all parameters
     seconds: dict[str, float]  # of the step alone, without what it takes to compare
+    ties: Ties = Ties()  # counted where some were broken differently, else none
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -62,6 +66,7 @@ class Row(NamedTuple):
             "gradients": spell(self.gradients.error),
             "parameters": spell(self.parameters.error),
             "seconds": self.seconds,
+            "ties": self.ties._asdict() if self.ties.differ else None,
         }
 
 
@@ -114,6 +119,10 @@ class Comparison:
         rows = self.rows[1:] or self.rows
         return {impl: statistics.median(row.seconds[impl] for row in rows) for impl in IMPLS}
 
+    def ties(self) -> Ties:
+        """All ties of the steps in which some were broken differently."""
+        return reduce(Ties.plus, (row.ties for row in self.rows), Ties())
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON, without the timeline."""
         return {
@@ -126,6 +135,7 @@ class Comparison:
             "largest_errors": {
                 kind: spell(found[2].error) for kind in KINDS if (found := self.timeline.largest([kind])) is not None
             },
+            "ties": {"steps": sum(row.ties.differ for row in self.rows), **self.ties()._asdict()},
             "seconds_per_step": self.seconds(),
             "peak_memory_bytes": self.memory,
             "test": self.test and self.test._asdict(),
@@ -364,12 +374,13 @@ class _Pair:
         tensors, seconds, losses = {}, {}, {}
         for impl in IMPLS:
             tensors[impl], losses[impl], seconds[impl] = self._train(impl, step, position, x, y)
+        ties = self._settle_ties(tensors, before, tolerance, partial(self._train, "scratch", step, position, x, y))
         if evaluate:
             for impl in IMPLS:
                 tensors[impl] |= self._evaluate(impl, x, y)
         distances = self._distances(tensors)
         row = Row(
-            step + 1, losses, largest_error(distances, "gradient"), largest_error(distances, "parameter"), seconds
+            step + 1, losses, largest_error(distances, "gradient"), largest_error(distances, "parameter"), seconds, ties
         )
         if tolerance is None:
             return row, distances, None
@@ -382,6 +393,41 @@ class _Pair:
         entry = worst_entry(tensors["scratch"][first], tensors["torch"][first])
         source = self._source(first, before, step, position, x, y)
         return row, distances, Divergence(step + 1, first, distances[first], entry, source)
+
+    def _settle_ties(
+        self, tensors: dict[str, Tensors], before: tuple, tolerance: float | None, train: Callable[[], tuple]
+    ) -> Ties:
+        """Where the two broke ties differently, and so got other gradients, let ours be taken at torch's own values.
+
+        Both are right, and at the same numbers both must choose the same: the step is repeated with relu and max
+        pooling differentiated at what entered torch's. What arrives in a pooling window in all does not depend on who
+        won, so that the parameters still have to agree as they were. Only where a relu took another side may they
+        differ too: there ours goes on from the repeated step.
+        """
+        limit = ROUNDING[self.setup.config.dtype] if tolerance is None else tolerance
+        if all(each.error <= limit for (kind, _), each in self._distances(tensors).items() if "gradient" in kind):
+            return Ties()
+        kinked = {
+            name: module for name, module in self.learners["torch"].net.named_modules() if isinstance(module, KINKED)
+        }
+        ours, twins = (self.recorders[impl].inputs for impl in IMPLS)
+        if not all(distance(ours[name], twins[name]).error <= limit for name in kinked):
+            return Ties()  # they differ by more than rounding
+        ties = find_ties(kinked, ours, twins)
+        if not ties.differ:
+            return ties
+        learner, recorder = self.learners["scratch"], self.recorders["scratch"]
+        after = learner.params, learner.state, learner.opt_state
+        learner.params, learner.state, learner.opt_state = before
+        recorder.given = {name: twins[name] for name in kinked}
+        repeated, _, _ = train()
+        recorder.given = {}
+        if ties.other_side:
+            tensors["scratch"] = repeated
+        else:
+            learner.params, learner.state, learner.opt_state = after
+            tensors["scratch"] |= {each: found for each, found in repeated.items() if each.kind == "output gradient"}
+        return ties
 
     def _train(self, impl: str, step: int, position: tuple[int, int], x: Tensor, y: Tensor):
         """One step of one side: its tensors by quantity, its loss, the seconds it took."""

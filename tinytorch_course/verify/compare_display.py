@@ -229,6 +229,9 @@ def findings(comparison: Comparison) -> list[Text]:
                 f"{test.different:,} of {test.count:,} predictions differ."
             )
         )
+    ties = comparison.ties()
+    if ties.differ:
+        lines.append(Text(f"Ties, where only rounding decides: {ties}."))
     seconds = comparison.seconds()
     lines.append(
         Text(

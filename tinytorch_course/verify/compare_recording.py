@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tinytorch_course.scratch.layers import Layer
 from tinytorch_course.training.learners import ScratchLearner, TorchLearner
+from tinytorch_course.verify.ties import KINKED
 from tinytorch_course.verify.timeline import Quantity
 
 Tensors = dict[Quantity, Tensor]
@@ -24,10 +25,12 @@ class Recorder:
 
     def __init__(self) -> None:
         self.tensors: Tensors = {}
+        self.inputs: dict[str, Tensor] = {}  # of every layer from scratch, and of torch's that have a kink
+        self.given: dict[str, Tensor] = {}  # what layers from scratch are to differentiate at, in place of their inputs
         self.listener: Callable[[Quantity, Tensor], None] | None = None  # is told of everything that is recorded
 
     def start(self) -> None:
-        self.tensors = {}
+        self.tensors, self.inputs = {}, {}
 
     def put(self, kind: str, name: str, tensor: Tensor) -> None:
         quantity = Quantity(kind, name)
@@ -60,11 +63,14 @@ class WatchedLayers:
         return {name: None if layer is None else self._watch(name, layer) for name, layer in named.items()}
 
     def _watch(self, name: str, layer: Layer) -> Layer:
-        def forward(*args, **mode):
+        def forward(params, state, x, **mode):
             with self._inside(name) as path:
-                out, state, cache = layer.forward(*args, **mode)
+                self._recorder.inputs[path] = x
+                out, new_state, cache = layer.forward(params, state, x, **mode)
+                if path in self._recorder.given:
+                    _, _, cache = layer.forward(params, state, self._recorder.given[path], **mode)
                 self._recorder.put("activation", path, out)
-            return out, state, cache
+            return out, new_state, cache
 
         def backward(dout, cache, **options):
             with self._inside(name) as path:
@@ -108,6 +114,8 @@ def watch_torch(learner: TorchLearner) -> Recorder:
 
     def after_forward(module: nn.Module, inputs: Any, out: Tensor, *, name: str) -> None:
         recorder.put("activation", name, out.detach())
+        if isinstance(module, KINKED):
+            recorder.inputs[name] = inputs[0].detach()
         if out.requires_grad:
             out.register_hook(partial(recorder.put, "output gradient", name))
 

@@ -1,0 +1,30 @@
+"""The same tests on another machine: ``pytest --rounding 3 tests/scratch``; see ``tests/machines.py``."""
+
+import contextlib
+
+import pytest
+import torch
+
+from tinytorch_course.instruments.rounding import RoundingAdversary
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("another machine")
+    group.addoption("--rounding", type=int, metavar="SEED", help="run every test under the rounding adversary")
+    group.addoption("--threads", type=int, metavar="N", help="run every test with so many threads")
+    group.addoption("--no-onednn", action="store_true", help="run every test without oneDNN")
+
+
+@pytest.fixture(autouse=True)
+def another_machine(request):
+    """The machine that the options ask for; none asked for, this one."""
+    option, threads = request.config.getoption, torch.get_num_threads()
+    with contextlib.ExitStack() as stack:
+        if option("--threads"):
+            torch.set_num_threads(option("--threads"))
+            stack.callback(torch.set_num_threads, threads)
+        if option("--no-onednn"):
+            stack.enter_context(torch.backends.mkldnn.flags(enabled=False))
+        if option("--rounding") is not None:
+            stack.enter_context(RoundingAdversary(option("--rounding")))
+        yield

@@ -14,11 +14,13 @@ LESSONS = find_lessons()
 
 
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.path.stem)
-def test_script(lesson, tmp_path):
+def test_script(lesson, tmp_path, request):
+    seed = request.config.getoption("--rounding")
+    machine = [] if seed is None else ["-m", "tinytorch_course.instruments.rounding", f"--seed={seed}"]
     environment = {**os.environ, "MPLBACKEND": "Agg", "TINYTORCH_OUT": str(tmp_path / "pictures")}
     environment["PYTHONIOENCODING"] = "ascii"  # what is printed must suit every console
     done = subprocess.run(
-        [sys.executable, str(lesson.path)],
+        [sys.executable, *machine, str(lesson.path)],
         cwd=tmp_path,
         env=environment,
         capture_output=True,

@@ -449,3 +449,27 @@ def nearly_zero(L):
 class NearlyZero(torch.nn.Module):
     def forward(self, x):
         return x + (-x - x * 1e-20).detach()
+
+
+# --- steps of gradients that are nothing but rounding ----------------------------------------------------------------
+
+
+def normed(L, *, num_classes=10, in_channels=1, image_size=28):
+    """The gradient of fc1's bias is 0, for batch norm takes every shift away; what comes out is rounding."""
+    return L.sequential(
+        flatten=L.flatten(), fc1=L.linear(784, 6), norm=L.batch_norm1d(6), relu=L.relu(), fc2=L.linear(6, num_classes)
+    )
+
+
+@pytest.mark.parametrize("injected", [None, "adam-eps-inside", "adam-no-bias-correction"])
+def test_an_optimizer_that_divides_by_rounding_is_handed_over(monkeypatch, injected):
+    monkeypatch.setitem(models.MODELS, "normed", Model("normed", normed, "a test"))
+    injection = injected and find_injection(injected)
+    config = tiny(model="normed", optimizer="adam", lr=1.0, schedule="constant")
+    found = compare(config, steps=2, tolerance=1e-9, injection=injection, display=Listener())
+    assert found.rows[0].handed_over
+    assert (found.divergence is None) == (injected is None)
+    if injected:
+        assert found.divergence.quantity.kind == "parameter"
+    else:
+        assert "of torch's own gradients ours makes torch's step" in " ".join(map(str, findings(found)))

@@ -5,7 +5,8 @@ the last digit. Nothing that is right may depend on it. While :class:`RoundingAd
 result of a convolution, a matrix product, a normalisation, a reduction or a fused multiply-add is moved by up to one
 unit in the last place, at random. It works below autograd, so that both halves of torch's own step are moved too.
 
-``python -m tinytorch_course.instruments.rounding --seed 3 script.py`` runs a script on such a machine.
+``python -m tinytorch_course.instruments.rounding --seed 3 script.py`` runs a script on such a machine, and
+``... --seed 3 -m tinytorch_course compare --dtype float64`` a command.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 # What two machines may round differently. All else (one operation of IEEE 754 an element, comparisons, copies) is the
@@ -64,7 +66,7 @@ class RoundingAdversary(TorchDispatchMode):
         name = func.overloadpacket.__name__
         if name in MOVED:
             for result in _tensors(args[0] if results is None else results):  # _foreach_..._ gives None back
-                if result.dtype in _BITS and result.numel() and not result.is_meta:
+                if result.dtype in _BITS and result.numel() and not _is_empty_shell(result):
                     self._move(name, result)
         return results
 
@@ -78,6 +80,11 @@ class RoundingAdversary(TorchDispatchMode):
         bits.add_(moves * ((bits & _LAST_DIGITS[result.dtype] != 0) & result.isfinite()))
 
 
+def _is_empty_shell(tensor: Tensor) -> bool:
+    """Whether it has a shape but no numbers, as where a network is exported or compiled."""
+    return tensor.is_meta or isinstance(tensor, FakeTensor)
+
+
 def _tensors(results: Any) -> Iterable[Tensor]:
     if isinstance(results, Tensor):
         return [results]
@@ -85,15 +92,23 @@ def _tensors(results: Any) -> Iterable[Tensor]:
 
 
 def main() -> None:
-    """Run a Python script under the adversary."""
-    parser = argparse.ArgumentParser(prog="python -m tinytorch_course.instruments.rounding", description=main.__doc__)
-    parser.add_argument("--seed", type=int, default=0, help="of the moves (default: 0)")
-    parser.add_argument("script")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="that the script is given")
+    """Run a Python script, or a module with -m, under the adversary."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tinytorch_course.instruments.rounding",
+        usage="%(prog)s [--seed N] (SCRIPT | -m MODULE) [ARGUMENT ...]",
+        description=main.__doc__,
+    )
+    parser.add_argument("--seed", type=int, default=0, help="which machine (default: 0)")
+    parser.add_argument("-m", dest="module", action="store_true", help="what follows is the name of a module")
+    parser.add_argument("program", help="the script or the module")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="that it is given")
     wanted = parser.parse_args()
-    sys.argv = [wanted.script, *wanted.arguments]
+    sys.argv = [wanted.program, *wanted.arguments]
     with RoundingAdversary(wanted.seed):
-        runpy.run_path(wanted.script, run_name="__main__")
+        if wanted.module:
+            runpy.run_module(wanted.program, run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(wanted.program, run_name="__main__")
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ class Row(NamedTuple):
     parameters: Distance  # the largest over all parameters
     seconds: dict[str, float]  # of the step alone, without what it takes to compare
     ties: Ties = Ties()  # counted where some were broken differently, else none
+    handed_over: bool = False  # whether our optimizer was given torch's gradients, because rounding had grown
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -67,6 +68,7 @@ class Row(NamedTuple):
             "parameters": spell(self.parameters.error),
             "seconds": self.seconds,
             "ties": self.ties._asdict() if self.ties.differ else None,
+            "handed_over": self.handed_over,
         }
 
 
@@ -123,6 +125,10 @@ class Comparison:
         """All ties of the steps in which some were broken differently."""
         return reduce(Ties.plus, (row.ties for row in self.rows), Ties())
 
+    def handed_over(self) -> int:
+        """In how many steps our optimizer was given torch's gradients."""
+        return sum(row.handed_over for row in self.rows)
+
     def to_dict(self) -> dict[str, Any]:
         """For JSON, without the timeline."""
         return {
@@ -136,6 +142,7 @@ class Comparison:
                 kind: spell(found[2].error) for kind in KINDS if (found := self.timeline.largest([kind])) is not None
             },
             "ties": {"steps": sum(row.ties.differ for row in self.rows), **self.ties()._asdict()},
+            "steps_handed_over": self.handed_over(),
             "seconds_per_step": self.seconds(),
             "peak_memory_bytes": self.memory,
             "test": self.test and self.test._asdict(),
@@ -371,17 +378,19 @@ class _Pair:
         """One step of both, compared; the divergence is the first tensor out of tolerance."""
         ours = self.learners["scratch"]
         before = ours.params, ours.state, ours.opt_state
+        self.recorders["scratch"].given_inputs = {}
         tensors, seconds, losses = {}, {}, {}
         for impl in IMPLS:
             tensors[impl], losses[impl], seconds[impl] = self._train(impl, step, position, x, y)
-        ties = self._settle_ties(tensors, before, tolerance, partial(self._train, "scratch", step, position, x, y))
+        repeat = partial(self._repeat, before, partial(self._train, "scratch", step, position, x, y))
+        ties = self._settle_ties(tensors["scratch"], tensors["torch"], tolerance, repeat)
+        handed_over = tolerance is not None and self._hand_over(tensors["scratch"], tensors["torch"], tolerance, repeat)
         if evaluate:
             for impl in IMPLS:
                 tensors[impl] |= self._evaluate(impl, x, y)
-        distances = self._distances(tensors)
-        row = Row(
-            step + 1, losses, largest_error(distances, "gradient"), largest_error(distances, "parameter"), seconds, ties
-        )
+        distances = self._distances(tensors["scratch"], tensors["torch"])
+        gradients, parameters = (largest_error(distances, kind) for kind in ("gradient", "parameter"))
+        row = Row(step + 1, losses, gradients, parameters, seconds, ties, handed_over)
         if tolerance is None:
             return row, distances, None
         first = next(
@@ -394,40 +403,63 @@ class _Pair:
         source = self._source(first, before, step, position, x, y)
         return row, distances, Divergence(step + 1, first, distances[first], entry, source)
 
-    def _settle_ties(
-        self, tensors: dict[str, Tensors], before: tuple, tolerance: float | None, train: Callable[[], tuple]
-    ) -> Ties:
-        """Where the two broke ties differently, and so got other gradients, let ours be taken at torch's own values.
+    def _settle_ties(self, ours: Tensors, twin: Tensors, tolerance: float | None, repeat: Callable) -> Ties:
+        """Where the two broke ties differently, and so got other gradients, take ours at torch's own numbers.
 
         Both are right, and at the same numbers both must choose the same: the step is repeated with relu and max
         pooling differentiated at what entered torch's. What arrives in a pooling window in all does not depend on who
-        won, so that the parameters still have to agree as they were. Only where a relu took another side may they
-        differ too: there ours goes on from the repeated step.
+        won, so that the parameters have to agree as they were. Only where a relu took another side may they differ
+        too: there ours goes on from the repeated step.
         """
         limit = ROUNDING[self.setup.config.dtype] if tolerance is None else tolerance
-        if all(each.error <= limit for (kind, _), each in self._distances(tensors).items() if "gradient" in kind):
+        if self._within(limit, self._distances(ours, twin), "output gradient", "gradient", "update gradient"):
             return Ties()
-        kinked = {
-            name: module for name, module in self.learners["torch"].net.named_modules() if isinstance(module, KINKED)
-        }
-        ours, twins = (self.recorders[impl].inputs for impl in IMPLS)
-        if not all(distance(ours[name], twins[name]).error <= limit for name in kinked):
+        modules = self.learners["torch"].net.named_modules()
+        kinked = {name: module for name, module in modules if isinstance(module, KINKED)}
+        inputs = {impl: self.recorders[impl].inputs for impl in IMPLS}
+        if not all(distance(*(inputs[impl][name] for impl in IMPLS)).error <= limit for name in kinked):
             return Ties()  # they differ by more than rounding
-        ties = find_ties(kinked, ours, twins)
-        if not ties.differ:
-            return ties
+        ties = find_ties(kinked, inputs["scratch"], inputs["torch"])
+        if ties.differ:
+            self.recorders["scratch"].given_inputs = {name: inputs["torch"][name] for name in kinked}
+            keep = None if ties.other_side else ("output gradient",)
+            repeat(ours, keep)
+        return ties
+
+    def _hand_over(self, ours: Tensors, twin: Tensors, tolerance: float, repeat: Callable) -> bool:
+        """Where the two make other steps of gradients that agree, let ours be made of torch's gradients.
+
+        Adam divides a gradient by its own size: where that is nothing but rounding, two right gradients that are
+        1e-13 apart move a parameter 1e-8 apart. Of the same gradients both must make the same step.
+        """
+        distances = self._distances(ours, twin)
+        kinds = [kind for kind in KINDS if kind != "parameter"]
+        if self._within(tolerance / 10, distances, "parameter") or not self._within(tolerance, distances, *kinds):
+            return False
+        net = self.learners["torch"].net
+        self.recorders["scratch"].given_gradients = {name: param.grad for name, param in net.named_parameters()}
+        repeat(ours, ("parameter", "moment"), go_on=True)
+        return True
+
+    def _repeat(
+        self, before: tuple, train: Callable, ours: Tensors, keep: tuple[str, ...] | None, go_on: bool = False
+    ) -> None:
+        """Our step once more, with what the recorder has been given; ``keep`` are the kinds of tensors to take from it.
+
+        None keeps all of them. Ours then goes on from it, as with ``go_on``.
+        """
         learner, recorder = self.learners["scratch"], self.recorders["scratch"]
         after = learner.params, learner.state, learner.opt_state
         learner.params, learner.state, learner.opt_state = before
-        recorder.given = {name: twins[name] for name in kinked}
         repeated, _, _ = train()
-        recorder.given = {}
-        if ties.other_side:
-            tensors["scratch"] = repeated
-        else:
+        if keep is not None and not go_on:
             learner.params, learner.state, learner.opt_state = after
-            tensors["scratch"] |= {each: found for each, found in repeated.items() if each.kind == "output gradient"}
-        return ties
+        recorder.given_gradients = {}
+        ours |= {quantity: tensor for quantity, tensor in repeated.items() if keep is None or quantity.kind in keep}
+
+    @staticmethod
+    def _within(limit: float, distances: dict[Quantity, Distance], *kinds: str) -> bool:
+        return all(each.error <= limit for quantity, each in distances.items() if quantity.kind in kinds)
 
     def _train(self, impl: str, step: int, position: tuple[int, int], x: Tensor, y: Tensor):
         """One step of one side: its tensors by quantity, its loss, the seconds it took."""
@@ -451,8 +483,7 @@ class _Pair:
         self.learners[impl].evaluate(x, y)
         return {Quantity("evaluation", name): tensor for (_, name), tensor in recorder.tensors.items()}
 
-    def _distances(self, tensors: dict[str, Tensors]) -> dict[Quantity, Distance]:
-        ours, twin = tensors["scratch"], tensors["torch"]
+    def _distances(self, ours: Tensors, twin: Tensors) -> dict[Quantity, Distance]:
         for quantity in ours:  # torch's are recorded before clipping only, because after it they are still there
             if quantity.kind == "update gradient":
                 twin[quantity] = self.learners["torch"].net.get_parameter(quantity.name).grad

@@ -232,6 +232,14 @@ def findings(comparison: Comparison) -> list[Text]:
     ties = comparison.ties()
     if ties.differ:
         lines.append(Text(f"Ties, where only rounding decides: {ties}."))
+    if handed_over := comparison.handed_over():
+        lines.append(
+            Text(
+                f"In {handed_over:,} step{'s' if handed_over > 1 else ''} the two made other steps of gradients that "
+                "agree, for the optimizer divides by gradients that are nothing but rounding; of torch's own gradients "
+                "ours makes torch's step, and went on from there."
+            )
+        )
     seconds = comparison.seconds()
     lines.append(
         Text(

@@ -26,7 +26,9 @@ class Recorder:
     def __init__(self) -> None:
         self.tensors: Tensors = {}
         self.inputs: dict[str, Tensor] = {}  # of every layer from scratch, and of torch's that have a kink
-        self.given: dict[str, Tensor] = {}  # what layers from scratch are to differentiate at, in place of their inputs
+        # What is used in place of our own: where layers are differentiated, and what the optimizer is given.
+        self.given_inputs: dict[str, Tensor] = {}
+        self.given_gradients: dict[str, Tensor] = {}
         self.listener: Callable[[Quantity, Tensor], None] | None = None  # is told of everything that is recorded
 
     def start(self) -> None:
@@ -67,8 +69,8 @@ class WatchedLayers:
             with self._inside(name) as path:
                 self._recorder.inputs[path] = x
                 out, new_state, cache = layer.forward(params, state, x, **mode)
-                if path in self._recorder.given:
-                    _, _, cache = layer.forward(params, state, self._recorder.given[path], **mode)
+                if path in self._recorder.given_inputs:
+                    _, _, cache = layer.forward(params, state, self._recorder.given_inputs[path], **mode)
                 self._recorder.put("activation", path, out)
             return out, new_state, cache
 
@@ -102,7 +104,7 @@ def watch_scratch(learner: ScratchLearner, build: Any, layers: Any, options: dic
             # What backward returned has been recorded; only clipping makes something else of it.
             if grad is not recorder.tensors.get(Quantity("gradient", name)):
                 recorder.put("update gradient", name, grad)
-        return update(params, grads, opt_state, **rates)
+        return update(params, grads | recorder.given_gradients, opt_state, **rates)
 
     learner.optimizer = learner.optimizer._replace(update=watched_update)
     return recorder

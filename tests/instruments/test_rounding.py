@@ -105,6 +105,17 @@ def test_backward_is_moved_too():
     assert set(units(*grads).unique().tolist()) == {-1, 0, 1}
 
 
+def test_inference_mode_is_the_same_machine():
+    """There torch hands over whole operations, as linear, where it otherwise hands over their parts."""
+    x = draw(8, 9)
+    with RoundingAdversary(0):
+        expected = F.linear(x, x, x[:, 0]), x @ x.mT
+        with torch.inference_mode():
+            got = F.linear(x, x, x[:, 0]), x @ x.mT
+    assert all(map(torch.equal, got, expected))
+    assert not torch.equal(expected[1], x @ x.mT)
+
+
 def test_no_random_number_changes():
     torch.manual_seed(0)
     expected = torch.rand(3)

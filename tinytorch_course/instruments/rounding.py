@@ -62,7 +62,12 @@ class RoundingAdversary(TorchDispatchMode):
         self._moves = torch.randint(-1, 2, (MOVES,), generator=generator, dtype=torch.int8)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
-        results = func(*args, **(kwargs or {}))
+        kwargs = kwargs or {}
+        with self:  # under inference mode, operations that are made of others come here whole
+            results = func.decompose(*args, **kwargs)
+        if results is not NotImplemented:
+            return results
+        results = func(*args, **kwargs)
         name = func.overloadpacket.__name__
         if name in MOVED:
             for result in _tensors(args[0] if results is None else results):  # _foreach_..._ gives None back

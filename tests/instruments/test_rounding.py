@@ -144,3 +144,19 @@ def test_a_program_runs_on_such_a_machine(tmp_path, as_module):
     ]
     assert all(line.startswith("['a', '-b'] ") for line in printed)
     assert printed[0] != printed[1]
+
+
+def test_processes_that_a_program_starts_are_on_the_same_machine(tmp_path):
+    sums = "import torch; x = torch.arange(1, 99) / 7; print(x.outer(x).sum(0).tolist(), flush=True)"
+    script = tmp_path / "a_program.py"
+    script.write_text(f"{sums}\nimport subprocess, sys\nsubprocess.run([sys.executable, '-c', {sums!r}])\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "tinytorch_course.instruments.rounding", "--seed=1", script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    own, childs = done.stdout.splitlines()
+    x = torch.arange(1, 99) / 7
+    assert own == childs != str(x.outer(x).sum(0).tolist())

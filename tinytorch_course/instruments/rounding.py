@@ -10,10 +10,14 @@ unit in the last place, at random. It works below autograd, so that both halves 
 """
 
 import argparse
+import contextlib
+import os
 import runpy
 import sys
+import tempfile
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -109,11 +113,26 @@ def main() -> None:
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="that it is given")
     wanted = parser.parse_args()
     sys.argv = [wanted.program, *wanted.arguments]
-    with RoundingAdversary(wanted.seed):
+    with RoundingAdversary(wanted.seed), _children(wanted.seed):
         if wanted.module:
             runpy.run_module(wanted.program, run_name="__main__", alter_sys=True)
         else:
             runpy.run_path(wanted.program, run_name="__main__")
+
+
+@contextlib.contextmanager
+def _children(seed: int) -> Iterator[None]:
+    """While this is open, Python processes that are started run on the same machine."""
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory() as folder:
+        enter = f"from {__spec__.name} import RoundingAdversary\nRoundingAdversary({seed}).__enter__()\n"
+        Path(folder, "sitecustomize.py").write_text(enter, encoding="utf-8")  # what Python imports when it starts
+        os.environ["PYTHONPATH"] = os.pathsep.join([folder, *filter(None, [before.get("PYTHONPATH")])])
+        try:
+            yield
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
 
 if __name__ == "__main__":

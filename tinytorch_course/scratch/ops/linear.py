@@ -49,7 +49,7 @@ def linear_forward(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> tup
         )
 
     x_rows, weight_rows = _rows(x), _rows(weight)  # (B, I), (O, I)
-    out = matmul(x_rows[None], weight_rows.mT[None]).reshape(*x.shape[:-1], *weight.shape[:-1])  # (..., O)
+    out = matmul(x_rows, weight_rows.mT).reshape(*x.shape[:-1], *weight.shape[:-1])  # (..., O)
     if bias is not None:
         out = out + bias
     return out, LinearCache(x, weight, bias is not None)
@@ -67,8 +67,8 @@ def linear_backward(
     dout_rows = dout.reshape(len(x_rows), len(weight_rows))  # (B, O)
 
     # out = x weightᵀ + bias
-    dx = matmul(dout_rows[None], weight_rows[None]).reshape(x.shape) if need_dx else None
-    dweight = matmul(dout_rows.mT[None], x_rows[None]).reshape(weight.shape)
+    dx = matmul(dout_rows, weight_rows).reshape(x.shape) if need_dx else None
+    dweight = matmul(dout_rows.mT, x_rows).reshape(weight.shape)
     dbias = dout_rows.sum(dim=0) if has_bias else None
     return dx, dweight, dbias
 

@@ -26,6 +26,7 @@ TORCH_NAMES = {
     *{"Tensor", "Generator", "Size", "dtype", "device", "bool", "int64", "uint8", "float32", "float64", "long"},
     *{"arange", "empty", "empty_like", "full", "ones", "ones_like", "tensor", "zeros", "zeros_like"},
     *{"exp", "erf", "log", "log1p", "sqrt", "tanh"},
+    *{"mm", "sum"},
     *{"addcdiv", "addcmul", "bmm", "broadcast_shapes", "cat", "eq", "lerp", "maximum", "mul", "rand", "stack", "where"},
     *{"channels_last", "contiguous_format"},
     *{"compiler", "cuda"},  # asked whether operations are only being written down, see is_captured

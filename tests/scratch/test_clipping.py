@@ -115,3 +115,16 @@ def test_each_keeps_its_dtype_and_none_is_changed_in_place():
 def test_bad_input_is_named(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("norm_type", [1, 2, 3])
+def test_the_norm_is_the_same_bits_for_any_number_of_threads(norm_type):
+    grads = {"weight": torch.randn(401, 300, generator=torch.Generator().manual_seed(0))}
+    before, norms = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 3, 4, 8):
+            torch.set_num_threads(threads)
+            norms.append(clip_grad_norm(grads, 1.0, norm_type=norm_type)[1])
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(norms[0], norm) for norm in norms)

@@ -13,7 +13,7 @@ from tinytorch_course.data.loaders import MemoryLoader
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS
 from tinytorch_course.reference import layers as twins
-from tinytorch_course.training import checkpoints
+from tinytorch_course.training import checkpoints, loop
 from tinytorch_course.training.learners import LEARNERS
 from tinytorch_course.training.loop import Interrupted, Session, resume, train
 from tinytorch_course.training.metrics import Metrics
@@ -310,6 +310,27 @@ def test_another_environment_is_told(tmp_path):
     display = Display()
     resume(str(tmp_path / "run"), {"epochs": 3}, display=display)
     assert any("not bit for bit: torch 1.0 then" in sentence for sentence in display.notices)
+
+
+@pytest.mark.parametrize(
+    ("changes", "now", "told"),
+    [
+        ({"impl": "scratch"}, "8", False),
+        ({"impl": "scratch"}, "9", True),
+        ({"impl": "scratch", "precision": "bfloat16"}, "8", True),
+        ({"impl": "torch"}, "8", True),
+    ],
+)
+def test_another_number_of_threads_is_told_where_it_matters(tmp_path, monkeypatch, changes, now, told):
+    monkeypatch.setattr(loop, "versions", lambda: {"torch": "2.10", "threads": "2"})
+    config = dataclasses.replace(SMALL, model="softmax", **changes)
+    train(config, out=str(tmp_path / "run"), display=Display())
+    monkeypatch.setattr(loop, "versions", lambda: {"torch": "2.10", "threads": now})
+    display = Display()
+    resume(str(tmp_path / "run"), {"epochs": 3}, display=display)
+    sentence = f"Going on in another environment, so not bit for bit: threads 2 then, {now} now."
+    assert (sentence in display.notices) == told
+    assert told or not any("environment" in notice for notice in display.notices)
 
 
 @pytest.mark.cuda

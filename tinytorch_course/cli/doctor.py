@@ -15,11 +15,23 @@ NAME_WIDTH = 18
 STYLES = {"ok": ("ok", "green"), "note": ("note", "yellow"), "wrong": ("WRONG", "bold red")}
 
 
-def doctor(json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False):
+def doctor(
+    determinism: Annotated[
+        bool,
+        typer.Option(
+            "--determinism", help="Train by 1, 2, 3, 4 and 8 threads instead, and compare the bits: a minute or two."
+        ),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
+):
     """Look at versions, devices, data, free space and the terminal, and say what to do about what is wrong.
 
-    Every device computes something, and the number is checked. Ends with exit code 1 if something needed is broken.
+    Every device computes something, and the number is checked. Ends with exit code 1 if something needed is broken, or
+    with --determinism if training from scratch depends on the number of threads.
     """
+    if determinism:
+        look_at_determinism(json)
+        return
     from tinytorch_course.doctor.checks import WRONG, examine
 
     if sys.stderr.isatty():
@@ -61,3 +73,31 @@ def _fill(text: str, indent: str, width: int | None) -> list[str]:
     if width is None:
         return [text]
     return textwrap.wrap(text, max(30, width - len(indent)), break_on_hyphens=False) or [""]
+
+
+def look_at_determinism(json: bool) -> None:
+    """Print a table, network by network, of what both implementations compute by several numbers of threads."""
+    from tinytorch_course.doctor.determinism import THREADS, TRIALS, measure
+
+    show = (lambda line: None) if json else print
+    *fewer, most = THREADS
+    show(f"Training on the CPU by {', '.join(map(str, fewer))} and {most} threads:\n")
+    show(f"{'network':<12}{'batch':>6}{'steps':>7}  {'scratch':<28}torch")
+    rows = []
+    for trial in TRIALS:
+        if sys.stderr.isatty():
+            print(f"{trial.model} ...", end="\r", file=sys.stderr, flush=True)
+        found = {impl: measure(impl, trial, THREADS) for impl in ("scratch", "torch")}
+        texts = {impl: _spell_difference(one.differ, one.tensors) for impl, one in found.items()}
+        show(f"{trial.model:<12}{trial.batch_size:>6}{trial.steps:>7}  {texts['scratch']:<28}{texts['torch']}")
+        rows.append({**trial._asdict(), **{impl: one._asdict() for impl, one in found.items()}})
+    same = not any(row["scratch"]["differ"] for row in rows)
+    if json:
+        print(json_module.dumps({"ok": same, "threads": THREADS, "networks": rows}, indent=2))
+    show("\nFrom scratch: " + ("the same bits for any of them." if same else "NOT the same bits for all of them."))
+    if not same:
+        raise typer.Exit(1)
+
+
+def _spell_difference(differ: list[str], tensors: int) -> str:
+    return f"differs in {len(differ)} of {tensors} tensors" if differ else "same bits"

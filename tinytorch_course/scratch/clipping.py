@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tinytorch_course.scratch.ops.checks import require, require_float
+from tinytorch_course.scratch.ops.products import total
 
 Grads = dict[str, Tensor | None]
 
@@ -87,4 +88,4 @@ def _norm(x: Tensor, p: float) -> Tensor:
         return x.abs().amin()
     if p == 0:
         return (x != 0).sum().to(x.dtype)
-    return (x.abs() ** p).sum() ** (1 / p)
+    return total(x.abs() ** p) ** (1 / p)

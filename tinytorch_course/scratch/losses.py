@@ -22,13 +22,14 @@ from torch import Tensor
 
 from tinytorch_course.scratch.ops.activation import log_softmax_forward
 from tinytorch_course.scratch.ops.checks import is_captured, require, require_dim, require_float, require_same_shape
+from tinytorch_course.scratch.ops.products import total
 
 
 def _reduce(losses: Tensor, reduction: str, count: Tensor | int) -> Tensor:
     """``reduction`` of the losses; ``count`` is what the mean divides by."""
     if reduction == "none":
         return losses
-    return losses.sum() if reduction == "sum" else losses.sum() / count
+    return total(losses) if reduction == "sum" else total(losses) / count
 
 
 def _spread(dloss: Tensor, reduction: str, count: Tensor | int, shape: torch.Size) -> Tensor:
@@ -138,7 +139,7 @@ def _difference_backward(ddiff: Tensor, input: Tensor, target: Tensor) -> Tensor
 
 
 def _total_weight(losses: Tensor, weight: Tensor | None) -> Tensor | int:
-    return losses.numel() if weight is None else weight.sum()
+    return losses.numel() if weight is None else total(weight)
 
 
 LEAST_VARIANCE = 9.999999960041972e-13  # of a yes or no, p (1 − p): what torch divides by, 1e-12 rounded to float32
@@ -318,7 +319,7 @@ def nll_loss_forward(
     sample_weight = torch.where(kept, input.new_ones(()) if weight is None else weight[index], 0)
     picked = input.gather(class_dim, index)  # (N, 1, d...)
     losses = torch.where(kept, -sample_weight * picked, 0).squeeze(class_dim)  # (N, d...)
-    loss = _reduce(losses, reduction, sample_weight.sum())
+    loss = _reduce(losses, reduction, total(sample_weight))
     return loss, NLLLossCache(index, kept, sample_weight, input.shape, reduction)
 
 
@@ -328,7 +329,7 @@ def nll_loss_backward(dloss: Tensor, cache: NLLLossCache) -> Tensor:
     class_dim = _class_dim(input_shape)
     # loss = Σ losses / Σ sample_weight
     losses_shape = kept.squeeze(class_dim).shape
-    dlosses = _spread(dloss, reduction, sample_weight.sum(), losses_shape).unsqueeze(class_dim)  # (N, 1, d...)
+    dlosses = _spread(dloss, reduction, total(sample_weight), losses_shape).unsqueeze(class_dim)  # (N, 1, d...)
     # losses = −sample_weight · picked where kept, else 0
     dpicked = torch.where(kept, -sample_weight * dlosses, 0)
     # picked = input[index]
@@ -401,7 +402,7 @@ def cross_entropy_forward(
         dq_dtarget = class_weight * (1 - label_smoothing)
     else:
         terms = terms.masked_fill(q == 0, 0)  # a class that does not count may have a logit of −inf
-        count = (class_weight * p).sum()
+        count = total(class_weight * p)
         dq_dtarget = None
     loss = _reduce(-terms.sum(class_dim), reduction, count)
     return loss, CrossEntropyCache(log_probs, q, dq_dtarget, kept, count, reduction)

@@ -17,6 +17,7 @@ from tinytorch_course import data
 from tinytorch_course.data.loaders import MemoryLoader, StreamLoader, epoch_order
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS
+from tinytorch_course.scratch.ops.products import PIECES
 from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.augmentation import Augment
@@ -320,11 +321,19 @@ class Session:
             raise InputError(f"{path} is malformed: its position does not fit its history")
         now = versions()
         changed = {
-            f"{name} {was} then, {now.get(name)} now" for name, was in saved["versions"].items() if was != now.get(name)
+            f"{name} {was} then, {now.get(name)} now"
+            for name, was in saved["versions"].items()
+            if was != now.get(name) and not (name == "threads" and self._is_alike_by({was, now[name]}))
         }
         if changed:
             self.display.notice(f"Going on in another environment, so not bit for bit: {', '.join(sorted(changed))}.")
         return progress
+
+    def _is_alike_by(self, threads: set[str]) -> bool:
+        """Whether this run computes the same bits by any of these numbers of threads."""
+        config = self.config
+        plain = config.impl == "scratch" and not config.compile and config.precision == "float32"
+        return plain and threads <= {str(count) for count in range(1, PIECES + 1)}
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         return {name: tuple(tensor.shape) for name, tensor in self.learner.state_dict().items()}

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from tinytorch_course.scratch.ops.checks import pair, require, require_dim, require_float
+from tinytorch_course.scratch.ops.products import bmm
 
 # The window rows are made for a few images at a time: this many bytes, which stay in the processor's cache and in one
 # reused buffer. All of them at once would be K/I times the input, in fresh memory that must be paged in every time.
@@ -102,7 +103,7 @@ def conv2d_backward(
     drows_of_weight = torch.zeros_like(_weight_rows(weight, geometry.groups).mT)  # (G, K, O/G)
     for block, windows in _window_blocks(x, geometry):
         # out = windows rows_of_weightᵀ
-        drows_of_weight += windows.mT @ dout_rows[:, block.start * p * q : block.stop * p * q]
+        drows_of_weight += bmm(windows.mT, dout_rows[:, block.start * p * q : block.stop * p * q])
     dweight = drows_of_weight.mT.reshape(outputs, *geometry.kernel, -1).permute(0, 3, 1, 2).contiguous()
 
     dx = _slide_back(weight, dout, x, geometry) if need_dx else None
@@ -116,7 +117,7 @@ def _slide(weight: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
     images, (p, q), groups = x.shape[0], geometry.output, geometry.groups
     out = x.new_empty(groups, images * p * q, weight.shape[0] // groups)
     for block, windows in _window_blocks(x, geometry):
-        torch.bmm(windows, rows_of_weight.mT, out=out[:, block.start * p * q : block.stop * p * q])
+        bmm(windows, rows_of_weight.mT, out=out[:, block.start * p * q : block.stop * p * q])
     return out.movedim(0, 1).reshape(images, p, q, weight.shape[0]).permute(0, 3, 1, 2)
 
 
@@ -138,7 +139,7 @@ def _slide_back(weight: Tensor, dout: Tensor, x: Tensor, geometry: Geometry) -> 
     dout_rows, rows_of_weight = _rows_of(dout, groups), _weight_rows(weight, groups)
     for block in _blocks(x, geometry):
         dout_block = dout_rows[:, block.start * p * q : block.stop * p * q]
-        _add_windows(dx_padded[block], dout_block @ rows_of_weight, geometry)
+        _add_windows(dx_padded[block], bmm(dout_block, rows_of_weight), geometry)
     return _unpad(dx_padded, geometry).permute(0, 3, 1, 2)
 
 

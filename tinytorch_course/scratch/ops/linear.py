@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from tinytorch_course.scratch.ops.checks import require, require_float
+from tinytorch_course.scratch.ops.products import matmul
 
 
 class LinearCache(NamedTuple):
@@ -47,7 +48,8 @@ def linear_forward(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> tup
             f"bias must have shape ({weight.shape[0]},), one value per output, but its shape is {tuple(bias.shape)}",
         )
 
-    out = x @ weight.mT if weight.dim() == 2 else x @ weight  # (..., O)
+    x_rows, weight_rows = _rows(x), _rows(weight)  # (B, I), (O, I)
+    out = matmul(x_rows, weight_rows.mT).reshape(*x.shape[:-1], *weight.shape[:-1])  # (..., O)
     if bias is not None:
         out = out + bias
     return out, LinearCache(x, weight, bias is not None)
@@ -61,12 +63,16 @@ def linear_backward(
     ``need_dx=False`` leaves out dx (None): nobody needs the gradient of the first layer's input.
     """
     x, weight, has_bias = cache
-    outputs, inputs = weight.shape[:-1].numel(), weight.shape[-1]
-    batch = x.shape[:-1].numel()
-    x_rows, dout_rows = x.reshape(batch, inputs), dout.reshape(batch, outputs)  # (B, I), (B, O)
+    x_rows, weight_rows = _rows(x), _rows(weight)  # (B, I), (O, I)
+    dout_rows = dout.reshape(len(x_rows), len(weight_rows))  # (B, O)
 
     # out = x weightᵀ + bias
-    dx = (dout_rows @ weight.reshape(outputs, inputs)).reshape(x.shape) if need_dx else None
-    dweight = (dout_rows.mT @ x_rows).reshape(weight.shape)
+    dx = matmul(dout_rows, weight_rows).reshape(x.shape) if need_dx else None
+    dweight = matmul(dout_rows.mT, x_rows).reshape(weight.shape)
     dbias = dout_rows.sum(dim=0) if has_bias else None
     return dx, dweight, dbias
+
+
+def _rows(x: Tensor) -> Tensor:
+    """All axes but the last as one."""
+    return x.reshape(x.shape[:-1].numel(), x.shape[-1])

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tinytorch_course.scratch.ops.checks import pair, require, require_dim, require_float
+from tinytorch_course.scratch.ops.products import bmm
 
 IntPair = int | tuple[int, int]
 
@@ -275,14 +276,21 @@ def adaptive_avg_pool2d_forward(
     require_float(x=x)
     output = _adaptive_size(x, output_size)
     vertical, horizontal = (_averaging_matrix(x, size, count) for size, count in zip(x.shape[-2:], output, strict=True))
-    return vertical @ x @ horizontal.mT, AdaptiveAvgPool2dCache(vertical, horizontal)
+    return _along_both(vertical, x, horizontal.mT), AdaptiveAvgPool2dCache(vertical, horizontal)
 
 
 def adaptive_avg_pool2d_backward(dout: Tensor, cache: AdaptiveAvgPool2dCache) -> Tensor:
     """Gradient of :func:`adaptive_avg_pool2d_forward`: dx, as x."""
     vertical, horizontal = cache
     # out = vertical x horizontalᵀ
-    return vertical.mT @ dout @ horizontal
+    return _along_both(vertical.mT, dout, horizontal)
+
+
+def _along_both(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
+    """``left x right`` for every image in x."""
+    images = x.flatten(0, -3)  # (N·C, H, W)
+    product = bmm(bmm(left.expand(len(images), -1, -1), images), right.expand(len(images), -1, -1))
+    return product.view(*x.shape[:-2], *product.shape[1:])
 
 
 def adaptive_avg_pool2d_naive_forward(

@@ -1,0 +1,79 @@
+"""Sums whose last bit does not depend on the number of threads.
+
+Floating-point addition is not associative, and a library that shares one long sum among its threads rounds it in
+another order for every number of them. A batch of products it shares otherwise: each is done by one thread, as if
+alone. So a product is cut here into a fixed number of products, and a sum into sums of fixed length. No library
+promises to work like that; ``tinytorch doctor --determinism`` tries whether yours does.
+
+Legend: G independent products, M rows, K terms of each sum, N columns, P pieces.
+"""
+
+import torch
+from torch import Tensor
+
+PIECES = 8  # at least as many as threads: MKL lets several of them share a product if there are fewer products
+SMALL = 2**16  # multiplications: fewer are done by one thread anyway
+RUN = 4096  # numbers: torch lets one thread sum up to 32,768
+
+
+def matmul(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
+    """``a @ b``, with the same bits for any number of threads up to PIECES.
+
+    Args:
+        a: (M, K). b: (K, N).
+        out: (M, N) without gaps in memory, where to write the result; None: new memory.
+
+    Returns:
+        out.
+    """
+    (rows, terms), columns = a.shape, b.shape[1]
+    # A product of one row or column is shared among threads whatever its size.
+    if a.is_cuda or (rows > 1 and columns > 1 and rows * terms * columns < SMALL):
+        return torch.mm(a, b, out=out)
+    if out is None:
+        out = a.new_empty(rows, columns)
+    # What is cut is the rows, since then nothing is left to add; unless they are few, or few beside the rest.
+    if columns > 32 * rows:
+        return out.copy_(matmul(b.mT, a.mT).mT)
+    if rows < 2 * PIECES or terms >= 8 * max(rows, columns):
+        return torch.sum(torch.bmm(_cut(a, 1).transpose(0, 1), _cut(b, 0)), dim=0, out=out)
+    a_pieces = _cut(a, 0)  # (P, M/P, K)
+    b_pieces = b.expand(len(a_pieces), terms, columns)  # the same for all
+    if a_pieces.shape[:2].numel() == rows:
+        torch.bmm(a_pieces, b_pieces, out=out.view(*a_pieces.shape[:2], columns))
+        return out
+    return out.copy_(torch.bmm(a_pieces, b_pieces).flatten(0, 1)[:rows])
+
+
+def bmm(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
+    """:func:`matmul` of G pairs, (G, M, K) and (G, K, N)."""
+    # (Into memory with gaps torch multiplies pair by pair.)
+    if a.is_cuda or (len(a) >= PIECES and (out is None or out.is_contiguous())):
+        return torch.bmm(a, b, out=out)
+    if out is None:
+        out = a.new_empty(*a.shape[:2], b.shape[2])
+    for pair in zip(a, b, out, strict=True):
+        matmul(*pair)
+    return out
+
+
+def total(x: Tensor) -> Tensor:
+    """The sum of all elements, a scalar: first along runs of fixed length, then over what these came to."""
+    if x.is_cuda or x.numel() <= RUN:
+        return x.sum()
+    return total(_padded(x.flatten(), 0, -x.numel() % RUN).view(-1, RUN).sum(dim=1))
+
+
+def _cut(x: Tensor, axis: int) -> Tensor:
+    """``axis`` as two, (pieces, length of one). Where no number of pieces fits, zeros fill the last one."""
+    size = x.shape[axis]
+    pieces = next((count for count in range(PIECES, 2 * PIECES) if size % count == 0), PIECES)
+    length = -(-size // pieces)
+    return _padded(x, axis, pieces * length - size).unflatten(axis, (pieces, length))
+
+
+def _padded(x: Tensor, axis: int, count: int) -> Tensor:
+    """x with ``count`` zeros after its end along ``axis``."""
+    if count == 0:
+        return x
+    return torch.cat([x, x.new_zeros(*x.shape[:axis], count, *x.shape[axis + 1 :])], dim=axis)

@@ -5,11 +5,12 @@ the CPU's tensors as well, so that no training loop can run. Here it serves to k
 operation is carried out on the CPU, and what a GPU would not do, or would make Python wait for, is noticed:
 
 - an operation on tensors of both devices raises, as on a GPU;
-- an operation that needs numbers of the device on the CPU (``item``, ``nonzero``, a mask as an index, a copy) is noted in
-  ``waits``. Which ones these are, torch tells by the tags of its operations. A copy to the device waits, too, unless it
-  is ``non_blocking``: torch synchronises after it.
+- an operation that needs numbers of the device on the CPU (``item``, ``nonzero``, a mask as an index, a copy) is
+  noted in ``waits``. Which ones these are, torch tells by the tags of its operations. A copy to the device waits, too,
+  unless it is ``non_blocking``: torch synchronises after it.
 
-It cannot show what CUDA's kernels compute, nor autograd, whose engine wants a GPU: the twin's backward pass is left out.
+It cannot show what CUDA's kernels compute, nor autograd, whose engine wants a GPU: the twin's backward pass is left
+out.
 """
 
 import linecache
@@ -20,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode, unset_fake_temporarily
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map_only
 
 import tinytorch_course
@@ -111,7 +112,9 @@ def _refuse(func: Any, name: str, tensors: list[Tensor], kwargs: dict[str, Any])
     takes_a_number = torch.Tag.pointwise in func.tags or name in TAKE_A_NUMBER
     for tensor in tensors:
         if not isinstance(tensor, OnCuda) and not (tensor.dim() == 0 and takes_a_number):
-            raise RuntimeError(f"{name}: Expected all tensors to be on the same device, but one {tuple(tensor.shape)} is not")
+            raise RuntimeError(
+                f"{name}: Expected all tensors to be on the same device, but one {tuple(tensor.shape)} is not"
+            )
 
 
 def _waits(func: Any, name: str, args: Any, kwargs: dict[str, Any], from_cuda: bool, to_cuda: bool) -> bool:
@@ -156,8 +159,18 @@ def pretend(monkeypatch: Any) -> None:
 
 def on_cuda(value: Any) -> Any:
     """Any structure with copies of its tensors on the fake device, by no operation that could be noted."""
-    with torch.utils._python_dispatch._disable_current_modes():
+    with _disable_current_modes():
         return tree_map_only(Tensor, lambda tensor: OnCuda(tensor.detach().clone()), value)
+
+
+def assert_same(got: Any, expected: Any, **tolerances: Any) -> None:
+    """All tensors of ``got`` lie on the fake device and hold the numbers of ``expected``, which lies on the CPU."""
+    with _disable_current_modes():
+        got, expected = (
+            [value for value in tree_leaves(structure) if isinstance(value, Tensor)] for structure in (got, expected)
+        )
+        assert all(isinstance(tensor, OnCuda) for tensor in got)
+        torch.testing.assert_close(numbers(got), expected, equal_nan=True, **tolerances)
 
 
 def numbers(value: Any) -> Any:

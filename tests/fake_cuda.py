@@ -5,6 +5,7 @@ the CPU's tensors as well, so that no training loop can run. Here it serves to k
 operation is carried out on the CPU, and what a GPU would not do, or would make Python wait for, is noticed:
 
 - an operation on tensors of both devices raises, as on a GPU;
+- a copy to the device is noted in ``copies``;
 - an operation that needs numbers of the device on the CPU (``item``, ``nonzero``, a mask as an index, a copy) is
   noted in ``waits``. Which ones these are, torch tells by the tags of its operations. A copy to the device waits, too,
   unless it is ``non_blocking``: torch synchronises after it.
@@ -13,6 +14,7 @@ It cannot show what CUDA's kernels compute, nor autograd, whose engine wants a G
 out.
 """
 
+import functools
 import linecache
 import os
 import sys
@@ -68,6 +70,7 @@ class FakeCuda(TorchDispatchMode):
     def __init__(self):
         super().__init__()
         self.waits: list[str] = []
+        self.copies: list[str] = []  # to the device, whether or not they wait
         self._no_gpu_wanted = FakeTensorMode()
 
     def __enter__(self):
@@ -87,10 +90,14 @@ class FakeCuda(TorchDispatchMode):
             kwargs["device"] = CPU
         to_cuda = bool(of_cuda) if wanted is None else torch.device(wanted).type == "cuda"
         name = func.overloadpacket.__name__
+        if name == "_pin_memory":  # there is no driver to do it
+            return args[0]
         if name == "copy_":
             to_cuda = isinstance(args[0], OnCuda)
         if of_cuda or to_cuda:
             _refuse(func, name, tensors, kwargs)
+            if name in COPIES and to_cuda and not all(isinstance(tensor, OnCuda) for tensor in tensors):
+                self.copies.append(f"{name} in {_place()}")
             if _waits(func, name, args, kwargs, bool(of_cuda), to_cuda):
                 self.waits.append(f"{name} in {_place()}")
 
@@ -155,6 +162,15 @@ def pretend(monkeypatch: Any) -> None:
     }
     for name, answer in answers.items():
         monkeypatch.setattr(torch.cuda, name, lambda *args, answer=answer: answer)
+    monkeypatch.setattr(torch, "load", functools.partial(_load, torch.load))
+
+
+def _load(load: Any, *args: Any, map_location: Any = None, **options: Any) -> Any:
+    """torch's own, which beside a ``FakeTensorMode`` would load tensors without numbers."""
+    with _disable_current_modes():
+        found = load(*args, map_location="cpu", **options)
+    on_device = map_location is not None and torch.device(map_location).type == "cuda"
+    return on_cuda(found) if on_device else found
 
 
 def on_cuda(value: Any) -> Any:

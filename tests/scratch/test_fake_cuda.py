@@ -7,7 +7,7 @@ import pytest
 import torch
 from fake_cuda import assert_same, on_cuda
 
-from tinytorch_course.scratch import clipping, layers
+from tinytorch_course.scratch import clipping, layers, losses
 from tinytorch_course.verify.case_tables import layers as layer_table
 from tinytorch_course.verify.case_tables import optimizers as optimizer_table
 from tinytorch_course.verify.cases import draw, find_table, tables_by_op
@@ -31,6 +31,25 @@ def test_every_case_of_every_op_and_loss(cuda, op):
         dout = torch.randn(expected[0].shape, generator=torch.Generator().manual_seed(1), dtype=expected[0].dtype)
         assert_same(backward(on_cuda(dout), cache_there), backward(dout, cache), **EXACT)
         assert cuda.waits == [] or naive, case
+
+
+@pytest.mark.parametrize(
+    "op", [losses.nll_loss_forward, losses.cross_entropy_forward, losses.cross_entropy_long_forward]
+)
+@pytest.mark.parametrize("wrong", [-1, 4])
+def test_a_wrong_class_stops_there_too(cuda, op, wrong):
+    """Nobody looks at the classes, but the kernel that takes them as indices refuses: on a GPU by an assert."""
+    with pytest.raises(RuntimeError, match="out of bounds"):
+        op(*on_cuda((torch.randn(3, 4), torch.tensor([0, wrong, 3]))))
+    with pytest.raises(IndexError, match=f"target must be a class from 0 to 3.* but it has {wrong}"):
+        op(torch.randn(3, 4), torch.tensor([0, wrong, 3]))
+
+
+def test_what_is_no_probability_makes_the_loss_nan_there(cuda):
+    target = on_cuda(torch.tensor([0.0, 1.0]))
+    for wrong in (-0.1, 1.1, torch.nan):
+        loss, _ = losses.binary_cross_entropy_forward(on_cuda(torch.tensor([0.5, wrong])), target)
+        assert loss.isnan().item()
 
 
 @pytest.mark.parametrize("case", layer_table.CASES, ids=str)

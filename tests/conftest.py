@@ -1,9 +1,10 @@
-"""The same tests on another machine: ``pytest --rounding 3 tests/scratch``; see ``tests/machines.py``."""
+"""The same tests on another machine (``pytest --rounding 3``, see ``tests/machines.py``), and a fake CUDA device."""
 
 import contextlib
 
 import pytest
 import torch
+from fake_cuda import FakeCuda, pretend
 
 from tinytorch_course.instruments.rounding import RoundingAdversary
 
@@ -28,3 +29,12 @@ def another_machine(request):
         if option("--rounding") is not None:
             stack.enter_context(RoundingAdversary(option("--rounding")))
         yield
+
+
+@pytest.fixture
+def cuda(monkeypatch):
+    """A fake CUDA device, entered; ``cuda.waits`` says where Python waited for it. See ``fake_cuda.py``."""
+    with FakeCuda() as device:  # first: torch's own fake device asks, too, whether there is a real one
+        pretend(monkeypatch)
+        yield device
+        monkeypatch.undo()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tinytorch_course.data.splits import Split, channel_statistics, split_training
+from tinytorch_course.data.splits import Split, channel_statistics, check_labels, split_training
 from tinytorch_course.errors import InputError
 
 
@@ -33,6 +33,14 @@ def test_validation_is_the_end_and_the_limit_takes_the_first(val_size, limit, tr
 def test_a_bad_val_size_is_named(val_size):
     with pytest.raises(InputError, match=f"--val-size must be from 1 to 99 .* but it is {val_size:,}"):
         split_training(numbered(100), numbered(40), val_size, None)
+
+
+@pytest.mark.parametrize(("label", "shown"), [(-1, "-1"), (3, "3"), (255, "255")])
+def test_a_label_that_is_no_class_is_refused(label, shown):
+    right, wrong = (Split(torch.zeros(3, 1, 2, 2), torch.tensor([0, 2, last])) for last in (1, label))
+    check_labels(3, "here", right, right)
+    with pytest.raises(InputError, match=f"here has the label {shown}, but with 3 classes labels are from 0 to 2"):
+        check_labels(3, "here", right, wrong)
 
 
 @pytest.mark.parametrize("limit", [-1, 0, 81])

@@ -29,7 +29,7 @@ TORCH_NAMES = {
     *{"mm", "sum"},
     *{"addcdiv", "addcmul", "bmm", "broadcast_shapes", "cat", "eq", "lerp", "maximum", "mul", "rand", "stack", "where"},
     *{"channels_last", "contiguous_format"},
-    *{"compiler", "cuda"},  # asked whether operations are only being written down, see is_captured
+    "compiler",  # asked whether operations are only being written down, see can_be_read
 }
 # Names of methods that would let in autograd or a layer's kernel by the back door.
 FORBIDDEN_NAMES = ({name for name in dir(F) if name.islower() and name[0] != "_"} - {"tanh"}) | {

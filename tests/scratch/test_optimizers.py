@@ -39,6 +39,23 @@ def test_equals_torch_on_cuda():
     assert {key: error for key, error in errors.items() if not error <= TOLERANCE} == {}
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if not case.momenta and case.kwargs.get("lr") != 0], ids=str)
+def test_a_rate_and_a_count_may_be_tensors(case):
+    """As a CUDA graph gives them, with the same bits."""
+    optimizer, params = make(case), draw_params()
+    opt_state = optimizer.init(params)
+    others, other_state = params, opt_state
+    for step, grads in enumerate(draw_grads(case, 15)):
+        lr = rates(case, step).get("lr", case.kwargs.get("lr", 1e-3))
+        params, opt_state = optimizer.update(params, grads, opt_state, lr=lr)
+        for name, slot in other_state.items():
+            if isinstance(getattr(slot, "step", None), int):
+                other_state[name] = slot._replace(step=torch.tensor(float(slot.step), dtype=torch.float64))
+        others, other_state = optimizer.update(others, grads, other_state, lr=torch.tensor(lr, dtype=torch.float64))
+    assert all(torch.equal(others[name], param) for name, param in params.items())
+    assert optimizer.to_torch(other_state)["state"].keys() == optimizer.to_torch(opt_state)["state"].keys()
+
+
 @every_case
 def test_a_reloaded_state_goes_on_bit_for_bit(case):
     optimizer = make(case)

@@ -2,6 +2,7 @@
 
 import json as json_module
 import re
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -31,7 +32,9 @@ def bench(
     ] = None,
     threads: Annotated[int | None, option("--threads", "N", "Threads on the CPU. (default: torch's)", HOW)] = None,
     dtype: Annotated[str, option("--dtype", "NAME", "float32 or float64. (default: float32)", HOW)] = "float32",
-    device: Annotated[str, option("--device", "NAME", "cpu, cuda, cuda:N or auto. (default: cpu)", HOW)] = "cpu",
+    device: Annotated[
+        str | None, option("--device", "NAME", "cpu, cuda, cuda:N or auto. (default: cpu; --gpu-report cuda)", HOW)
+    ] = None,
     quick: Annotated[
         bool, option("--quick", None, f"The small networks and {QUICK_ROUNDS} rounds only: about 20 seconds.", HOW)
     ] = False,
@@ -45,12 +48,18 @@ def bench(
         bool, option("--price-list", None, "Add FLOPs, bytes moved, and bytes kept for the backward pass.", OUTPUT)
     ] = False,
     json: Annotated[bool, option("--json", None, "Print one JSON document.", OUTPUT)] = False,
+    gpu_report: Annotated[
+        str | None,
+        option("--gpu-report", "FILE", "Do all that a GPU is wanted for, under 25 minutes, and write a page.", OUTPUT),
+    ] = None,
 ) -> None:
     """Time both implementations alternately: layers forward and backward, and whole training steps.
 
     Prints medians, the ratio scratch / torch with the quartiles of its rounds (below 1: faster than torch), FLOPs a
     second beside those of a large matmul, and the peak memory of a step. Takes about two minutes on 2 cores.
     """
+    if device is None:
+        device = "cpu" if gpu_report is None else "cuda"
     batches = parse_batches(batch_size)
     sizes = (("--batch-size", size) for size in batches if size is not None)
     for flag, value in (*sizes, ("--repeat", repeat), ("--threads", threads)):
@@ -61,6 +70,11 @@ def bench(
     if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", device):
         raise InputError(f"--device must be one of auto, cpu, cuda, cuda:N, but it is '{device}'")
 
+    if gpu_report is not None:
+        others = {"--op": op, "--model": model, "--batch-size": batch_size, "--repeat": repeat, "--threads": threads}
+        others |= {"--compile": compile, "--cuda-graph": cuda_graph, "--price-list": price_list, "--json": json}
+        report_on_gpu(gpu_report, device, quick, [flag for flag, given in others.items() if given])
+        return
     for flag, given in (("--compile", compile), ("--cuda-graph", cuda_graph)):
         if given and op is not None:
             raise InputError(f"{flag} is for training steps: give --model in place of --op")
@@ -104,6 +118,17 @@ def bench(
         display.tables(measured, about)
     if json:
         print(json_module.dumps(about | {"results": [one.to_dict() for one in measured]}, indent=2))
+
+
+def report_on_gpu(path: str, device: str, quick: bool, others: list[str]) -> None:
+    """Exit code 1 if a part failed."""
+    if others:
+        raise InputError(f"--gpu-report says itself what is timed and how: leave out {', '.join(others)}")
+
+    from tinytorch_course.bench.gpu_report import make_report
+
+    if not make_report(path, device, quick=quick, notify=lambda sentence: print(sentence, file=sys.stderr)):
+        raise typer.Exit(1)
 
 
 def parse_batches(text: str | None) -> list[int | None]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tinytorch_course.data import arrays, catalog, digits, folders, letters, own
-from tinytorch_course.data.splits import About, Dataset, Split, channel_statistics, split_training
+from tinytorch_course.data.splits import About, Dataset, Split, channel_statistics, check_labels, split_training
 from tinytorch_course.data_names import DATA_NAMES as NAMES
 from tinytorch_course.data_names import Place, find_place
 from tinytorch_course.errors import InputError
@@ -60,6 +60,7 @@ def load(
         name, about, location, pool, test = _mnist_or_digits(folder, notify)
     else:
         name, about, location, pool, test = _read_named(name, folder)
+    check_labels(len(about.classes), location, pool, test)
     train, val, test = split_training(pool, test, about.val_size if val_size is None else val_size, limit)
     mean, std = channel_statistics(train.images)
     return Dataset(

@@ -80,6 +80,21 @@ def split_training(pool: Split, test: Split, val_size: int, limit: int | None) -
     return _cut(train, 0, limit), _cut(val, 0, limit), _cut(test, 0, limit)
 
 
+def check_labels(classes: int, location: str, *splits: Split) -> None:
+    """Once, when data are loaded: on a GPU nobody looks at labels again.
+
+    Raises:
+        InputError: if a label is not from 0 to ``classes − 1``.
+    """
+    for labels in (split.labels for split in splits if len(split.labels)):
+        low, high = (int(bound) for bound in labels.aminmax())
+        if low < 0 or high >= classes:
+            raise InputError(
+                f"{location} has the label {low if low < 0 else high}, but with {classes} classes labels are from 0 to "
+                f"{classes - 1}"
+            )
+
+
 def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation (over all pixels, not the sample's) of ``images / 255``, for each channel.
 

@@ -38,7 +38,8 @@ class dropout(nn.Dropout):
             return x
         mask = self.mask
         if mask is None:
-            mask = (torch.rand(x.shape, generator=self.generator, dtype=torch.float32) >= self.p).to(x.device)
+            mask = torch.rand(x.shape, generator=self.generator, dtype=torch.float32) >= self.p
+            mask = mask.to(x.device, non_blocking=True)
         return torch.where(mask, x / (1 - self.p), 0) if self.p < 1 else x * 0
 
 

@@ -138,8 +138,8 @@ def _batch_norm(
         require(x.dim() in ndims, f"x must be {layout}, but its shape is {tuple(x.shape)}")
         running = state.get("running_mean"), state.get("running_var")
         batches = state["num_batches_tracked"] + 1 if state and training else None
-        # momentum=None asks for the mean over all batches so far.
-        part = momentum if momentum is not None else 1 / int(batches) if batches is not None else 0.0
+        # momentum=None asks for the mean over all batches so far. (Their number stays a tensor: nobody waits for it.)
+        part = momentum if momentum is not None else 1 / batches.double() if batches is not None else 0.0
         out, running, cache = normalization.batch_norm_forward(
             x, *running, params.get("weight"), params.get("bias"), training or not state, part, eps
         )

@@ -9,6 +9,10 @@ A backward returns one gradient per floating-point tensor among (input, target),
 target holds integers, else ``(dinput, dtarget)``. Weights get none. Floating-point arguments share one dtype (torch
 would promote some of them).
 
+Values (classes, probabilities) are checked on the CPU alone: to look at them on a GPU, Python would have to wait for
+it. There a wrong class stops the program with torch's device-side assert; an input of
+:func:`binary_cross_entropy_forward` that is no probability makes the loss nan, and its target is not looked at.
+
 Legend: N batch, C classes, ``d...`` any number of further axes (none at all included). An unbatched input has no N.
 """
 
@@ -21,7 +25,7 @@ import torch
 from torch import Tensor
 
 from tinytorch_course.scratch.ops.activation import log_softmax_forward
-from tinytorch_course.scratch.ops.checks import is_captured, require, require_dim, require_float, require_same_shape
+from tinytorch_course.scratch.ops.checks import can_be_read, require, require_dim, require_float, require_same_shape
 from tinytorch_course.scratch.ops.products import total
 
 
@@ -467,14 +471,13 @@ def cross_entropy_long_forward(input: Tensor, target: Tensor) -> tuple[Tensor, C
     require_float(input=input)
     require_dim("input", input, (2,), "(N, C)")
     target = _check_class_indices(input, target)[0].squeeze(1)  # (N,)
-    sample = torch.arange(len(target), device=target.device)  # (N,)
 
     shifted = input - input.amax(dim=1, keepdim=True)  # (N, C)
     exp = torch.exp(shifted)  # (N, C)
     total = exp.sum(dim=1, keepdim=True)  # (N, 1)
     probs = exp / total  # (N, C)
     log_probs = torch.log(probs)  # (N, C)
-    picked = log_probs[sample, target]  # (N,)
+    picked = log_probs.gather(1, target[:, None]).squeeze(1)  # (N,), log_probs[sample, target]
     loss = -picked.sum() / len(picked)  # ()
     return loss, CrossEntropyLongCache(target, exp, total, probs)
 
@@ -615,6 +618,8 @@ def _check_broadcasts_to_input(name: str, weight: Tensor | None, input: Tensor) 
 
 
 def _check_from_0_to_1(name: str, x: Tensor) -> None:
+    if not can_be_read(x):
+        return
     outside = x[~((x >= 0) & (x <= 1))]  # nan is outside, too
     if outside.numel():
         raise ValueError(f"{name} must be from 0 to 1, but it has {outside[0].item()}")
@@ -662,9 +667,8 @@ def _check_class_indices(input: Tensor, target: Tensor, ignore_index: int | None
 
     target = target.long()
     kept = torch.ones_like(target, dtype=torch.bool) if ignore_index is None else target != ignore_index
-    wrong = kept & ((target < 0) | (target >= classes))
-    # A compiler cannot follow what depends on numbers, and a CUDA graph cannot wait for them.
-    if not is_captured() and wrong.any():
+    # On a GPU a wrong class is refused there: gather and scatter stop the program with a device-side assert.
+    if can_be_read(target) and (wrong := kept & ((target < 0) | (target >= classes))).any():
         ignored = "" if ignore_index is None else f", or {ignore_index} to be ignored"
         raise IndexError(
             f"target must be a class from 0 to {classes - 1}{ignored}, but it has {target[wrong][0].item()}"

@@ -9,7 +9,9 @@ optimizer's whole formula is one function of one parameter (``sgd_step``, ``adam
 applies it to every parameter. New tensors are returned and none is changed in place.
 
 Names, defaults and formulas are ``torch.optim``'s. Its switches that only choose between kernels for one formula
-(``foreach``, ``fused``, ``capturable``, ``differentiable``) are left out; hyper-parameters are numbers, never tensors.
+(``foreach``, ``fused``, ``capturable``, ``differentiable``) are left out; hyper-parameters are numbers. Only a step's
+``lr`` and a slot's count of steps may also be float64 tensors without axes: a CUDA graph runs again what was recorded
+with them, and finds other values in them each time.
 
 Legend: θ parameter, g gradient, γ learning rate (lr), λ weight decay, μ momentum, t step, counted from 1.
 """
@@ -159,7 +161,7 @@ def sgd(
 
 
 class AdamSlot(NamedTuple):
-    step: int  # t: the updates of this parameter so far
+    step: int | Tensor  # t: the updates of this parameter so far
     exp_avg: Tensor  # as the parameter: m, the running mean of the gradient
     exp_avg_sq: Tensor  # as the parameter: v, the running mean of its square
     max_exp_avg_sq: Tensor | None  # as the parameter: the largest v so far; None without amsgrad
@@ -213,10 +215,11 @@ def adam_step(
     if amsgrad:
         max_exp_avg_sq = torch.maximum(max_exp_avg_sq, exp_avg_sq)
 
-    # What was made on the way is written over, and m̂'s correction goes to the rate, a single number: half the work.
+    # What was made on the way is written over, and m̂'s correction goes to the rate, a single number: half the work. The
+    # rate divides the denominator, for addcdiv's own factor cannot be a tensor.
     mean_square = (max_exp_avg_sq if amsgrad else exp_avg_sq) / (1 - beta2**step)
     rate = lr / (1 - beta1**step)
-    param = torch.addcdiv(param, exp_avg, mean_square.sqrt_().add_(eps), value=-rate)
+    param = torch.addcdiv(param, exp_avg, mean_square.sqrt_().add_(eps).div_(-rate))
     return param, AdamSlot(step, exp_avg, exp_avg_sq, max_exp_avg_sq)
 
 
@@ -286,7 +289,7 @@ def adamw(
 
 
 class RmspropSlot(NamedTuple):
-    step: int  # t: the updates of this parameter so far; kept for torch, the formula does without it
+    step: int | Tensor  # t: the updates of this parameter so far; kept for torch, the formula does without it
     square_avg: Tensor  # as the parameter: s, the running mean of the squared gradient
     momentum_buffer: Tensor | None  # as the parameter: the velocity; None before the first step with momentum
     grad_avg: Tensor | None  # as the parameter: a, the running mean of the gradient; None unless centered
@@ -415,7 +418,7 @@ def _update(
     grads: dict[str, Tensor | None],
     opt_state: dict[str, NamedTuple],
     *,
-    lr: float | None = None,
+    lr: float | Tensor | None = None,
     momentum: float | None = None,
 ) -> tuple[Tensors, dict[str, NamedTuple]]:
     """One step for every parameter that has a gradient."""
@@ -435,14 +438,16 @@ def _update(
 
 
 def _groups(
-    rule: _Rule, names: Sequence[str], lr: float | None = None, momentum: float | None = None
+    rule: _Rule, names: Sequence[str], lr: float | Tensor | None = None, momentum: float | None = None
 ) -> list[tuple[list[str], dict[str, Any]]]:
     """The names and the hyper-parameters of each group, with this step's ``lr`` and ``momentum`` where given."""
     groups = []
     for members, overrides in assign_groups(names, rule.groups, allowed=rule.hyper):
         hyper = {**rule.hyper, **overrides}
         rule.check(hyper)
-        if lr is not None:
+        if isinstance(lr, Tensor):  # nobody looks at its value
+            hyper["lr"] = lr * scale_rate(hyper["lr"], rule.hyper["lr"], 1.0)
+        elif lr is not None:
             require_number("lr", lr, minimum=0)
             hyper["lr"] = scale_rate(hyper["lr"], rule.hyper["lr"], lr)
         if momentum is not None and "betas" in hyper:
@@ -593,10 +598,11 @@ def _fits(rule: _Rule, param: Tensor, grad: Tensor, slot: NamedTuple) -> bool:
     if not isinstance(slot, rule.slot) or not param.is_floating_point():
         return False
     shape, dtype, device = param.shape, param.dtype, param.device
+    counts = slot._fields[0] == "step"
     return all(
         isinstance(value, int | None)
         or (isinstance(value, Tensor) and value.dtype == dtype and value.shape == shape and value.device == device)
-        for value in (grad, *slot)
+        for value in (grad, *slot[counts:])
     )
 
 
@@ -605,7 +611,11 @@ def _require_fit(rule: _Rule, name: str, param: Tensor, grad: Tensor, slot: Name
     _require_slot(rule, name, slot)
     param_name = f"params[{name!r}]"
     tensors = {f"grads[{name!r}]": grad}
-    tensors |= {f"opt_state[{name!r}].{field}": v for field, v in slot._asdict().items() if isinstance(v, Tensor)}
+    tensors |= {
+        f"opt_state[{name!r}].{field}": value
+        for field, value in slot._asdict().items()
+        if isinstance(value, Tensor) and field != "step"
+    }
     require_float(**{param_name: param}, **tensors)
     for tensor_name, tensor in tensors.items():
         require_same_shape(tensor_name, tensor, param_name, param)

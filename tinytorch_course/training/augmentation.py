@@ -90,15 +90,18 @@ def apply(x: Tensor, change: Change, black: Tensor) -> Tensor:
     # All that decides is asked of the numbers on the CPU: nothing waits for the device.
     moved = any((part != still).any() for part, still in ((change.scale, 1), *((p, 0) for p in change[2:6])))
     if change.flip.any():
-        x = torch.where(change.flip.to(x.device)[:, None, None, None], x.flip(-1), x)
+        flip = change.flip.to(x.device, non_blocking=True)
+        x = torch.where(flip[:, None, None, None], x.flip(-1), x)
     if moved:
-        grid = F.affine_grid(_inverse(change, x.shape[-1]).to(x), list(x.shape), align_corners=False)
+        inverse = _inverse(change, x.shape[-1]).to(x, non_blocking=True)
+        grid = F.affine_grid(inverse, list(x.shape), align_corners=False)
         if change.elastic.numel():
-            aside = F.interpolate(change.elastic.to(x), x.shape[-1], mode="bicubic", align_corners=True)  # (B, 2, H, H)
+            points = change.elastic.to(x, non_blocking=True)
+            aside = F.interpolate(points, x.shape[-1], mode="bicubic", align_corners=True)  # (B, 2, H, H)
             grid = grid - aside.permute(0, 2, 3, 1) * 2 / x.shape[-1]
         x = F.grid_sample(x - black, grid, padding_mode="zeros", align_corners=False) + black
     if change.erase.any():
-        erase = change.erase.to(x.device)
+        erase = change.erase.to(x.device, non_blocking=True)
         place = torch.arange(x.shape[-1], device=x.device)
         inside = (place >= erase[:, 0::2, None]) & (place < erase[:, 1::2, None])  # (B, 2, H): rows and columns
         x = x.masked_fill(inside[:, None, 0, :, None] & inside[:, None, 1, None, :], 0)
@@ -141,7 +144,7 @@ class Augment:
         if not self.amounts:
             return x
         generator = torch.Generator().manual_seed(derive_seed("augment", self.seed, epoch, batch))
-        return apply(x, draw(self.amounts, len(x), x.shape[-1], generator), self.black.to(x))
+        return apply(x, draw(self.amounts, len(x), x.shape[-1], generator), self.black.to(x, non_blocking=True))
 
 
 def check_augment(amounts: dict[str, float], dataset: Dataset, image_size: int) -> None:

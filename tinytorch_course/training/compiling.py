@@ -34,7 +34,8 @@ class Masks:
         """Those of one step, on the device of ``x``, as the layers would have drawn them."""
         if x.shape not in self._plans:
             self._plans[x.shape] = self._plan(x, *more)
-        return [draw_mask(shape, p, generator).to(x.device) for shape, p in self._plans[x.shape]]
+        plan = self._plans[x.shape]
+        return [draw_mask(shape, p, generator).to(x.device, non_blocking=True) for shape, p in plan]
 
 
 def masks_of(net: Layer) -> Masks:

@@ -109,7 +109,7 @@ class PlainDisplay:
             self.table_is_headed = True
 
     def step(self, step: int, loss: Any, accuracy: Any, lr: float) -> None:
-        """``step`` steps of this epoch are done; loss and accuracy (numbers or tensors) are its means so far."""
+        """``step`` steps of this epoch are done; loss and accuracy are its means when last read, None before that."""
 
     def epoch_end(self, row: dict[str, Any]) -> None:
         """One row of the table; the best epoch so far, by validation accuracy, is marked."""
@@ -208,7 +208,8 @@ class TerminalDisplay(PlainDisplay):
         self.next_draw = now + SECONDS_BETWEEN_DRAWS
         steps_to_come = (self.epochs - self.epoch + 1) * self.steps_per_epoch - step
         left = (now - self.began) / self.steps_done * steps_to_come
-        numbers = self.numbers(step, number(float(loss)), percent(float(accuracy), 1), f"{lr:.2g}", clock(left))
+        means = ("-", "-") if loss is None else (number(float(loss)), percent(float(accuracy), 1))
+        numbers = self.numbers(step, *means, f"{lr:.2g}", clock(left))
         self.bar.update(self.task, completed=step, numbers=numbers, refresh=True)
 
     def numbers(self, step: int, loss: str, accuracy: str, lr: str, left: str) -> str:

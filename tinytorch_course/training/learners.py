@@ -15,7 +15,7 @@ from tinytorch_course import reference, scratch
 from tinytorch_course.training.compiling import CompiledGradients, CompiledModule
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.freezing import trainable
-from tinytorch_course.training.graphs import GraphedGradients
+from tinytorch_course.training.graphs import GraphedStep
 from tinytorch_course.training.half import scratch_in_bfloat16, torch_in_bfloat16
 from tinytorch_course.training.starts import start_scratch, start_torch
 
@@ -61,8 +61,7 @@ class ScratchLearner:
         self.gradients = self._gradients
         if config.compile:
             self.gradients = CompiledGradients(self._gradients, self.net)
-        if config.cuda_graph:
-            self.gradients = GraphedGradients(self._gradients, self.net)
+        self.step = GraphedStep(self._step, self.net) if config.cuda_graph else self._step
 
     def _gradients(
         self, params: Tensors, state: Tensors, x: Tensor, y: Tensor, generator: Any
@@ -75,17 +74,25 @@ class ScratchLearner:
         _, grads = self.net.backward(dlogits, cache, need_dx=False, keep_cache=False)
         return loss, logits, state, grads
 
+    def _step(
+        self, params: Tensors, state: Tensors, opt_state: Any, x: Tensor, y: Tensor, generator: Any, **rates: Any
+    ) -> tuple[Tensor, Tensor, Tensors, Tensors, Tensors, Any]:
+        """A batch's loss, logits and gradients, and what the step makes of parameters, state and optimizer's state."""
+        loss, logits, state, grads = self.gradients(params, state, x, y, generator)
+        grads = clipped = self._learned(grads)
+        if self.clip_norm is not None:
+            clipped, _ = scratch.clipping.clip_grad_norm(grads, self.clip_norm)
+        learned, opt_state = self.optimizer.update(self._learned(params), clipped, opt_state, **rates)
+        return loss, logits, grads, params | learned, state, opt_state
+
     @torch.no_grad()  # there is nothing for autograd to record; this line is the promise
     def train_step(self, x: Tensor, y: Tensor, generator: torch.Generator, rates: Rates) -> tuple[Tensor, Tensor]:
         """One step on a batch; returns its loss and logits, as they were before the step."""
-        loss, logits, self.state, grads = self.gradients(self.params, self.state, x, y, generator)
-        grads = self._learned(grads)
+        loss, logits, grads, self.params, self.state, self.opt_state = self.step(
+            self.params, self.state, self.opt_state, x, y, generator, **rates
+        )
         if self.watch is not None:
             self.watch(grads)
-        if self.clip_norm is not None:
-            grads, _ = scratch.clipping.clip_grad_norm(grads, self.clip_norm)
-        learned, self.opt_state = self.optimizer.update(self._learned(self.params), grads, self.opt_state, **rates)
-        self.params = self.params | learned
         return loss, logits
 
     @torch.no_grad()

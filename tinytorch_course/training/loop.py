@@ -45,6 +45,7 @@ from tinytorch_course.training.tensorboard import Board, require_tensorboard
 from tinytorch_course.training.transfer import start_from
 from tinytorch_course.training.watching import Watcher
 
+LOOK_EVERY = 50  # steps, where to look at a loss Python has to wait for the device
 EVALUATION_BATCH = 128  # a larger one would need temporaries so large that memory is paged in every time
 CHECKPOINT_FORMAT = 1
 FIELDS = {  # of a checkpoint; with --ema there is an "average" too
@@ -140,6 +141,8 @@ class Session:
         if config.freeze is not None:
             display.notice(describe(self.learner.trainable, self.learner.state_dict()))
         self.watchers: list[Watcher] = []
+        self.unread: list[torch.Tensor] = []  # losses of the last steps, which nobody has looked at
+        self.look_every = 1 if self.device.type == "cpu" else LOOK_EVERY
         if config.tensorboard:
             require_tensorboard()  # before anything is written
         self.steps_per_epoch = math.ceil(len(self.dataset.train.images) / config.batch_size)
@@ -167,6 +170,7 @@ class Session:
                 folder.plot_curves(progress.history)
                 result = self._test(folder, progress, signals)
             except StopRequested as stop:
+                self._look(progress)
                 self.save(folder, progress)
                 raise Interrupted(folder.path, stop.number) from None
             finally:
@@ -182,6 +186,7 @@ class Session:
         began = time.perf_counter() - progress.seconds
         order = epoch_order(len(self.dataset.train.images), config.seed, epoch)
         self.display.epoch_start(epoch + 1, progress.batch)
+        shown = None, None  # loss and accuracy so far, as they were when somebody looked
         for x, y in self._loader(self.dataset.train).batches(order, config.batch_size, start=progress.batch):
             signals.check()
             masks = torch.Generator().manual_seed(derive_seed("masks", config.seed, epoch, progress.batch))
@@ -190,17 +195,33 @@ class Session:
             for watcher in self.watchers:
                 watcher.step(epoch, progress.batch, x)
             loss, logits = self.learner.train_step(x, y, masks, rates)
-            if not torch.isfinite(loss):
-                raise InputError(
-                    f"training diverged: the loss is {loss.item()} in step {progress.batch + 1} of epoch {epoch + 1}; "
-                    f"try a smaller --lr than {config.lr:g}, or --clip-norm 1"
-                )
             progress.metrics.add(loss, logits, y)
             progress.batch += 1
+            self.unread.append(loss)
             if self.average is not None:
                 self.average.update(self.learner.state_dict(), epoch * self.steps_per_epoch + progress.batch)
+            if len(self.unread) == self.look_every or progress.batch == self.steps_per_epoch:
+                self._look(progress)
+                shown = progress.metrics.loss, progress.metrics.accuracy
             progress.seconds = time.perf_counter() - began
-            self.display.step(progress.batch, progress.metrics.loss, progress.metrics.accuracy, rates["lr"])
+            self.display.step(progress.batch, *shown, rates["lr"])
+
+    def _look(self, progress: Progress) -> None:
+        """Read the losses of the last steps; after one that is not finite nothing is evaluated or saved.
+
+        Raises:
+            InputError: naming the first such step.
+        """
+        if not self.unread:
+            return
+        losses = progress.metrics.read(self.unread)
+        self.unread.clear()
+        for number, loss in enumerate(losses, progress.batch - len(losses) + 1):
+            if not math.isfinite(loss):
+                raise InputError(
+                    f"training diverged: the loss is {loss} in step {number} of epoch {progress.epoch + 1}; "
+                    f"try a smaller --lr than {self.config.lr:g}, or --clip-norm 1"
+                )
 
     def _end_epoch(self, progress: Progress, signals: StopSignals, folder: RunFolder) -> None:
         """Validate; keep the network if it is the best so far; save."""

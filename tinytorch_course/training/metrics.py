@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -25,6 +26,12 @@ class Metrics:
         self.loss_sum = self.loss_sum + loss.detach().double() * samples
         self.correct = self.correct + (logits.detach().argmax(dim=1) == target).sum()
         self.count += samples
+
+    def read(self, losses: list[Tensor]) -> list[float]:
+        """The sums so far, and ``losses`` (scalars of the same device), as plain numbers: Python waits once for all."""
+        *numbers, self.loss_sum, correct = torch.stack([*losses, self.loss_sum, self.correct]).tolist()
+        self.correct = int(correct)
+        return numbers
 
     @property
     def loss(self) -> float:

@@ -10,9 +10,13 @@ def require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
-def is_captured() -> bool:
-    """Whether operations are being written down, by ``torch.compile`` or for a CUDA graph, not carried out."""
-    return torch.compiler.is_compiling() or (torch.cuda.is_available() and torch.cuda.is_current_stream_capturing())
+def can_be_read(x: Tensor) -> bool:
+    """Whether a check may look at the values of ``x``, and not at its shape, dtype and device alone.
+
+    Not on a GPU, for Python would wait there until all that was asked for before is done, in every step. Nor while a
+    compiler only writes the operations down: it cannot follow what depends on numbers.
+    """
+    return not (x.is_cuda or torch.compiler.is_compiling())
 
 
 def require_float(**tensors: Tensor | None) -> None:

@@ -47,7 +47,7 @@ def dropout_forward(
     if not training or (p == 0 and mask is None):
         return x, DropoutCache(None, p)
     if mask is None:
-        mask = draw_mask(x.shape, p, generator).to(x.device)
+        mask = draw_mask(x.shape, p, generator).to(x.device, non_blocking=True)
     require_same_shape("mask", mask, "x", x)
     return _scaled(x, mask, p), DropoutCache(mask, p)
 

@@ -70,8 +70,8 @@ def pad2d_forward(x: Tensor, pad: tuple[int, int, int, int], mode: str) -> tuple
         f"mode must be 'reflect', 'replicate' or 'circular', but it is {mode!r}",
     )
     left, right, top, bottom = pad
-    rows = _source(x.shape[-2], top, bottom, mode).to(x.device)
-    columns = _source(x.shape[-1], left, right, mode).to(x.device)
+    rows = _source(x.shape[-2], top, bottom, mode, x.device)
+    columns = _source(x.shape[-1], left, right, mode, x.device)
     return x[..., rows[:, None], columns], Pad2dCache((x.shape[-2], x.shape[-1]), rows, columns)
 
 
@@ -83,14 +83,14 @@ def pad2d_backward(dout: Tensor, cache: Pad2dCache) -> Tensor:
     return drows.new_zeros(*dout.shape[:-2], height, width).index_add(-2, rows, drows)
 
 
-def _source(size: int, before: int, after: int, mode: str) -> Tensor:
+def _source(size: int, before: int, after: int, mode: str, device: torch.device) -> Tensor:
     """Along one axis: which pixel each place of the padded axis shows."""
     most = {"reflect": size - 1, "circular": size}.get(mode, max(before, after))
     require(
         min(before, after) >= 0 and max(before, after) <= most,
         f"pad must be from 0 to {most} in mode {mode!r} on an axis of {size}, but it is {max(before, after)}",
     )
-    place = torch.arange(-before, size + after)
+    place = torch.arange(-before, size + after, device=device)
     if mode == "circular":
         return place % size
     if mode == "replicate":

@@ -1,0 +1,90 @@
+"""Every op, loss, layer and optimizer on a fake CUDA device: nothing is left on the CPU, nothing waits for the GPU.
+
+All that is in the tables of cases, so that what is new there is here, too. The numbers must be those of the CPU.
+"""
+
+import pytest
+import torch
+from fake_cuda import assert_same, on_cuda
+
+from tinytorch_course.scratch import clipping, layers, losses
+from tinytorch_course.verify.case_tables import layers as layer_table
+from tinytorch_course.verify.case_tables import optimizers as optimizer_table
+from tinytorch_course.verify.cases import draw, find_table, tables_by_op
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+EXACT = {"rtol": 1e-12, "atol": 1e-12}
+
+
+@pytest.mark.parametrize("op", tables_by_op())
+def test_every_case_of_every_op_and_loss(cuda, op):
+    table = find_table(op)
+    forward, backward = (getattr(table.module, f"{op}_{half}") for half in ("forward", "backward"))
+    naive = op.endswith("_naive")  # loops over single numbers, to be read: they take long, and may wait
+    for case in [case for case in table.cases if case.op == op][: 1 if naive else None]:
+        inputs, kwargs = draw(case.inputs), case.kwargs
+        *expected, cache = forward(*inputs, **kwargs)
+        *got, cache_there = forward(*on_cuda(inputs), **on_cuda(kwargs))
+        assert_same((got, cache_there), (expected, cache), **EXACT)
+        dout = torch.randn(expected[0].shape, generator=torch.Generator().manual_seed(1), dtype=expected[0].dtype)
+        assert_same(backward(on_cuda(dout), cache_there), backward(dout, cache), **EXACT)
+        assert cuda.waits == [] or naive, case
+
+
+@pytest.mark.parametrize(
+    "op", [losses.nll_loss_forward, losses.cross_entropy_forward, losses.cross_entropy_long_forward]
+)
+@pytest.mark.parametrize("wrong", [-1, 4])
+def test_a_wrong_class_stops_there_too(cuda, op, wrong):
+    """Nobody looks at the classes, but the kernel that takes them as indices refuses: on a GPU by an assert."""
+    with pytest.raises(RuntimeError, match="out of bounds"):
+        op(*on_cuda((torch.randn(3, 4), torch.tensor([0, wrong, 3]))))
+    with pytest.raises(IndexError, match=f"target must be a class from 0 to 3.* but it has {wrong}"):
+        op(torch.randn(3, 4), torch.tensor([0, wrong, 3]))
+
+
+def test_what_is_no_probability_makes_the_loss_nan_there(cuda):
+    target = on_cuda(torch.tensor([0.0, 1.0]))
+    for wrong in (-0.1, 1.1, torch.nan):
+        loss, _ = losses.binary_cross_entropy_forward(on_cuda(torch.tensor([0.5, wrong])), target)
+        assert loss.isnan().item()
+
+
+@pytest.mark.parametrize("case", layer_table.CASES, ids=str)
+def test_every_layer(cuda, case):
+    layer = case.build(layers)
+    params, state = layer.init(torch.Generator().manual_seed(0))
+    x = torch.randn(case.shape, generator=torch.Generator().manual_seed(1))
+    results = []
+    for there in (lambda value: value, on_cuda):
+        masks = torch.Generator().manual_seed(2)
+        out, new_state, cache = layer.forward(
+            there(params), there(state), there(x), training=case.training, generator=masks
+        )
+        results.append((out, new_state, layer.backward(torch.ones_like(out), cache)))
+    assert_same(results[1], results[0])
+    assert cuda.waits == []
+
+
+@pytest.mark.parametrize("case", optimizer_table.CASES, ids=str)
+def test_every_optimizer(cuda, case):
+    optimizer, params = optimizer_table.make(case), optimizer_table.draw_params()
+    there = on_cuda(params)
+    state, state_there = optimizer.init(params), optimizer.init(there)
+    for step, grads in enumerate(optimizer_table.draw_grads(case, 12)):
+        rates = optimizer_table.rates(case, step)
+        params, state = optimizer.update(params, grads, state, **rates)
+        there, state_there = optimizer.update(there, on_cuda(grads), state_there, **rates)
+    assert cuda.waits == []
+    assert_same((there, state_there), (params, state), **EXACT)
+    assert_same(optimizer.from_torch(optimizer.to_torch(state_there), there), state, **EXACT)
+
+
+@pytest.mark.parametrize("norm_type", [2.0, 1.0, float("inf"), 0.0, 3.0])
+def test_clipping(cuda, norm_type):
+    grads = {"a": torch.tensor([3.0, -4.0]), "b": torch.tensor([[12.0]]), "frozen": None}
+    assert_same(clipping.clip_grad_norm(on_cuda(grads), 1.0, norm_type), clipping.clip_grad_norm(grads, 1.0, norm_type))
+    assert_same(clipping.clip_grad_value(on_cuda(grads), 1.0), clipping.clip_grad_value(grads, 1.0))
+    assert cuda.waits == []

@@ -1,6 +1,7 @@
 """How much memory a training step takes at its peak, as torch's own allocators count it."""
 
 import contextlib
+import gc
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -19,6 +20,7 @@ def peak_memory(warm_up: Callable[[], Any], step: Callable[[], Any], device: tor
         The bytes, or None if torch's profiler tells nothing about memory.
     """
     warm_up()
+    gc.collect()  # or what others left behind might be given back in the middle of the step
     if device.type == "cuda":
         before = torch.cuda.memory_allocated(device)
         torch.cuda.reset_peak_memory_stats(device)

@@ -61,7 +61,7 @@ def test_there_are_at_least_sixty_and_no_name_twice():
 
 def test_planting_is_undone():
     before = activation.relu_backward
-    with planted(Mistake("ops.activation", "relu_backward", "out.sign()", "-out.sign()", "a test")):
+    with planted(Mistake("ops.activation", "relu_backward", "0, dout", "0, -dout", "a test")):
         assert activation.relu_backward is not before
     assert activation.relu_backward is before
 

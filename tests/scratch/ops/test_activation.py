@@ -1,5 +1,9 @@
+import itertools
+import math
+
 import pytest
 import torch
+import torch.nn.functional as F
 from prove import parametrize_cases
 
 from tinytorch_course.scratch.ops import activation
@@ -18,6 +22,32 @@ def test_nan_stays_nan(op):
     out, cache = forward(torch.tensor([float("nan"), 1.0]))
     assert out.isnan().tolist() == [True, False]
     assert not backward(torch.ones(2), cache)[1].isnan()
+
+
+EXTREMES = (0.0, -0.0, 1.0, -1.0, math.inf, -math.inf, math.nan, 1e30, -1e30)
+
+
+@pytest.mark.parametrize(
+    ("op", "twin", "keywords"),
+    [
+        ("relu", F.relu, {}),
+        ("leaky_relu", F.leaky_relu, {}),
+        ("leaky_relu", F.leaky_relu, {"negative_slope": 0.0}),
+        ("leaky_relu", F.leaky_relu, {"negative_slope": -0.5}),
+        ("gelu", F.gelu, {}),
+        ("gelu", F.gelu, {"approximate": "tanh"}),
+        ("sigmoid", torch.sigmoid, {}),
+        ("tanh", torch.tanh, {}),
+    ],
+)
+def test_extreme_values_give_what_torch_gives(op, twin, keywords):
+    """Every pair of an x and a dout. (In float32 torch's own exact gelu(inf) is NaN, so float64.)"""
+    x, dout = torch.tensor(list(itertools.product(EXTREMES, EXTREMES)), dtype=torch.float64).unbind(1)
+    out, cache = getattr(activation, f"{op}_forward")(x, **keywords)
+    dx = getattr(activation, f"{op}_backward")(dout, cache)
+    expected, vjp = torch.func.vjp(lambda x: twin(x, **keywords), x)
+    torch.testing.assert_close(out, expected, rtol=1e-12, atol=1e-12, equal_nan=True)
+    torch.testing.assert_close(dx, vjp(dout)[0], rtol=1e-12, atol=1e-12, equal_nan=True)
 
 
 @pytest.mark.parametrize("op", ["softmax", "log_softmax"])

@@ -21,14 +21,14 @@ class ReluCache(NamedTuple):
 def relu_forward(x: Tensor) -> tuple[Tensor, ReluCache]:
     """Rectified linear unit: ``out = max(x, 0)``.
 
-    Backward: ``dx = dout where out > 0, else 0``. At x = 0, where any slope from 0 to 1 would do, it is 0: torch's
+    Backward: ``dx = 0 where out = 0, else dout``. At x = 0, where any slope from 0 to 1 would do, it is 0: torch's
     convention for relu (torch's own ``clamp_min(0)`` takes 1 there).
 
     Args:
         x: any shape.
 
     Returns:
-        out, as x, and the cache: ``out > 0`` says all that backward needs of x.
+        out, as x, and the cache: ``out = 0`` says all that backward needs of x.
 
     Raises:
         TypeError: if x is not floating point.
@@ -41,10 +41,10 @@ def relu_forward(x: Tensor) -> tuple[Tensor, ReluCache]:
 
 
 def relu_backward(dout: Tensor, cache: ReluCache) -> Tensor:
-    """Gradient of :func:`relu_forward`: dx, as x. (An infinite dout where out is 0 gives NaN; torch gives 0.)"""
+    """Gradient of :func:`relu_forward`: dx, as x."""
     (out,) = cache
-    # out = max(x, 0), never negative: its sign is 1 where it is positive, else 0. (A mask of bools would be slower.)
-    return out.sign().mul_(dout)
+    # out = max(x, 0): where it is 0, no dout comes through, be it infinite (0 · dout would be NaN there)
+    return torch.where(out <= 0, 0, dout)
 
 
 class LeakyReluCache(NamedTuple):

@@ -57,6 +57,21 @@ def test_a_shift_of_the_logits_changes_nothing(op):
     torch.testing.assert_close(forward(x + 3.0, 1)[0], forward(x, 1)[0], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("op", ["softmax", "log_softmax"])
+@pytest.mark.parametrize("x_dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_dtype_converts_x_first_and_dx_back(op, x_dtype, dtype):
+    x = (30 * torch.randn(4, 5)).to(x_dtype)
+    out, cache = getattr(activation, f"{op}_forward")(x, 1, dtype)
+    expected, vjp = torch.func.vjp(lambda x: getattr(F, op)(x, 1, dtype=dtype), x)
+    dout = torch.randn(4, 5).to(out.dtype)
+    dx, (right,) = getattr(activation, f"{op}_backward")(dout, cache), vjp(dout)
+    assert (out.dtype, dx.dtype) == (expected.dtype, right.dtype) == (dtype, x_dtype)
+    rounding = max(torch.finfo(dtype).eps, torch.finfo(x_dtype).eps)
+    torch.testing.assert_close(out, expected, rtol=20 * torch.finfo(dtype).eps, atol=20 * torch.finfo(dtype).eps)
+    torch.testing.assert_close(dx, right, rtol=20 * rounding, atol=20 * rounding)
+
+
 @pytest.mark.parametrize(
     ("op", "args", "error", "message"),
     [
@@ -64,6 +79,7 @@ def test_a_shift_of_the_logits_changes_nothing(op):
         ("gelu", (torch.ones(2), "erf"), ValueError, "approximate must be 'none' or 'tanh', but it is 'erf'"),
         ("softmax", (torch.ones(2, 3), 2), IndexError, "dim must be from -2 to 1 for a tensor of 2 axes, but it is 2"),
         ("softmax", (torch.ones(2, 3), None), TypeError, "dim must be an integer"),
+        ("softmax", (torch.ones(2, 3), 1, torch.int64), TypeError, "dtype must be a floating-point dtype, but it is"),
         ("log_softmax", (torch.ones(2, 3), -3), IndexError, "dim must be from -2 to 1"),
     ],
 )

@@ -402,6 +402,16 @@ def test_a_wrong_beginning_is_fetched_anew(big, serve, tmp_path, monkeypatch):
     assert server.asked[:2] == [("train-images-idx3-ubyte.gz", "bytes=5000-"), ("train-images-idx3-ubyte.gz", None)]
 
 
+def test_what_is_left_over_does_not_count_as_sent(big, serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "POLL", 0.0001)  # the watcher looks between any two pieces
+    job = big.source.job()
+    job.parts(tmp_path).mkdir()
+    left_over = job.parts(tmp_path) / f"{job.archives[-1][0]}.part"  # the last to be fetched
+    left_over.write_bytes(bytes(3 * job.total_bytes))
+    use(monkeypatch, serve(Ranges(big, 10**9)))
+    assert data.load("mnist", tmp_path).name == "mnist"
+
+
 def test_two_at_once_both_end_well(big, serve, tmp_path, monkeypatch):
     use(monkeypatch, serve(Ranges(big, 10**9)))
     job = idx.SOURCES["mnist"].job()

@@ -325,7 +325,9 @@ class _Attempt(threading.Thread):
                 self._write(chunk, "ab")
                 self.arrived += len(chunk)
         if announced and self.arrived < int(announced):
-            raise _BrokenOff(f"it broke off after {start + self.arrived:,} of {start + int(announced):,} bytes of {name}")
+            raise _BrokenOff(
+                f"it broke off after {start + self.arrived:,} of {start + int(announced):,} bytes of {name}"
+            )
         if not start + self.arrived:
             raise _Wrong(f"it sent nothing instead of {name}")
 

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tinytorch_course.verify.case_tables.losses import TABLE, mse_loss_twin
 from tinytorch_course.verify.diagnosis.hypotheses import Hypothesis, Predictions, function, gradient, of_function
 from tinytorch_course.verify.evidence import Evidence
 
@@ -14,15 +15,7 @@ MSE, L1, BCE, NLL = ("mse_loss",), ("l1_loss",), ("binary_cross_entropy",), ("nl
 LOGITS, CE, LONG = ("binary_cross_entropy_with_logits",), ("cross_entropy",), ("cross_entropy_long",)
 ELEMENTWISE, CLASSES = MSE + L1 + BCE + LOGITS, NLL + CE + LONG
 
-TORCH: dict[str, Callable[..., Tensor]] = {
-    "mse_loss": F.mse_loss,
-    "l1_loss": F.l1_loss,
-    "binary_cross_entropy": F.binary_cross_entropy,
-    "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
-    "nll_loss": F.nll_loss,
-    "cross_entropy": F.cross_entropy,
-    "cross_entropy_long": F.cross_entropy,
-}
+TORCH = TABLE.twins
 
 
 # --- what the mean divides by ----------------------------------------------------------------------------------------
@@ -189,7 +182,7 @@ REGRESSION = [
     function(
         "another-loss",
         L1,
-        lambda input, target, reduction, **_: F.mse_loss(input, target, reduction=reduction),
+        lambda input, target, reduction, **_: mse_loss_twin(input, target, reduction=reduction),
         "this is the squared error: take the absolute value, whose slope is the sign",
     ),
 ]

@@ -324,11 +324,10 @@ class _Attempt(threading.Thread):
                     raise _Wrong(f"it sent a web page instead of {name}")
                 self._write(chunk, "ab")
                 self.arrived += len(chunk)
+        reached = start + self.arrived
         if announced and self.arrived < int(announced):
-            raise _BrokenOff(
-                f"it broke off after {start + self.arrived:,} of {start + int(announced):,} bytes of {name}"
-            )
-        if not start + self.arrived:
+            raise _BrokenOff(f"it broke off after {reached:,} of {start + int(announced):,} bytes of {name}")
+        if not reached:
             raise _Wrong(f"it sent nothing instead of {name}")
 
     def _write(self, data: bytes, mode: str) -> None:

@@ -1,7 +1,8 @@
 """Activation functions. All but (log-)softmax act on each element alone.
 
 Each saves its output where the derivative can be written in it (relu, sigmoid, tanh, softmax), because the next
-layer holds that tensor anyway; the others save their input. Torch's keyword ``inplace`` is left out: nothing here is ever changed in place.
+layer holds that tensor anyway; the others save their input. Torch's keyword ``inplace`` is left out: nothing here is
+ever changed in place.
 """
 
 import math

@@ -55,7 +55,7 @@ def max_pool2d_forward(
     Args:
         x: (N, C, H, W) or (C, H, W).
         kernel_size, stride, padding, dilation: an int or (vertical, horizontal). The stride is the kernel's size unless
-            given, and where it is empty, as torch's own sources write it. Padding never wins: it counts as −inf.
+            given, or where it is ``()``. Padding never wins: it counts as −inf.
         ceil_mode: let a last window hang over the edge, if it starts inside the image or its left or top padding.
         return_indices: also return where the winners are, as positions in the flattened H·W image.
 
@@ -164,8 +164,8 @@ def avg_pool2d_forward(
 
     Args:
         x: (N, C, H, W) or (C, H, W).
-        kernel_size, stride, padding: an int or (vertical, horizontal). The stride is the kernel's size unless given, and
-            where it is empty.
+        kernel_size, stride, padding: an int or (vertical, horizontal). The stride is the kernel's size unless given, or
+            where it is ``()``.
         ceil_mode: let a last window hang over the edge, if it starts inside the image or its left or top padding.
         count_include_pad: whether the divisor counts pixels of the padding (which are zero). What hangs over the
             padding's own edge under ceil_mode is never counted.

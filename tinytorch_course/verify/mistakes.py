@@ -430,8 +430,7 @@ MISTAKES = [
     Mistake(
         "ops.normalization",
         "batch_norm_backward",
-        "_sum_of_products(dout, centred, axes)\n    if len(x) > 0:  # an empty batch has no deviation\n"
-        "        dweight *= inverse_std",
+        "inverse_std * _sum_of_products(dout, centred, axes)",
         "(dout * x).sum(dim=axes)",
         "dweight from x",
         "input-for-normalised",

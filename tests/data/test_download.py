@@ -402,6 +402,17 @@ def test_a_wrong_beginning_is_fetched_anew(big, serve, tmp_path, monkeypatch):
     assert server.asked[:2] == [("train-images-idx3-ubyte.gz", "bytes=5000-"), ("train-images-idx3-ubyte.gz", None)]
 
 
+def test_only_archives_are_kept_for_the_next_time(big, serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "PROGRESS", 1_000_000)  # so that nothing goes on in the first run
+    parts = big.source.job().parts(tmp_path)
+    (parts / "folder").mkdir(parents=True)
+    (parts / "folder" / "inside").write_text("of an older version")
+    use(monkeypatch, serve(Ranges(big, 70_000)))
+    with pytest.raises(InputError, match="kept for the next time"):
+        data.load("mnist", tmp_path)
+    assert [path.name for path in parts.iterdir()] == ["train-images-idx3-ubyte.gz.part"]
+
+
 def test_what_is_left_over_does_not_count_as_sent(big, serve, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "POLL", 0.0001)  # the watcher looks between any two pieces
     job = big.source.job()

@@ -35,11 +35,17 @@ def test_a_second_shape_tells_the_batch_size_from_two():
 
 
 def test_a_case_that_passes_speaks_against_what_would_have_spoiled_it():
-    """Wrong by a sign in one case, and right in another: no flipped sign."""
+    """A factor of two would spoil a batch of one, the batch's size would not."""
+    assert keys(check(doubled_batch, (2, 3))) == ["factor-2"]
+    of_one = check(doubled_batch, (1, 3))
+    assert of_one.ok
+    assert keys(check(doubled_batch, (2, 3)), of_one) == ["missing-mean"]
+
+
+def test_where_nothing_fits_the_best_guess_is_given():
+    """Wrong by a sign in one case and right in another: no flipped sign, but nothing else is known either."""
     wrong, right = check(lambda dx, dw, db: (dx, -dw, db)), check(lambda *grads: grads, (6, 3))
-    assert keys(wrong) == ["sign"]
-    findings = diagnose([wrong, right])
-    assert [finding.key for finding in findings] == ["sign"]  # the best guess still
+    assert keys(wrong, right) == ["sign"]
 
 
 def test_every_gradient_has_its_own_diagnosis():

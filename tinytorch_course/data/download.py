@@ -361,9 +361,11 @@ def _progress_bar(job: Job) -> Iterator[Callable[[int], None]]:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    hidden = console.is_dumb_terminal or not sys.stderr.isatty()
+    if console.is_dumb_terminal or not sys.stderr.isatty():
+        yield lambda held: None
+        return
     columns = TextColumn(f"Downloading {job.title}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("download", total=job.total_bytes)
         yield lambda held: progress.update(task, completed=held)
 

@@ -54,6 +54,12 @@ def right_count(op: str, input: Tensor, target: Tensor, weight: Tensor | None = 
     return weight.sum() if weight is not None and op in MSE + L1 else torch.broadcast_tensors(input, target)[0].numel()
 
 
+def _given(weight: Tensor | None) -> Tensor:
+    if weight is None:
+        raise ValueError("there are no weights")
+    return weight
+
+
 DIVISORS: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
     "N, the size of the batch, alone": (CLASSES, lambda input, **_: input.shape[0] if input.dim() > 1 else 1),
     "the size of axis 0 alone": (ELEMENTWISE + CLASSES, lambda input, **_: input.shape[0]),
@@ -63,7 +69,7 @@ DIVISORS: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
     ),
     "the number of entries of input": (ELEMENTWISE + CLASSES, lambda input, **_: input.numel()),
     "the number of entries of target": (ELEMENTWISE, lambda target, **_: target.numel()),
-    "the sum of the weights": (ELEMENTWISE, lambda weight, **_: weight.sum()),
+    "the sum of the weights": (ELEMENTWISE, lambda weight, **_: _given(weight).sum()),
     "the number of samples that are not ignored": (
         NLL + CE,
         lambda **given: (
@@ -471,7 +477,7 @@ OVER_CLASSES = [
     gradient(
         "indexing",
         NLL,
-        lambda dout, input, target, **_: _set_everywhere(input, target, -dout / len(target)),
+        lambda dout, input, target, **_: _set_everywhere(input, target, -dout / target.shape[0]),
         "every sample gets the targets of all samples: index with pairs, x[arange(N), target], not x[:, target]",
     ),
     gradient(

@@ -1,5 +1,8 @@
 """Helpers shared by the tests."""
 
+import tempfile
+from pathlib import Path
+
 import pytest
 
 
@@ -7,3 +10,16 @@ def parametrize_cases(table, ops=None):
     """One test per case of a table, named by the case."""
     cases = [case for case in table.cases if ops is None or case.op in ops]
     return pytest.mark.parametrize("case", cases, ids=[str(case) for case in cases])
+
+
+def permissions_bind():
+    """Whether a folder that may not be written refuses this user: it does not refuse root, nor anybody on Windows."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o500)
+        try:
+            (Path(folder) / "file").touch()
+        except PermissionError:
+            return True
+        finally:
+            Path(folder).chmod(0o700)
+    return False

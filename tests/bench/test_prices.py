@@ -22,7 +22,7 @@ def test_relu_by_hand():
     assert ours.kept == theirs.kept == 8000
     assert ours.flops == theirs.flops == 0
     assert theirs.moved == 8000 * (2 + 3)  # x and out; out, dout and dx
-    assert ours.moved == 8000 * (2 + 2 + 3)  # x and out; out and its sign; the sign, dout and dx
+    assert ours.moved == 8000 * (2 + 1 + 2) + 2 * 2000 + 8  # x and out; out; dout and dx; the mask twice; the number 0
 
 
 @pytest.mark.parametrize("name", ["mlp", "mnist_cnn"])

@@ -4,6 +4,7 @@ import re
 import pytest
 import torch
 
+from tinytorch_course.bench import subjects
 from tinytorch_course.cli.app import run
 from tinytorch_course.training import compiling
 
@@ -58,6 +59,15 @@ def test_compiled_steps(capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "training steps, compiled" in out
     assert "layers" not in out
+
+
+def test_quick_times_every_layer_and_the_small_networks_in_few_rounds(capsys):
+    assert run(["bench", "--quick", "--batch-size", "2", "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["rounds"] == 3
+    named = [(result["kind"], result["name"]) for result in document["results"]]
+    steps = [("step", name) for name in ("softmax", "mlp", "mnist_cnn")]
+    assert named == [("layer", name) for name in subjects.LAYERS] + steps
 
 
 def test_a_step_in_the_table_has_its_rate_and_memory(capsys):

@@ -290,6 +290,12 @@ def test_a_file_that_does_not_import(here, capsys, source, sentence):
     assert re.fullmatch(sentence + ".*", refusal(capsys, "bad.py:f", "--like", "relu"))
 
 
+def test_a_file_of_another_kind(here, capsys):
+    (here / "notes.txt").write_text("def f(x): return x, x\n")
+    sentence = "notes.txt is no Python file: its name must end in .py."
+    assert refusal(capsys, "notes.txt:f", "--like", "relu") == sentence
+
+
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
@@ -350,7 +356,9 @@ def test_code_that_needs_a_gpu(here, capsys):
         (["--dtype", "float16"], "--dtype must be one of float64, float32, but it is 'float16'."),
         (["--device", "tpu"], "--device must be one of auto, cpu, cuda, cuda:N, but it is 'tpu'."),
         (["--seed", "-1"], "--seed must be at least 0 and below 2**63, but it is -1."),
+        (["--seed", str(2**63)], "--seed must be at least 0 and below 2**63, but it is 9223372036854775808."),
         (["--timeout", "0"], "--timeout must be above 0 and at most 86400 seconds, but it is 0."),
+        (["--timeout", "86401"], "--timeout must be above 0 and at most 86400 seconds, but it is 86401."),
     ],
 )
 def test_bad_options(here, capsys, args, sentence):

@@ -1,4 +1,5 @@
 import json
+import sys
 
 import pytest
 
@@ -35,6 +36,13 @@ def test_something_is_broken(findings, capsys):
     assert "WRONG cuda:0" in out
     assert out.splitlines()[-1] == "1 of 3 WRONG."
     assert "\x1b" not in out
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_only_a_terminal_is_told_to_wait(findings, capsys, monkeypatch, terminal):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    assert run(["doctor"]) == 0
+    assert capsys.readouterr().err == ("Starting torch and trying the devices ...\n" if terminal else "")
 
 
 @pytest.mark.parametrize(("added", "code"), [([], 0), ([BAD], 1)])

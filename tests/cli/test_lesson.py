@@ -95,6 +95,19 @@ def test_notebook(folder, tmp_path, capsys):
     assert not (tmp_path / "pictures").exists()
 
 
+@pytest.mark.parametrize(
+    ("body", "comment", "code"),
+    [
+        ("# One.\n#   - two\n\nx = 1  # three\n# four\n", "One.\n  - two", "x = 1  # three\n# four"),
+        ("# Only a comment.", "Only a comment.", ""),
+        ("x = 1", "", "x = 1"),
+    ],
+    ids=["both", "comment", "code"],
+)
+def test_a_cells_first_comment_becomes_text(body, comment, code):
+    assert lessons._split_leading_comment(body) == (comment, code)
+
+
 def test_notebooks_of_all_lessons_are_valid():
     """Their code, put together, is the script's; nbformat agrees where it is installed."""
     for lesson in lessons.find_lessons():

@@ -402,6 +402,27 @@ def test_a_wrong_beginning_is_fetched_anew(big, serve, tmp_path, monkeypatch):
     assert server.asked[:2] == [("train-images-idx3-ubyte.gz", "bytes=5000-"), ("train-images-idx3-ubyte.gz", None)]
 
 
+def test_only_archives_are_kept_for_the_next_time(big, serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "PROGRESS", 1_000_000)  # so that nothing goes on in the first run
+    parts = big.source.job().parts(tmp_path)
+    (parts / "folder").mkdir(parents=True)
+    (parts / "folder" / "inside").write_text("of an older version")
+    use(monkeypatch, serve(Ranges(big, 70_000)))
+    with pytest.raises(InputError, match="kept for the next time"):
+        data.load("mnist", tmp_path)
+    assert [path.name for path in parts.iterdir()] == ["train-images-idx3-ubyte.gz.part"]
+
+
+def test_what_is_left_over_does_not_count_as_sent(big, serve, tmp_path, monkeypatch):
+    monkeypatch.setattr(download, "POLL", 0.0001)  # the watcher looks between any two pieces
+    job = big.source.job()
+    job.parts(tmp_path).mkdir()
+    left_over = job.parts(tmp_path) / f"{job.archives[-1][0]}.part"  # the last to be fetched
+    left_over.write_bytes(bytes(3 * job.total_bytes))
+    use(monkeypatch, serve(Ranges(big, 10**9)))
+    assert data.load("mnist", tmp_path).name == "mnist"
+
+
 def test_two_at_once_both_end_well(big, serve, tmp_path, monkeypatch):
     use(monkeypatch, serve(Ranges(big, 10**9)))
     job = idx.SOURCES["mnist"].job()

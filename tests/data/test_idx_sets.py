@@ -103,6 +103,20 @@ def test_kmnist_is_fetched_read_and_torchvisions(kmnist, serve_files, tmp_path):
     assert all(check.whole for check in checks)
 
 
+def test_a_packed_file_is_compared_with_its_own_checksum(kmnist, tmp_path):
+    contents, archives = kmnist
+    raw = tmp_path / "KMNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name, archive in archives.items():
+        (raw / name).write_bytes(archive)
+    checks = catalog.verify("kmnist", tmp_path)
+    assert [(check.whole, check.remark) for check in checks] == [(True, "its MD5 is right")] * 4
+    name = "t10k-labels-idx1-ubyte"
+    (raw / f"{name}.gz").write_bytes(gzip.compress(contents[name], compresslevel=1, mtime=1))  # the same, packed anew
+    (wrong,) = [check for check in catalog.verify("kmnist", tmp_path) if not check.whole]
+    assert wrong == (raw / f"{name}.gz", False, "has the wrong MD5")
+
+
 def test_a_changed_pixel_shows_beside_the_archive(kmnist, serve_files, tmp_path):
     contents, archives = kmnist
     serve_files(archives)

@@ -2,6 +2,7 @@
 
 import collections
 import re
+from pathlib import Path
 
 import pytest
 from exercises.answers import WRONG, answer_to, mistaken_task, start_of, wrong_answer
@@ -118,6 +119,15 @@ def test_a_file_that_cannot_be_graded(tmp_path, content, words):
     if content is not None:
         (tmp_path / "mine.py").write_bytes(content)
     with pytest.raises(InputError, match=words):
+        list(grade(find_exercise("08"), tmp_path / "mine.py", 60))
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    def forbidden(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_bytes", forbidden)  # chmod stops no test that runs as root
+    with pytest.raises(InputError, match=r"mine\.py' cannot be read \(Permission denied\)"):
         list(grade(find_exercise("08"), tmp_path / "mine.py", 60))
 
 

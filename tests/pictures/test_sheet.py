@@ -43,3 +43,17 @@ def test_a_light_character_on_dark_ground_is_no_sheet():
 def test_otsu_parts_two_groups():
     values = np.concatenate([np.full(900, 0.2), np.full(100, 0.8)])
     assert 0.2 < otsu(values + np.linspace(-0.05, 0.05, 1000)) < 0.8
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_otsus_threshold_is_the_best_of_all(seed):
+    """By the definition: the groups' sizes times the squared distance of their means, at the histogram's edges."""
+    generator = np.random.default_rng(seed)
+    values = np.concatenate([generator.normal(0.3, 0.1, 700), generator.normal(0.7, 0.15, 300)])
+    edges = np.linspace(values.min(), values.max(), 257)
+
+    def between(threshold):
+        low, high = values[values < threshold], values[values >= threshold]
+        return len(low) * len(high) * (low.mean() - high.mean()) ** 2 if len(low) and len(high) else 0.0
+
+    assert between(otsu(values)) == pytest.approx(max(between(edge) for edge in edges), rel=1e-3)

@@ -80,6 +80,28 @@ def test_histogram_bars_have_their_heights():
     assert {text.text for text in picture.iter("text")} == {"\N{MINUS SIGN}1", "0", "2"}
 
 
+def test_zero_is_marked_where_it_is():
+    picture = ET.fromstring(histogram([-1, 0, 1, 3], [1, 4, 2], label="weights"))
+    (zero,) = paths(picture, "zero")
+    (area,) = paths(picture, "area")
+    left, right = float(area[1:].split()[0]), float(area.rsplit("L", 1)[1].split()[0])
+    assert float(zero[1:].split()[0]) == pytest.approx(left + (right - left) / 4, abs=0.1)
+    assert [text.get("x") for text in picture.iter("text") if text.text == "0"] == [zero[1:].split()[0]]
+
+
+def test_every_number_stands_at_its_line():
+    picture = chart(Line("one", [(1, 2.0), (2, 1.0), (3, 0.0)], 0))
+    rules = [each.split("L") for each in paths(picture, "grid")]
+    across = {float(start.split()[1]) for start, end in rules if start[1:].split()[1] == end.split()[1]}
+    down = {float(start[1:].split()[0]) for start, end in rules if start[1:].split()[0] == end.split()[0]}
+    beside = [text for text in picture.iter("text") if text.get("text-anchor") == "end"]
+    below = [text for text in picture.iter("text") if text.text in ("1", "2", "3") and text not in beside]
+    assert [text.text for text in beside] == ["0", "0.5", "1", "1.5", "2"]
+    assert all(min(abs(float(text.get("y")) - 4 - y) for y in across) < 0.11 for text in beside)
+    assert [text.text for text in below] == ["1", "2", "3"]
+    assert all(min(abs(float(text.get("x")) - x) for x in down) < 0.11 for text in below)
+
+
 def test_reliability_draws_what_is_known():
     picture = ET.fromstring(reliability([(0.0, 0.5, None, None, 0), (0.5, 1.0, 0.8, 0.25, 4)], label="calibration"))
     (bar,) = picture.iter("rect")

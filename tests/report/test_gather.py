@@ -41,7 +41,8 @@ def test_rates_of_another_schedule_are_taken_from_the_history(trained):
 
 
 def test_what_else_is_malformed_becomes_a_note(copy):
-    (copy / "result.json").write_text(json.dumps({"test_accuracy": "high"}))
+    result = json.loads((copy / "result.json").read_text())
+    (copy / "result.json").write_text(json.dumps(result | {"test_accuracy": "high"}))
     (copy / "last.pt").write_text("no checkpoint")
     (copy / "gradients.csv").write_text("a,b\n1,2\n")
     run = read_run(copy, "one")
@@ -53,6 +54,7 @@ def test_what_else_is_malformed_becomes_a_note(copy):
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
+        ("history.jsonl", '{"epoch": "1"}\n', "its line 1 is no epoch of a run"),
         ("history.jsonl", '{"epoch": 1}\n', "its line 1 is no epoch of a run"),
         ("history.jsonl", "epoch 1\n", "its line 1 is no epoch of a run"),
         ("history.jsonl", "[1]\n", "its line 1 is no epoch of a run"),

@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 from tinytorch_course.report import timeline as pictures
@@ -92,3 +93,14 @@ def test_accuracies_are_drawn():
     picture = draw_seeds({"scratch": [0.9, 0.95, 0.92], "torch": [0.91, 0.94, 0.93]}, [0, 1, 2], title="a test")
     assert has_color(picture, pictures.SCRATCH_STYLE["color"])
     assert has_color(picture, pictures.TORCH_STYLE["color"])
+
+
+def test_each_seed_has_a_point_of_both_beside_each_other(monkeypatch):
+    figures = []
+    monkeypatch.setattr(pictures, "Figure", lambda **options: figures.append(Figure(**options)) or figures[0])
+    draw_seeds({"scratch": [0.9, 0.95, 0.92], "torch": [0.91, 0.94, 0.93]}, [4, 5, 6], title="a test")
+    (axes,) = figures[0].axes
+    drawn = [line.get_xydata() for line in axes.lines if len(line.get_xydata()) == 3]
+    ours, theirs = drawn
+    assert np.allclose(ours, [(-0.08, 90), (0.92, 95), (1.92, 92)])
+    assert np.allclose(theirs, [(0.08, 91), (1.08, 94), (2.08, 93)])

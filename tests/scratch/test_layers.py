@@ -102,6 +102,18 @@ def test_a_networks_input_gradient_is_never_computed_when_nobody_needs_it(monkey
     assert set(grads) == set(params)
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [(layers.linear(3, 2), (4, 3)), (layers.conv2d(1, 2, 3), (1, 1, 5, 5))],
+    ids=["linear", "conv2d"],
+)
+def test_a_layer_that_is_asked_for_no_input_gradient_computes_none(layer, shape):
+    params, state = layer.init(torch.Generator())
+    out, _, cache = layer.forward(params, state, torch.randn(shape), training=True)
+    assert layer.backward(torch.ones_like(out), cache)[0] is not None
+    assert layer.backward(torch.ones_like(out), cache, need_dx=False)[0] is None
+
+
 def test_a_cache_that_need_not_be_kept_is_emptied_on_the_way():
     net = MODELS["mini_cnn"].build(layers)
     params, state = net.init(torch.Generator().manual_seed(0))

@@ -1,5 +1,7 @@
-"""What is compiled computes the same numbers. With the backend that runs the graph as it was captured: what is tested
-is that each network can be captured whole, with its masks; the code generator is torch's."""
+"""What is compiled computes the same numbers. Mostly with the backend that runs the graph as it was captured: what is
+tested is that each network can be captured whole, with its masks; the code generator is torch's, and takes long."""
+
+import shutil
 
 import pytest
 import torch
@@ -46,6 +48,21 @@ def test_a_compiled_step_is_the_step(impl, model):
         torch.testing.assert_close(results[1], results[0], rtol=1e-12, atol=1e-12)
     for key, tensor in plain.state_dict().items():
         torch.testing.assert_close(compiled.state_dict()[key], tensor, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None and shutil.which("clang++") is None, reason="there is no C++ compiler")
+@pytest.mark.parametrize("impl", LEARNERS)
+def test_torchs_code_generator_computes_the_step_too(impl, monkeypatch):
+    monkeypatch.setattr(compiling, "BACKEND", "inductor")
+    plain, compiled = learner(impl, "mini_cnn", False), learner(impl, "mini_cnn", True)
+    digits = data.load("digits", limit=8)
+    loader = MemoryLoader(digits.train, digits.mean, digits.std, device=CPU, dtype=torch.float64)
+    ((x, y),) = loader.batches(None, 8)
+    results = [each.train_step(x, y, torch.Generator().manual_seed(0), {"lr": 1e-3}) for each in (plain, compiled)]
+    torch.testing.assert_close(results[1], results[0], rtol=1e-9, atol=1e-9)
+    for key, tensor in plain.state_dict().items():
+        torch.testing.assert_close(compiled.state_dict()[key], tensor, rtol=1e-6, atol=1e-9)
 
 
 def test_a_network_that_could_not_be_captured_is_noticed():

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import shutil
 import signal
 
 import pytest
@@ -299,6 +300,35 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
     (tmp_path / "mlp" / "last.pt").write_bytes((tmp_path / "cnn" / "last.pt").read_bytes())
     with pytest.raises(InputError, match=r"lacks fc3.weight, fc3.bias"):
         resume(str(tmp_path / "mlp"), {}, display=Display())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda saved: saved.pop("generators"), "last.pt does not hold what is wanted: it lacks generators"),
+        (lambda saved: saved.update(seconds=float("nan")), "last.pt is malformed: its seconds is NaN"),
+        (lambda saved: saved.update(batch=-1), "last.pt is malformed: its batch must be from 0 to 2"),
+        (lambda saved: saved.update(format=2), "last.pt has format 2; this version reads format 1"),
+        (lambda saved: saved.update(epoch=1), "last.pt is malformed: its position does not fit its history"),
+    ],
+    ids=["lacks a field", "nan", "negative", "another format", "another position"],
+)
+def test_a_checkpoint_that_says_something_else_is_refused(done, tmp_path, change, message):
+    folder = tmp_path / "run"
+    shutil.copytree(done, folder)
+    saved = checkpoints.load(folder / "last.pt")
+    change(saved)
+    checkpoints.save(folder / "last.pt", saved)
+    with pytest.raises(InputError, match=message):
+        resume(str(folder), {"epochs": 3}, display=Display())
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The folder of a run that has ended, to copy."""
+    folder = tmp_path_factory.mktemp("done") / "run"
+    train(dataclasses.replace(SMALL, model="softmax", schedule="constant"), out=str(folder), display=Display())
+    return folder
 
 
 def test_another_environment_is_told(tmp_path):

@@ -1,5 +1,4 @@
 import platform
-import resource
 import sys
 
 import pytest
@@ -11,6 +10,8 @@ from tinytorch_course.training.memory import keep_freed_memory
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library than glibc")
 def test_freed_memory_needs_no_new_pages():
+    import resource  # Windows has none
+
     assert keep_freed_memory()
 
     def faults_of_a_step():

@@ -80,6 +80,26 @@ def test_a_bare_file_takes_the_name_of_its_network(tmp_path):
         open_network(str(tmp_path / "mine.pt"))
 
 
+@pytest.mark.parametrize(("name", "channels", "classes"), [("mnist_cnn", 3, 7), ("mlp", 3, 4), ("lenet5", 1, 26)])
+def test_the_first_and_the_last_weight_of_a_bare_file_say_what_it_takes(tmp_path, name, channels, classes):
+    module = MODELS[name].build(twins, num_classes=classes, in_channels=channels)
+    torch.save(module.state_dict(), tmp_path / "mine.pt")
+    network = open_network(str(tmp_path / "mine.pt"), model=name)
+    assert (network.channels, network.image_size, len(network.classes)) == (channels, 28, classes)
+    assert network.logits(torch.zeros(2, channels, 28, 28, dtype=torch.uint8)).shape == (2, classes)
+
+
+def test_a_run_that_used_a_cuda_graph_is_opened_where_there_is_none(run, tmp_path):
+    folder, _ = run
+    for name in ("model.pt", "data.json"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    text = (folder / "config.toml").read_text()
+    assert "cuda_graph = false" in text
+    (tmp_path / "config.toml").write_text(text.replace("cuda_graph = false", "cuda_graph = true"))
+    images = data.load("digits", limit=8).test.images
+    assert torch.equal(open_network(str(tmp_path)).logits(images), open_network(str(folder)).logits(images))
+
+
 def test_double_precision_stays(tmp_path):
     torch.save(MODELS["softmax"].build(twins).double().state_dict(), tmp_path / "double.pt")
     network = open_network(str(tmp_path / "double.pt"), model="softmax")

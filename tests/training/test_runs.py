@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from prove import permissions_bind
 
 from tinytorch_course.errors import InputError
 from tinytorch_course.training import runs
@@ -118,7 +119,7 @@ def test_a_file_named_runs_is_refused(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["runs"]
 
 
-@pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="permissions do not bind root")
+@pytest.mark.skipif(not permissions_bind(), reason="permissions do not bind this user")
 def test_a_folder_that_may_not_be_written_is_refused(tmp_path):
     tmp_path.chmod(0o500)
     try:

@@ -1,12 +1,17 @@
 """The diagnosis itself: what decides between two mistakes that look alike, and what it says when it knows none."""
 
+import contextlib
+import dataclasses
+
 import pytest
 import torch
 
 from tinytorch_course.scratch.ops.linear import linear_backward, linear_forward
 from tinytorch_course.verify import check_gradient
 from tinytorch_course.verify.cases import draw
-from tinytorch_course.verify.diagnosis import diagnose
+from tinytorch_course.verify.diagnosis import diagnose, engine
+from tinytorch_course.verify.diagnosis.hypotheses import DOES_NOT_FIT, Hypothesis, predictions_of
+from tinytorch_course.verify.suite import quiet_and_exact, subjects
 
 
 def check(change, shape=(5, 3), **options):
@@ -35,11 +40,17 @@ def test_a_second_shape_tells_the_batch_size_from_two():
 
 
 def test_a_case_that_passes_speaks_against_what_would_have_spoiled_it():
-    """Wrong by a sign in one case, and right in another: no flipped sign."""
+    """A factor of two would spoil a batch of one, the batch's size would not."""
+    assert keys(check(doubled_batch, (2, 3))) == ["factor-2"]
+    of_one = check(doubled_batch, (1, 3))
+    assert of_one.ok
+    assert keys(check(doubled_batch, (2, 3)), of_one) == ["missing-mean"]
+
+
+def test_where_nothing_fits_the_best_guess_is_given():
+    """Wrong by a sign in one case and right in another: no flipped sign, but nothing else is known either."""
     wrong, right = check(lambda dx, dw, db: (dx, -dw, db)), check(lambda *grads: grads, (6, 3))
-    assert keys(wrong) == ["sign"]
-    findings = diagnose([wrong, right])
-    assert [finding.key for finding in findings] == ["sign"]  # the best guess still
+    assert keys(wrong, right) == ["sign"]
 
 
 def test_every_gradient_has_its_own_diagnosis():
@@ -99,3 +110,34 @@ def test_what_is_wrong_with_the_form(change, key, words):
 
 def test_nothing_is_said_of_what_is_right():
     assert diagnose([check(lambda *grads: grads)]) == []
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [subject for subject in subjects() if subject.kind in ("op", "loss", "optimizer") and "_naive" not in subject.name],
+    ids=lambda subject: subject.name,
+)
+def test_no_rule_is_broken(subject):
+    """Where a rule cannot be computed it may say so, by what DOES_NOT_FIT lists. All else is a mistake in the rule."""
+    with quiet_and_exact():
+        checks = subject.check(dtype=torch.float64, device="cpu", seed=0)
+        evidences = [check.evidence for check in checks if engine._size(check.evidence) <= engine.HANDY]
+        for evidence in [*evidences, *map(with_noise, evidences)]:
+            for hypothesis in engine._hypotheses(evidences):
+                with contextlib.suppress(DOES_NOT_FIT):
+                    hypothesis.predict(evidence)
+
+
+def with_noise(evidence):
+    """The same case, in which everything is wrong."""
+    generator = torch.Generator().manual_seed(0)
+    got = {
+        quantity: torch.randn(tensor.shape, dtype=torch.float64, generator=generator).to(tensor.dtype)
+        for quantity, tensor in evidence.got.items()
+    }
+    return dataclasses.replace(evidence, got=got, wrong=set(got))
+
+
+def test_a_broken_rule_does_not_end_the_diagnosis():
+    evidence = check(lambda *grads: grads).evidence
+    assert predictions_of(Hypothesis("sign", (), lambda evidence: evidence.no_such_field, "a test"), evidence) == {}

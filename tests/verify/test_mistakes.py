@@ -1,4 +1,4 @@
-"""Every planted mistake is rejected, and nearly every one is called by its name in first place."""
+"""Every planted mistake is rejected, and called by its name in first place."""
 
 import functools
 from typing import NamedTuple
@@ -47,10 +47,9 @@ def test_every_planted_mistake_is_rejected(mistake):
     assert outcome(mistake).failed
 
 
-def test_at_least_nine_in_ten_get_the_right_diagnosis_in_first_place():
+def test_every_one_gets_the_right_diagnosis_in_first_place():
     missed = {m.name: (m.diagnosis, outcome(m).keys) for m in MISTAKES if outcome(m).keys[:1] != [m.diagnosis]}
-    print(f"{len(MISTAKES)} planted in our source, {len(MISTAKES) - len(missed)} named right in first place: {missed}")
-    assert len(missed) <= 0.1 * len(MISTAKES)
+    assert missed == {}
 
 
 def test_there_are_at_least_sixty_and_no_name_twice():
@@ -61,7 +60,7 @@ def test_there_are_at_least_sixty_and_no_name_twice():
 
 def test_planting_is_undone():
     before = activation.relu_backward
-    with planted(Mistake("ops.activation", "relu_backward", "out.sign()", "-out.sign()", "a test")):
+    with planted(Mistake("ops.activation", "relu_backward", "0, dout", "0, -dout", "a test")):
         assert activation.relu_backward is not before
     assert activation.relu_backward is before
 

@@ -218,7 +218,7 @@ def _watch(attempt: "_Attempt", seconds: float, needed: int, share: float, show:
         show(attempt.held())
         if (reached := (attempt.done, received // needed)) > stage:
             stage, last = reached, now
-        if attempt.held() > 2 * attempt.job.total_bytes:
+        if attempt.arrived > 2 * attempt.job.total_bytes:
             attempt.give_up("it sends more than the files hold")
             attempt.part.unlink(missing_ok=True)
         elif now - last > seconds or (not received and now - began > share):
@@ -240,6 +240,7 @@ class _Attempt(threading.Thread):
         self.part = _names(folder, job.archives[0][0])[1]  # the file that is being written
         self.done = 0  # archives complete, and of the right md5
         self.received = 0  # bytes
+        self.arrived = 0  # of them, in the answer that is being read
         self.problem: str | None = None  # why there are no archives, or not from here
         self.disk: OSError | None = None  # if the disk is the reason, not the mirror
         self.slow = False
@@ -302,7 +303,7 @@ class _Attempt(threading.Thread):
 
     def _receive(self, name: str) -> None:
         """One request, for what is missing at the end of ``self.part``."""
-        start = _size(self.part)
+        start, self.arrived = _size(self.part), 0
         request = urllib.request.Request(f"{self.mirror}/{urllib.parse.quote(name)}")
         request.add_header("User-Agent", "tinytorch-course")
         if start:
@@ -318,15 +319,15 @@ class _Attempt(threading.Thread):
                 start = 0  # a server that knows no ranges begins anew
                 self._write(b"", "wb")
             announced = response.headers.get("Content-Length")
-            arrived = 0
             while chunk := response.read1(CHUNK):
-                if start + arrived == 0 and is_web_page(chunk):
+                if start + self.arrived == 0 and is_web_page(chunk):
                     raise _Wrong(f"it sent a web page instead of {name}")
                 self._write(chunk, "ab")
-                arrived += len(chunk)
-        if announced and arrived < int(announced):
-            raise _BrokenOff(f"it broke off after {start + arrived:,} of {start + int(announced):,} bytes of {name}")
-        if not start + arrived:
+                self.arrived += len(chunk)
+        reached = start + self.arrived
+        if announced and self.arrived < int(announced):
+            raise _BrokenOff(f"it broke off after {reached:,} of {start + int(announced):,} bytes of {name}")
+        if not reached:
             raise _Wrong(f"it sent nothing instead of {name}")
 
     def _write(self, data: bytes, mode: str) -> None:
@@ -360,9 +361,11 @@ def _progress_bar(job: Job) -> Iterator[Callable[[int], None]]:
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    hidden = console.is_dumb_terminal or not sys.stderr.isatty()
+    if console.is_dumb_terminal or not sys.stderr.isatty():
+        yield lambda held: None
+        return
     columns = TextColumn(f"Downloading {job.title}"), BarColumn(), DownloadColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("download", total=job.total_bytes)
         yield lambda held: progress.update(task, completed=held)
 

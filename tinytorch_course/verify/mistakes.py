@@ -93,16 +93,16 @@ MISTAKES = [
     Mistake(
         "ops.activation",
         "relu_backward",
-        "out.sign()",
-        "(dout > 0).to(dout)",
+        "out <= 0",
+        "dout <= 0",
         "the mask taken from dout",
         "mask-from-dout",
     ),
     Mistake(
         "ops.activation",
         "relu_backward",
-        "out.sign()",
-        "(out >= 0).to(dout)",
+        "out <= 0",
+        "out < 0",
         "a mask that is always true",
         "passed-through",
     ),
@@ -430,8 +430,7 @@ MISTAKES = [
     Mistake(
         "ops.normalization",
         "batch_norm_backward",
-        "_sum_of_products(dout, centred, axes)\n    if len(x) > 0:  # an empty batch has no deviation\n"
-        "        dweight *= inverse_std",
+        "inverse_std * _sum_of_products(dout, centred, axes)",
         "(dout * x).sum(dim=axes)",
         "dweight from x",
         "input-for-normalised",

@@ -66,6 +66,9 @@ X, ONE = torch.ones(4, 3, 2), torch.ones(3)
         ((X, None, None), {}, ValueError, "running_mean and running_var must be given when training is False"),
         ((torch.ones(1, 3), ONE, ONE), {"training": True}, ValueError, "one value per channel only"),
         ((torch.ones(1, 3, 1), None, None), {"training": True}, ValueError, "one value per channel only"),
+        ((X, ONE, ONE, ONE, ONE.double()), {}, TypeError, "bias has dtype torch.float64, but x has torch.float32"),
+        ((X, ONE, ONE, ONE.double()), {}, TypeError, "weight has dtype torch.float64, but x has torch.float32"),
+        ((X, ONE, ONE.double()), {}, TypeError, "running_var has dtype torch.float64, but x has torch.float32"),
         ((X.int(), None, None), {"training": True}, TypeError, "x must be a floating-point tensor"),
     ],
 )

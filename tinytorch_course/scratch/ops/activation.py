@@ -1,8 +1,8 @@
 """Activation functions. All but (log-)softmax act on each element alone.
 
 Each saves its output where the derivative can be written in it (relu, sigmoid, tanh, softmax), because the next
-layer holds that tensor anyway; the others save their input. Keywords of torch that choose no mathematics are left out:
-``inplace`` (nothing here is ever changed in place) and ``dtype`` (convert x first).
+layer holds that tensor anyway; the others save their input. Torch's keyword ``inplace`` is left out: nothing here is
+ever changed in place.
 """
 
 import math
@@ -21,14 +21,14 @@ class ReluCache(NamedTuple):
 def relu_forward(x: Tensor) -> tuple[Tensor, ReluCache]:
     """Rectified linear unit: ``out = max(x, 0)``.
 
-    Backward: ``dx = dout where out > 0, else 0``. At x = 0, where any slope from 0 to 1 would do, it is 0: torch's
+    Backward: ``dx = 0 where out = 0, else dout``. At x = 0, where any slope from 0 to 1 would do, it is 0: torch's
     convention for relu (torch's own ``clamp_min(0)`` takes 1 there).
 
     Args:
         x: any shape.
 
     Returns:
-        out, as x, and the cache: ``out > 0`` says all that backward needs of x.
+        out, as x, and the cache: ``out = 0`` says all that backward needs of x.
 
     Raises:
         TypeError: if x is not floating point.
@@ -41,10 +41,10 @@ def relu_forward(x: Tensor) -> tuple[Tensor, ReluCache]:
 
 
 def relu_backward(dout: Tensor, cache: ReluCache) -> Tensor:
-    """Gradient of :func:`relu_forward`: dx, as x. (An infinite dout where out is 0 gives NaN; torch gives 0.)"""
+    """Gradient of :func:`relu_forward`: dx, as x."""
     (out,) = cache
-    # out = max(x, 0), never negative: its sign is 1 where it is positive, else 0. (A mask of bools would be slower.)
-    return out.sign().mul_(dout)
+    # out = max(x, 0): where it is 0, no dout comes through, be it infinite (0 · dout would be NaN there)
+    return torch.where(out <= 0, 0, dout)
 
 
 class LeakyReluCache(NamedTuple):
@@ -194,9 +194,10 @@ def gelu_backward(dout: Tensor, cache: GeluCache) -> Tensor:
 class SoftmaxCache(NamedTuple):
     out: Tensor  # as x
     dim: int
+    x_dtype: torch.dtype
 
 
-def softmax_forward(x: Tensor, dim: int) -> tuple[Tensor, SoftmaxCache]:
+def softmax_forward(x: Tensor, dim: int, dtype: torch.dtype | None = None) -> tuple[Tensor, SoftmaxCache]:
     """Softmax: ``out = eˣ / Σ eˣ`` along ``dim``: positive, and summing to one.
 
     Backward: ``dx = out · (dout − Σ dout · out)``: the Jacobian ``diag(out) − out outᵀ`` applied to dout.
@@ -206,35 +207,37 @@ def softmax_forward(x: Tensor, dim: int) -> tuple[Tensor, SoftmaxCache]:
     Args:
         x: any shape.
         dim: the axis of the classes.
+        dtype: to which x is converted first, so that a half-precision x does not overflow; None: as it is.
 
     Returns:
-        out, as x, and the cache (out alone).
+        out, as x but in ``dtype``, and the cache: out, and the dtype that dx will have.
 
     Raises:
-        IndexError: if x has no such axis. TypeError: if x is not floating point.
+        IndexError: if x has no such axis. TypeError: if x or dtype is not floating point.
     """
-    require_float(x=x)
+    x, x_dtype = _converted(x, dtype)
     dim = normalize_dim("dim", dim, x.dim())
     if x.numel() == 0:
-        return x.clone(), SoftmaxCache(x, dim)
+        return x.clone(), SoftmaxCache(x, dim, x_dtype)
     exp = torch.exp(x - x.amax(dim, keepdim=True))
     out = exp / exp.sum(dim, keepdim=True)
-    return out, SoftmaxCache(out, dim)
+    return out, SoftmaxCache(out, dim, x_dtype)
 
 
 def softmax_backward(dout: Tensor, cache: SoftmaxCache) -> Tensor:
     """Gradient of :func:`softmax_forward`: dx, as x."""
-    out, dim = cache
+    out, dim, x_dtype = cache
     # out = eˣ / Σ eˣ
-    return out * (dout - (dout * out).sum(dim, keepdim=True))
+    return (out * (dout - (dout * out).sum(dim, keepdim=True))).to(x_dtype)
 
 
 class LogSoftmaxCache(NamedTuple):
     out: Tensor  # as x
     dim: int
+    x_dtype: torch.dtype
 
 
-def log_softmax_forward(x: Tensor, dim: int) -> tuple[Tensor, LogSoftmaxCache]:
+def log_softmax_forward(x: Tensor, dim: int, dtype: torch.dtype | None = None) -> tuple[Tensor, LogSoftmaxCache]:
     """Logarithm of the softmax: ``out = x − log Σ eˣ`` along ``dim``.
 
     Backward: ``dx = dout − softmax(x) · Σ dout``.
@@ -244,24 +247,34 @@ def log_softmax_forward(x: Tensor, dim: int) -> tuple[Tensor, LogSoftmaxCache]:
     Args:
         x: any shape.
         dim: the axis of the classes.
+        dtype: to which x is converted first, so that a half-precision x does not overflow; None: as it is.
 
     Returns:
-        out, as x, and the cache: out alone, for ``softmax(x) = e^out``.
+        out, as x but in ``dtype``, and the cache: out, for ``softmax(x) = e^out``, and the dtype that dx will have.
 
     Raises:
-        IndexError: if x has no such axis. TypeError: if x is not floating point.
+        IndexError: if x has no such axis. TypeError: if x or dtype is not floating point.
     """
-    require_float(x=x)
+    x, x_dtype = _converted(x, dtype)
     dim = normalize_dim("dim", dim, x.dim())
     if x.numel() == 0:
-        return x.clone(), LogSoftmaxCache(x, dim)
+        return x.clone(), LogSoftmaxCache(x, dim, x_dtype)
     shifted = x - x.amax(dim, keepdim=True)
     out = shifted - torch.log(torch.exp(shifted).sum(dim, keepdim=True))
-    return out, LogSoftmaxCache(out, dim)
+    return out, LogSoftmaxCache(out, dim, x_dtype)
 
 
 def log_softmax_backward(dout: Tensor, cache: LogSoftmaxCache) -> Tensor:
     """Gradient of :func:`log_softmax_forward`: dx, as x."""
-    out, dim = cache
+    out, dim, x_dtype = cache
     # out = x − log Σ eˣ
-    return dout - torch.exp(out) * dout.sum(dim, keepdim=True)
+    return (dout - torch.exp(out) * dout.sum(dim, keepdim=True)).to(x_dtype)
+
+
+def _converted(x: Tensor, dtype: torch.dtype | None) -> tuple[Tensor, torch.dtype]:
+    """x in ``dtype``, and the dtype that it had."""
+    require_float(x=x)
+    converted = x if dtype is None else x.to(dtype)
+    if not converted.is_floating_point():
+        raise TypeError(f"dtype must be a floating-point dtype, but it is {dtype}")
+    return converted, x.dtype

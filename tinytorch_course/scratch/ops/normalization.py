@@ -4,6 +4,7 @@ Legend: N batch, C channels, ``...`` trailing axes (none, L, or H W), M = N time
 share one mean.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -41,7 +42,8 @@ def batch_norm_forward(
     Always ``dweight = Σ dout · x̂`` and ``dbias = Σ dout``.
 
     Args:
-        x: (N, C), (N, C, L) or (N, C, H, W), any number of trailing axes.
+        x: (N, C), (N, C, L) or (N, C, H, W), any number of trailing axes. One without values is returned as it is, and
+            leaves the statistics alone; as in torch it may then be of shape (0,), without channels.
         running_mean, running_var: (C,), or both None in training if nobody keeps them. They get no gradient.
         weight, bias: (C,) or None for 1 and 0.
         training: whether to use the batch's statistics, and to move the running ones.
@@ -62,6 +64,9 @@ def batch_norm_forward(
     variance is the unbiased one, divided by M − 1.
     """
     _check(x, running_mean, running_var, weight, bias, training, eps)
+    if x.numel() == 0:
+        none = x.new_zeros(_channels(x))
+        return x.clone(), (running_mean, running_var), BatchNormCache(x, none, none, weight, bias is not None, training)
     if training:
         # In two passes: E[x²] − E[x]² would lose every digit where the mean is large beside the deviation.
         mean = x.mean(dim=_axes_but_channel(x))
@@ -69,7 +74,7 @@ def batch_norm_forward(
         out = centred * centred
         var = out.mean(dim=_axes_but_channel(x))
         count = x.numel() // x.shape[1]
-        if running_mean is not None and count > 0:  # an empty batch leaves them alone
+        if running_mean is not None:
             running_mean = (1 - momentum) * running_mean + momentum * mean
             running_var = (1 - momentum) * running_var + momentum * var * (count / (count - 1))
     else:
@@ -93,12 +98,13 @@ def batch_norm_backward(dout: Tensor, cache: BatchNormCache) -> tuple[Tensor, Te
     The closed form. :func:`batch_norm_long_backward` has the chain rule step by step.
     """
     x, mean, inverse_std, weight, has_bias, training = cache
+    if x.numel() == 0:
+        dweight, dbias = x.new_zeros(2, _channels(x))
+        return dout, None if weight is None else dweight, dbias if has_bias else None
     axes = _axes_but_channel(x)
     centred = x - _per_channel(mean, x)
     dbias = dout.sum(dim=axes)
-    dweight = _sum_of_products(dout, centred, axes)
-    if len(x) > 0:  # an empty batch has no deviation
-        dweight *= inverse_std  # Σ dout · x̂
+    dweight = inverse_std * _sum_of_products(dout, centred, axes)  # Σ dout · x̂
 
     scale = inverse_std if weight is None else inverse_std * weight
     if training:
@@ -167,13 +173,17 @@ def batch_norm_long_backward(dout: Tensor, cache: BatchNormLongCache) -> tuple[T
 
 def _sum_of_products(a: Tensor, b: Tensor, axes: list[int]) -> Tensor:
     """(C,): a · b summed over all axes but the channel's, a few samples at a time: the products are never all there."""
-    size = max(1, BLOCK_BYTES * len(a) // max(1, a.numel() * a.element_size()))
+    size = max(1, BLOCK_BYTES * len(a) // (a.numel() * a.element_size()))
     if a.is_cuda:
-        size = max(1, len(a))  # a GPU would wait for the next block's launch
+        size = len(a)  # a GPU would wait for the next block's launch
     total = torch.zeros(a.shape[1], dtype=a.dtype, device=a.device)
     for a_block, b_block in zip(a.split(size), b.split(size), strict=True):
         total += (a_block * b_block).sum(dim=axes)
     return total
+
+
+def _channels(x: Tensor) -> int:
+    return x.shape[1] if x.dim() > 1 else 0
 
 
 def _axes_but_channel(x: Tensor) -> list[int]:
@@ -187,8 +197,8 @@ def _per_channel(values: Tensor, x: Tensor) -> Tensor:
 
 def _check(x, running_mean, running_var, weight, bias, training, eps) -> None:
     require_float(x=x, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias)
-    require(x.dim() >= 2, f"x must be (N, C, ...), but its shape is {tuple(x.shape)}")
-    channels = x.shape[1]
+    require(x.dim() >= 2 or x.shape == (0,), f"x must be (N, C, ...), but its shape is {tuple(x.shape)}")
+    channels = _channels(x)
     per_channel = {"running_mean": running_mean, "running_var": running_var, "weight": weight, "bias": bias}
     for name, tensor in per_channel.items():
         require(
@@ -204,7 +214,7 @@ def _check(x, running_mean, running_var, weight, bias, training, eps) -> None:
     if training:
         require(eps > 0, f"eps must be positive in training, but it is {eps}")
         require(
-            x.numel() != channels,
+            len(x) * math.prod(x.shape[2:]) != 1,
             f"x has one value per channel only (shape {tuple(x.shape)}): in training, batch norm needs at least two, "
             "so use larger batches",
         )

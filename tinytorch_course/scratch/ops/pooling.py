@@ -56,7 +56,7 @@ def max_pool2d_forward(
     Args:
         x: (N, C, H, W) or (C, H, W).
         kernel_size, stride, padding, dilation: an int or (vertical, horizontal). The stride is the kernel's size unless
-            given. Padding never wins: it counts as −inf.
+            given, or where it is ``()``. Padding never wins: it counts as −inf.
         ceil_mode: let a last window hang over the edge, if it starts inside the image or its left or top padding.
         return_indices: also return where the winners are, as positions in the flattened H·W image.
 
@@ -165,7 +165,8 @@ def avg_pool2d_forward(
 
     Args:
         x: (N, C, H, W) or (C, H, W).
-        kernel_size, stride, padding: an int or (vertical, horizontal). The stride is the kernel's size unless given.
+        kernel_size, stride, padding: an int or (vertical, horizontal). The stride is the kernel's size unless given, or
+            where it is ``()``.
         ceil_mode: let a last window hang over the edge, if it starts inside the image or its left or top padding.
         count_include_pad: whether the divisor counts pixels of the padding (which are zero). What hangs over the
             padding's own edge under ceil_mode is never counted.
@@ -397,7 +398,7 @@ def _prepare(x, kernel_size, stride, padding, dilation, ceil_mode) -> Windows:
     require_dim("x", x, (3, 4), "(N, C, H, W) or (C, H, W)")
     require(min(x.shape[-3:]) > 0, f"x must have pixels and channels, but its shape is {tuple(x.shape)}")
     kernel = pair("kernel_size", kernel_size, minimum=1)
-    stride = kernel if stride is None else pair("stride", stride, minimum=1)
+    stride = kernel if stride in (None, (), []) else pair("stride", stride, minimum=1)
     padding, dilation = pair("padding", padding, minimum=0), pair("dilation", dilation, minimum=1)
     output = []
     for axis, size in enumerate(x.shape[-2:]):

@@ -49,6 +49,7 @@ TABLE = Table(
                 Case(op, (scaled(1, 3, 4, shift=1e4),), {"dim": 1}),
                 Case(op, (scaled(1e4, 3, 4),), {"dim": 1}, differences=False, note="too large for differences"),
                 Case(op, (on_grid(3, 4),), {"dim": 1}, note="ties"),
+                Case(op, ((3, 4),), {"dim": 1, "dtype": torch.float64}),
             )
         ),
     ],

@@ -46,6 +46,11 @@ def of(*values, dtype=torch.float64):
     return torch.tensor(values, dtype=dtype)
 
 
+def mse_loss_twin(input, target, **kwargs):
+    """torch 2.10 takes an integer target, but cannot differentiate the loss of one."""
+    return F.mse_loss(input, target.to(input.dtype), **kwargs)
+
+
 LOGITS = of(1e4, -1e4, 1e4, -1e4, 0.0, 1e4)
 YES_OR_NO = of(1.0, 0.0, 0.0, 1.0, 1.0, 0.3)
 CERTAIN = of(0.0, 1.0, 0.0, 1.0, 0.0, 1.0, 1e-13, 1e-60)  # and sure of itself
@@ -60,7 +65,7 @@ UNIT = torch.linspace(0.1, 0.9, 24, dtype=torch.float64).reshape(6, 4).T
 TABLE = Table(
     module=losses,
     twins={
-        "mse_loss": F.mse_loss,
+        "mse_loss": mse_loss_twin,
         "l1_loss": F.l1_loss,
         "binary_cross_entropy": F.binary_cross_entropy,
         "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,

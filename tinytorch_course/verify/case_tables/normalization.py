@@ -56,6 +56,7 @@ TABLE = Table(
                 (noncontiguous(4, 3, 6), ""),
                 (scaled(1e-3, 8, 3, 4), "little deviation: eps counts"),
                 ((0, 3, 4), "empty batch"),
+                ((4, 3, 0), "no pixels"),
                 ((2, 3), "two rows"),
             )
         ),
@@ -64,6 +65,8 @@ TABLE = Table(
             for mode in (TRAINING, EVALUATION)  # a mean so large that differences lose their digits
         ),
         Case("batch_norm", (on_grid(4, 3, 2, levels=1), C, variance(3), C, C), TRAINING, note="constant channels"),
+        *(Case("batch_norm", ((4, 0), (0,), (0,)), mode, note="no channels") for mode in (TRAINING, EVALUATION)),
+        *(Case("batch_norm", ((0,), (0,), (0,)), mode, note="nothing at all") for mode in (TRAINING, EVALUATION)),
         Case("batch_norm", ((1, 3), C, variance(3), C, C), EVALUATION, note="one row"),
         Case("batch_norm", ((1, 3, 2, 2), C, variance(3), C, C), TRAINING, note="one image"),
         *(Case("batch_norm_long", (x, C, C)) for x in SHAPES),

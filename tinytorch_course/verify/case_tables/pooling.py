@@ -7,6 +7,7 @@ from tinytorch_course.verify.cases import Case, Table, noncontiguous, on_grid
 MAX_KEYWORDS = [
     {"kernel_size": 2},
     {"kernel_size": (2, 3)},
+    {"kernel_size": (2, 3), "stride": ()},
     {"kernel_size": 3, "stride": 2},
     {"kernel_size": 3, "stride": 1},
     {"kernel_size": 3, "stride": (1, 2), "padding": 1},

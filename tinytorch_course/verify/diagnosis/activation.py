@@ -211,7 +211,7 @@ HYPOTHESES = [
         function(
             "wrong-axis",
             SOFTMAX + LOG_SOFTMAX,
-            lambda x, dim, axis=axis: torch.softmax(x, _another_axis(x, dim, axis)),
+            lambda x, dim, axis=axis, **_: torch.softmax(x, _another_axis(x, dim, axis)),
             f"the softmax is taken along axis {axis}, not along dim",
         )
         for axis in (0, 1, -1)

@@ -49,6 +49,8 @@ COUNTS: dict[str, Callable[[Evidence, Quantity], float | None]] = {
 
 def _window(evidence: Evidence) -> int:
     given = arguments(evidence)
+    if "kernel_size" not in given and given["weight"] is None:
+        raise KeyError("weight")
     kernel = given["kernel_size"] if "kernel_size" in given else given["weight"].shape[2:]
     return kernel**2 if isinstance(kernel, int) else kernel[0] * kernel[1]
 
@@ -56,6 +58,8 @@ def _window(evidence: Evidence) -> int:
 def _scaled_by(count: Callable, power: int) -> Callable[[Evidence], Predictions]:
     def predict(evidence: Evidence) -> Predictions:
         predictions = {}
+        if evidence.dout is None:  # an optimizer's evidence: there is nothing to count
+            return predictions
         for quantity in _floats(evidence):
             try:
                 predictions[quantity] = evidence.right[quantity] * count(evidence, quantity) ** power
@@ -132,6 +136,8 @@ PARTS_OF_DOUT = {
 def _last_samples(evidence: Evidence) -> Predictions:
     """The gradients that only the last few samples make: of every number of them, the one that fits what was got."""
     best: Predictions = {}
+    if evidence.vjp is None:
+        return best
     for start in range(1, min(evidence.dout.shape[0], SAMPLES)):
         for position, tensor in evidence.vjp(_keep(slice(start, None))(evidence.dout)).items():
             got = evidence.got.get(position)
@@ -248,7 +254,10 @@ def _of_twin(evidence: Evidence, inputs: tuple, kwargs: dict) -> Predictions:
         args = list(inputs)
         for position, tensor in zip(positions, tensors, strict=True):
             args[position] = tensor
-        result = evidence.twin(*args, **kwargs)
+        try:
+            result = evidence.twin(*args, **kwargs)
+        except (AttributeError, TypeError) as error:
+            raise ValueError("the op cannot do without this argument") from error
         return result[0] if isinstance(result, tuple) else result
 
     out, vjp = torch.func.vjp(of_tensors, *(inputs[i] for i in positions))

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from tinytorch_course.verify.case_tables.losses import TABLE, mse_loss_twin
 from tinytorch_course.verify.diagnosis.hypotheses import Hypothesis, Predictions, function, gradient, of_function
 from tinytorch_course.verify.evidence import Evidence
 
@@ -14,15 +15,7 @@ MSE, L1, BCE, NLL = ("mse_loss",), ("l1_loss",), ("binary_cross_entropy",), ("nl
 LOGITS, CE, LONG = ("binary_cross_entropy_with_logits",), ("cross_entropy",), ("cross_entropy_long",)
 ELEMENTWISE, CLASSES = MSE + L1 + BCE + LOGITS, NLL + CE + LONG
 
-TORCH: dict[str, Callable[..., Tensor]] = {
-    "mse_loss": F.mse_loss,
-    "l1_loss": F.l1_loss,
-    "binary_cross_entropy": F.binary_cross_entropy,
-    "binary_cross_entropy_with_logits": F.binary_cross_entropy_with_logits,
-    "nll_loss": F.nll_loss,
-    "cross_entropy": F.cross_entropy,
-    "cross_entropy_long": F.cross_entropy,
-}
+TORCH = TABLE.twins
 
 
 # --- what the mean divides by ----------------------------------------------------------------------------------------
@@ -61,6 +54,12 @@ def right_count(op: str, input: Tensor, target: Tensor, weight: Tensor | None = 
     return weight.sum() if weight is not None and op in MSE + L1 else torch.broadcast_tensors(input, target)[0].numel()
 
 
+def _given(weight: Tensor | None) -> Tensor:
+    if weight is None:
+        raise ValueError("there are no weights")
+    return weight
+
+
 DIVISORS: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
     "N, the size of the batch, alone": (CLASSES, lambda input, **_: input.shape[0] if input.dim() > 1 else 1),
     "the size of axis 0 alone": (ELEMENTWISE + CLASSES, lambda input, **_: input.shape[0]),
@@ -70,7 +69,7 @@ DIVISORS: dict[str, tuple[tuple[str, ...], Callable[..., Any]]] = {
     ),
     "the number of entries of input": (ELEMENTWISE + CLASSES, lambda input, **_: input.numel()),
     "the number of entries of target": (ELEMENTWISE, lambda target, **_: target.numel()),
-    "the sum of the weights": (ELEMENTWISE, lambda weight, **_: weight.sum()),
+    "the sum of the weights": (ELEMENTWISE, lambda weight, **_: _given(weight).sum()),
     "the number of samples that are not ignored": (
         NLL + CE,
         lambda **given: (
@@ -189,7 +188,7 @@ REGRESSION = [
     function(
         "another-loss",
         L1,
-        lambda input, target, reduction, **_: F.mse_loss(input, target, reduction=reduction),
+        lambda input, target, reduction, **_: mse_loss_twin(input, target, reduction=reduction),
         "this is the squared error: take the absolute value, whose slope is the sign",
     ),
 ]
@@ -478,7 +477,7 @@ OVER_CLASSES = [
     gradient(
         "indexing",
         NLL,
-        lambda dout, input, target, **_: _set_everywhere(input, target, -dout / len(target)),
+        lambda dout, input, target, **_: _set_everywhere(input, target, -dout / target.shape[0]),
         "every sample gets the targets of all samples: index with pairs, x[arange(N), target], not x[:, target]",
     ),
     gradient(

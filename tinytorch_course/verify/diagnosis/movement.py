@@ -78,7 +78,7 @@ HYPOTHESES = [
     gradient(
         "memory-order",
         FLATTEN,
-        lambda dout, x, **_: dout.reshape(x.shape[::-1]).permute(*range(x.dim())[::-1]),
+        lambda dout, x, **_: dout.reshape(x.shape[::-1]).permute(tuple(range(x.dim()))[::-1]),
         "the numbers come back column by column: reshape fills row by row, so give it x's own shape",
     ),
     function(

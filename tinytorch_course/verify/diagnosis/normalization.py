@@ -34,6 +34,8 @@ def _normalised(
     axes = _axes(x)
     if training:
         mean, var = x.mean(axes, keepdim=True), x.var(axes, keepdim=True, correction=int(unbiased))
+    elif running_mean is None:
+        raise ValueError("there are no running statistics")
     else:
         mean, var = _per_channel(running_mean, x), _per_channel(running_var, x)
     std = torch.sqrt(var) + eps if eps_outside else torch.sqrt(var + eps)

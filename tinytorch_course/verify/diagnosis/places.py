@@ -43,8 +43,10 @@ def at_kink(evidence: Evidence, quantity: Quantity) -> Tensor:
 
 def at_edge(evidence: Evidence, quantity: Quantity) -> Tensor:
     """The outermost pixels of an image, as many as the padding, at least one."""
-    x = evidence.inputs[quantity]
     padding = arguments(evidence)["padding"]
+    if isinstance(quantity, str) or isinstance(padding, str):
+        raise ValueError("out has no edge of its own, and 'same' says no number of pixels")
+    x = evidence.inputs[quantity]
     deep = max(1, *padding) if isinstance(padding, tuple) else max(1, padding)
     mask = torch.ones(x.shape[-2:], dtype=torch.bool, device=x.device)
     mask[deep:-deep, deep:-deep] = False
@@ -64,7 +66,7 @@ def at_target(evidence: Evidence, quantity: Quantity) -> Tensor:
     """The entries of the right classes."""
     logits, target = evidence.inputs[0], evidence.inputs[1]
     if target.is_floating_point():
-        raise TypeError("probabilities, not classes")
+        raise ValueError("probabilities, not classes")
     axis = min(1, logits.dim() - 1)
     classes = torch.arange(logits.shape[axis], device=logits.device).view(-1, *[1] * (logits.dim() - axis - 1))
     return classes == target.long().unsqueeze(axis)

@@ -34,7 +34,7 @@ def grid_of(evidence: Evidence) -> Grid:
     given = arguments(evidence)
     x, dout = given["x"], evidence.dout
     kernel = tuple(given["weight"].shape[2:]) if "weight" in given else pair(given["kernel_size"])
-    stride = pair(kernel if given["stride"] is None else given["stride"])
+    stride = pair(kernel if given["stride"] in (None, ()) else given["stride"])
     dilation = pair(given.get("dilation", 1))
     sides = padding_sides(given["padding"], kernel, stride, dilation)
     return Grid(tuple(x.shape[-2:]), kernel, stride, dilation, sides, tuple(dout.shape[-2:]))

@@ -11,6 +11,7 @@ unit in the last place, at random. It works below autograd, so that both halves 
 
 import argparse
 import contextlib
+import functools
 import os
 import runpy
 import sys
@@ -61,9 +62,7 @@ class RoundingAdversary(TorchDispatchMode):
 
     def __init__(self, seed: int) -> None:
         super().__init__()
-        self.seed, self.moved = seed, 0
-        generator = torch.Generator().manual_seed(seed)
-        self._moves = torch.randint(-1, 2, (MOVES,), generator=generator, dtype=torch.int8)
+        self.seed, self.moved, self._moves = seed, 0, _draw(seed)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
@@ -92,6 +91,11 @@ class RoundingAdversary(TorchDispatchMode):
 def _is_empty_shell(tensor: Tensor) -> bool:
     """Whether it has a shape but no numbers, as where a network is exported or compiled."""
     return tensor.is_meta or isinstance(tensor, FakeTensor)
+
+
+@functools.lru_cache(maxsize=8)
+def _draw(seed: int) -> Tensor:
+    return torch.randint(-1, 2, (MOVES,), generator=torch.Generator().manual_seed(seed), dtype=torch.int8)
 
 
 def _tensors(results: Any) -> Iterable[Tensor]:

@@ -24,25 +24,26 @@ def matmul(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
         out: (M, N) without gaps in memory, where to write the result; None: new memory.
 
     Returns:
-        out.
+        (M, N); without ``out``, where N is long beside M, its transpose is what lies in memory.
     """
     (rows, terms), columns = a.shape, b.shape[1]
     # A product of one row or column is shared among threads whatever its size.
     if a.is_cuda or (rows > 1 and columns > 1 and rows * terms * columns < SMALL):
         return torch.mm(a, b, out=out)
-    if out is None:
-        out = a.new_empty(rows, columns)
     # What is cut is the rows, since then nothing is left to add; unless they are few, or few beside the rest.
     if columns > 32 * rows:
-        return out.copy_(matmul(b.mT, a.mT).mT)
-    if rows < 2 * PIECES or terms >= 8 * max(rows, columns):
-        return torch.sum(torch.bmm(_cut(a, 1).transpose(0, 1), _cut(b, 0)), dim=0, out=out)
-    a_pieces = _cut(a, 0)  # (P, M/P, K)
-    b_pieces = b.expand(len(a_pieces), terms, columns)  # the same for all
-    if a_pieces.shape[:2].numel() == rows:
-        torch.bmm(a_pieces, b_pieces, out=out.view(*a_pieces.shape[:2], columns))
-        return out
-    return out.copy_(torch.bmm(a_pieces, b_pieces).flatten(0, 1)[:rows])
+        product = matmul(b.mT, a.mT).mT
+    elif rows < 2 * PIECES or terms >= 8 * max(rows, columns):
+        product = torch.bmm(_cut(a, 1).transpose(0, 1), _cut(b, 0)).sum(dim=0)  # (P, M, K/P), (P, K/P, N)
+    else:
+        pieces = _cut(a, 0)  # (P, M/P, K)
+        into = None if out is None or rows % len(pieces) else out.view(*pieces.shape[:2], columns)
+        product = torch.bmm(pieces, b.expand(len(pieces), terms, columns), out=into).view(-1, columns)
+        if into is not None:
+            return out
+        if len(product) > rows:  # zeros were added
+            product = product[:rows]
+    return product if out is None else out.copy_(product)
 
 
 def bmm(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
@@ -67,9 +68,11 @@ def total(x: Tensor) -> Tensor:
 def _cut(x: Tensor, axis: int) -> Tensor:
     """``axis`` as two, (pieces, length of one). Where no number of pieces fits, zeros fill the last one."""
     size = x.shape[axis]
-    pieces = next((count for count in range(PIECES, 2 * PIECES) if size % count == 0), PIECES)
-    length = -(-size // pieces)
-    return _padded(x, axis, pieces * length - size).unflatten(axis, (pieces, length))
+    pieces = PIECES
+    if size % PIECES:
+        pieces = next((count for count in range(PIECES, 2 * PIECES) if size % count == 0), PIECES)
+        x = _padded(x, axis, -size % pieces)
+    return x.view(*x.shape[:axis], pieces, x.shape[axis] // pieces, *x.shape[axis + 1 :])
 
 
 def _padded(x: Tensor, axis: int, count: int) -> Tensor:

@@ -44,7 +44,7 @@ def test_a_planted_mistake_is_named_with_its_line(capsys):
     assert "Step 1: the gradient of fc2's output is out of tolerance, by a relative error of " in out
     assert re.search(r"\(allowed: 1e-09\)\. Worst at \[\d, \d+\]:\n  from scratch  \S+\n  torch         \S+\n", out)
     assert re.search(
-        r"Made by relu_backward, .*tinytorch_course/scratch/ops/activation\.py:\d+\n  return out\.sign", out
+        r"Made by relu_backward, .*tinytorch_course/scratch/ops/activation\.py:\d+\n  return torch\.where", out
     )
     assert "Planted was relu-mask-from-dout: the mask of relu's gradient is taken from dout" in out
     assert "Planted in the from-scratch path: the mask of relu's" in err

@@ -7,7 +7,7 @@ Run: tinytorch lesson 16 (or python examples/16_letters.py)
 Time: about 16 s on 2 CPU cores
 
 Expected output (excerpt):
-    26 classes; images: 7488 to train, 1040 to choose, 2080 to test
+    26 classes; images: 7072 to train, 1040 to choose, 2080 to test
     as EMNIST stores them: labels from 1 to 26, images transposed: True
     26 outputs and the label 26: ...
     10 steps by hand and by torch: parameters equal to 1e-9: True

@@ -8,6 +8,7 @@ import torch
 
 from tinytorch_course import data
 from tinytorch_course.data.loaders import MemoryLoader
+from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS
 from tinytorch_course.training import compiling
 from tinytorch_course.training.config import TrainConfig
@@ -34,10 +35,17 @@ def learner(impl, model, compile):
     )
 
 
+def skip_where_torch_is_too_old(impl):
+    if impl == "scratch" and torch.__version__.startswith("2.10."):
+        pytest.skip("torch 2.10 cannot capture `out=` in channels-last order, which convolutions from scratch have")
+
+
 @pytest.mark.parametrize("impl", LEARNERS)
 @pytest.mark.parametrize("model", ["mlp", "mnist_cnn"])
 def test_a_compiled_step_is_the_step(impl, model):
     """Three steps, the last of a smaller batch; mnist_cnn has batch norm and two layers of dropout."""
+    if model == "mnist_cnn":
+        skip_where_torch_is_too_old(impl)
     plain, compiled = learner(impl, model, False), learner(impl, model, True)
     digits = data.load("digits", limit=40)
     loader = MemoryLoader(digits.train, digits.mean, digits.std, device=CPU, dtype=torch.float64)
@@ -54,6 +62,7 @@ def test_a_compiled_step_is_the_step(impl, model):
 @pytest.mark.skipif(shutil.which("g++") is None and shutil.which("clang++") is None, reason="there is no C++ compiler")
 @pytest.mark.parametrize("impl", LEARNERS)
 def test_torchs_code_generator_computes_the_step_too(impl, monkeypatch):
+    skip_where_torch_is_too_old(impl)
     monkeypatch.setattr(compiling, "BACKEND", "inductor")
     plain, compiled = learner(impl, "mini_cnn", False), learner(impl, "mini_cnn", True)
     digits = data.load("digits", limit=8)
@@ -72,5 +81,5 @@ def test_a_network_that_could_not_be_captured_is_noticed():
     softmax = learner("scratch", "softmax", False)
     compiled = compiling.CompiledGradients(depends_on_numbers, softmax.net)
     x, y = torch.ones(2, 1, 28, 28, dtype=torch.float64), torch.zeros(2, dtype=torch.int64)
-    with pytest.raises(torch._dynamo.exc.Unsupported):
+    with pytest.raises(InputError, match=r"cannot compile this network from scratch .*: leave --compile out"):
         compiled(softmax.params, softmax.state, x, y, torch.Generator())

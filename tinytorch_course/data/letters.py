@@ -1,7 +1,7 @@
 """The embedded letters: drawn from the fonts that matplotlib ships. They need no network.
 
-26 classes, upper and lower case in one. What is drawn are the 52 letters of 27 alphabets: DejaVu (Sans, Sans Mono and
-Serif, each upright, bold, slanted and both), Computer Modern (roman, bold, sans, typewriter, text italic and math
+26 classes, upper and lower case in one. What is drawn are the 52 letters of 26 alphabets: DejaVu (Sans, Sans Mono and
+Serif, each upright, bold, slanted and both), Computer Modern (roman, bold, sans, typewriter and math
 italic) and STIX (upright, bold, italic and both, and the sans-serif and monospaced alphabets of its mathematical
 letters). Each letter of each alphabet is drawn several times, every time turned, slanted, stretched, moved, thickened
 and blurred by random numbers, and brought to MNIST's form: a box of 20 x 20, with its centre of mass in the middle of
@@ -48,7 +48,7 @@ DEJAVU = (
     *("DejaVuSansMono", "DejaVuSansMono-Bold", "DejaVuSansMono-Oblique", "DejaVuSansMono-BoldOblique"),
     *("DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "DejaVuSerif-BoldItalic"),
 )
-COMPUTER_MODERN = ("cmr10", "cmb10", "cmss10", "cmtt10", "cmti10", "cmmi10")
+COMPUTER_MODERN = ("cmr10", "cmb10", "cmss10", "cmtt10", "cmmi10")  # cmti10 came with matplotlib 3.11
 STIX = ("STIXGeneral", "STIXGeneralBol", "STIXGeneralItalic", "STIXGeneralBolIta")
 ALPHABETS = {
     "train": tuple(Alphabet(file) for file in DEJAVU + COMPUTER_MODERN),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from tinytorch_course import reference
 from tinytorch_course.caches import parts_of
+from tinytorch_course.errors import InputError
 from tinytorch_course.scratch.layers import Layer
 from tinytorch_course.scratch.ops.dropout import DropoutCache, draw_mask
 
@@ -49,7 +50,10 @@ def masks_of(net: Layer) -> Masks:
 
 
 class CompiledGradients:
-    """``gradients(params, state, x, y, generator)`` of the from-scratch learner, compiled once for each batch size."""
+    """``gradients(params, state, x, y, generator)`` of the from-scratch learner, compiled once for each batch size.
+
+    Calling it raises InputError if this version of torch cannot capture it whole (2.10 cannot capture convolutions).
+    """
 
     def __init__(self, gradients: Callable, net: Layer):
         self._masks = masks_of(net)
@@ -60,7 +64,15 @@ class CompiledGradients:
         self._compiled = torch.compile(with_masks, fullgraph=True, dynamic=False, backend=BACKEND)
 
     def __call__(self, params: Any, state: Any, x: Tensor, y: Tensor, generator: torch.Generator) -> Any:
-        return self._compiled(params, state, x, y, self._masks.draw(generator, x, params, state))
+        masks = self._masks.draw(generator, x, params, state)
+        try:
+            return self._compiled(params, state, x, y, masks)
+        except torch._dynamo.exc.Unsupported as error:
+            reason = str(error).partition("\n")[0]
+            raise InputError(
+                f"torch {torch.__version__} cannot compile this network from scratch ({reason}): "
+                "leave --compile out, or take a newer torch"
+            ) from error
 
 
 class CompiledModule:

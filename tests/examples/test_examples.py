@@ -13,6 +13,7 @@ from tinytorch_course.lessons import CELL, find_lessons, missing_lines
 LESSONS = find_lessons()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.path.stem)
 def test_script(lesson, tmp_path, request):
     seed = request.config.getoption("--rounding")

@@ -73,6 +73,7 @@ def test_pictures_of_other_kinds_are_read(network):
     assert right >= 0.9 * total, told
 
 
+@pytest.mark.slow
 @needs_mnist
 def test_pictures_of_mnists_digits_are_read(network):
     """The same kinds, the strokes taken from MNIST's test images."""

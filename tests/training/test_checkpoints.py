@@ -292,6 +292,7 @@ print(json.dumps({"unreadable": unreadable, "interrupted": interrupted, "strays"
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 def test_twenty_kills_while_saving_harm_nothing(tmp_path):
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

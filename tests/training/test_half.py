@@ -52,6 +52,7 @@ def test_both_round_alike_and_everything_that_stays_is_float32(model):
         torch.testing.assert_close(tensor, twin.state_dict()[key], rtol=0.05, atol=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("impl", LEARNERS)
 def test_it_learns(impl):
     each = learner(impl, "mnist_cnn", "bfloat16")

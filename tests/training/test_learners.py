@@ -58,6 +58,7 @@ def largest_difference(ours, twin):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [

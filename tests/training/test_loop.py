@@ -107,6 +107,7 @@ def test_the_model_file_is_a_plain_state_dict_for_either_implementation(tmp_path
         assert (got.argmax(1) == y).sum().item() / len(y) == result.test_accuracy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("impl", "keywords"),
     [

@@ -96,11 +96,13 @@ def test_torchs_own_optimizers_are_not_accused(name):
     assert check(name, TORCH)[::2] == (0, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", LEARNER_MISTAKES, ids=[mistake.name for mistake in LEARNER_MISTAKES])
 def test_every_mistake_is_detected(mistake):
     assert outcome(mistake).failed
 
 
+@pytest.mark.slow
 def test_every_one_gets_the_right_diagnosis_in_first_place():
     missed = {m.name: outcome(m).keys for m in LEARNER_MISTAKES if outcome(m).keys[:1] != [m.diagnosis]}
     assert len(LEARNER_MISTAKES) >= 60

@@ -42,11 +42,13 @@ def spoilable(mistake):
     return [subject for subject in subjects() if subject.kind in ("op", "loss") and subject.name in names]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mistake", MISTAKES, ids=[mistake.name for mistake in MISTAKES])
 def test_every_planted_mistake_is_rejected(mistake):
     assert outcome(mistake).failed
 
 
+@pytest.mark.slow
 def test_every_one_gets_the_right_diagnosis_in_first_place():
     missed = {m.name: (m.diagnosis, outcome(m).keys) for m in MISTAKES if outcome(m).keys[:1] != [m.diagnosis]}
     assert missed == {}

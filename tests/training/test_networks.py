@@ -11,6 +11,7 @@ from tinytorch_course.models import MODELS
 from tinytorch_course.reference import layers as twins
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.learners import LEARNERS
 from tinytorch_course.training.loop import train
 from tinytorch_course.training.networks import open_network, read_pictures
 
@@ -89,7 +90,14 @@ def test_the_first_and_the_last_weight_of_a_bare_file_say_what_it_takes(tmp_path
     assert network.logits(torch.zeros(2, channels, 28, 28, dtype=torch.uint8)).shape == (2, classes)
 
 
-def test_a_run_that_used_a_cuda_graph_is_opened_where_there_is_none(run, tmp_path):
+def test_a_run_that_used_a_cuda_graph_is_opened_where_there_is_none(run, tmp_path, monkeypatch):
+    asked = []
+    scratch = LEARNERS["scratch"]
+    monkeypatch.setitem(
+        LEARNERS,
+        "scratch",
+        lambda build, config, **given: (asked.append(config.cuda_graph), scratch(build, config, **given))[1],
+    )
     folder, _ = run
     for name in ("model.pt", "data.json"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
@@ -98,6 +106,7 @@ def test_a_run_that_used_a_cuda_graph_is_opened_where_there_is_none(run, tmp_pat
     (tmp_path / "config.toml").write_text(text.replace("cuda_graph = false", "cuda_graph = true"))
     images = data.load("digits", limit=8).test.images
     assert torch.equal(open_network(str(tmp_path)).logits(images), open_network(str(folder)).logits(images))
+    assert asked == [False, False]
 
 
 def test_double_precision_stays(tmp_path):

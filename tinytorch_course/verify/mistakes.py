@@ -53,12 +53,12 @@ def planted(mistake: Mistake) -> Iterator[None]:
 
 MISTAKES = [
     # --- linear
-    Mistake("ops.linear", "linear_forward", "x @ weight.mT if", "x @ weight.mT * 2 if", "a factor of 2", "factor-2"),
+    Mistake("ops.linear", "linear_forward", "weight_rows.mT", "weight_rows.mT * 2", "a factor of 2", "factor-2"),
     Mistake(
         "ops.linear",
         "linear_backward",
-        "dout_rows.mT @ x_rows",
-        "-(dout_rows.mT @ x_rows)",
+        "matmul(dout_rows.mT, x_rows)",
+        "-matmul(dout_rows.mT, x_rows)",
         "dweight's sign flipped",
         "sign",
     ),
@@ -76,8 +76,8 @@ MISTAKES = [
     Mistake(
         "ops.linear",
         "linear_backward",
-        "dout_rows.mT @ x_rows",
-        "(x_rows.mT @ dout_rows)",
+        "matmul(dout_rows.mT, x_rows)",
+        "matmul(x_rows.mT, dout_rows)",
         "dweight transposed in memory",
         "transposed",
     ),
@@ -198,8 +198,8 @@ MISTAKES = [
     Mistake(
         "ops.convolution",
         "conv2d_backward",
-        "block.stop * p * q]\n    dweight",
-        "block.stop * p * q].flip(2)\n    dweight",
+        "block.stop * p * q])\n    dweight",
+        "block.stop * p * q].flip(2))\n    dweight",
         "kernel rotated",
         "reversed",
     ),
@@ -214,8 +214,8 @@ MISTAKES = [
     Mistake(
         "ops.convolution",
         "conv2d_backward",
-        "drows_of_weight += windows",
-        "drows_of_weight = windows",
+        "drows_of_weight += bmm(windows",
+        "drows_of_weight = bmm(windows",
         "only the last block",
         "missing-sum",
     ),
@@ -346,8 +346,8 @@ MISTAKES = [
     Mistake(
         "ops.pooling",
         "adaptive_avg_pool2d_backward",
-        "vertical.mT @",
-        "vertical.shape[1] * vertical.mT @",
+        "vertical.mT, dout",
+        "vertical.shape[1] * vertical.mT, dout",
         "not divided",
         "missing-mean",
     ),
@@ -485,7 +485,7 @@ MISTAKES = [
     Mistake(
         "losses",
         "_reduce",
-        "losses.sum() / count",
+        "total(losses) / count",
         "losses.mean()",
         "a plain mean in place of the weighted one",
         "wrong-divisor",
@@ -532,7 +532,7 @@ MISTAKES = [
     Mistake(
         "losses",
         "_total_weight",
-        "weight.sum()",
+        "total(weight)",
         "losses.numel()",
         "weighted mean divided by the count",
         "wrong-divisor",
@@ -707,7 +707,7 @@ MISTAKES = [
     Mistake(
         "losses",
         "nll_loss_forward",
-        "_reduce(losses, reduction, sample_weight.sum())",
+        "_reduce(losses, reduction, total(sample_weight))",
         "_reduce(losses, reduction, losses.numel())",
         "ignored samples counted",
         "wrong-divisor",
@@ -715,7 +715,7 @@ MISTAKES = [
     Mistake(
         "losses",
         "nll_loss_forward",
-        "_reduce(losses, reduction, sample_weight.sum())",
+        "_reduce(losses, reduction, total(sample_weight))",
         "_reduce(losses, reduction, kept.sum())",
         "mean over the samples, not their weights",
         "wrong-divisor",
@@ -742,7 +742,7 @@ MISTAKES = [
     Mistake(
         "losses",
         "nll_loss_backward",
-        "_spread(dloss, reduction, sample_weight.sum(), losses_shape)",
+        "_spread(dloss, reduction, total(sample_weight), losses_shape)",
         "_spread(dloss, reduction, kept.sum(), losses_shape)",
         "weights missing in the mean",
         "wrong-divisor",
@@ -750,7 +750,7 @@ MISTAKES = [
     Mistake(
         "losses",
         "nll_loss_backward",
-        "_spread(dloss, reduction, sample_weight.sum(), losses_shape)",
+        "_spread(dloss, reduction, total(sample_weight), losses_shape)",
         "_spread(dloss, reduction, input_shape[0], losses_shape)",
         "mean over N, not over N and d...",
         "wrong-divisor",
@@ -807,7 +807,7 @@ MISTAKES = [
     Mistake(
         "losses",
         "cross_entropy_forward",
-        "(class_weight * p).sum()",
+        "total(class_weight * p)",
         "q.sum()",
         "mean over the smoothed weights",
         "wrong-divisor",
@@ -815,7 +815,7 @@ MISTAKES = [
     Mistake(
         "losses",
         "cross_entropy_forward",
-        "(class_weight * p).sum()",
+        "total(class_weight * p)",
         "kept.numel()",
         "ignored samples counted",
         "wrong-divisor",

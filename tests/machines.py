@@ -16,7 +16,9 @@ HERE = Path(__file__).parent
 EQUALITY = [
     "scratch",
     "reference",
-    "verify",
+    "checking",
+    "diagnosis",
+    "lockstep",
     "training/test_learners.py",
     "training/test_averaging.py",
     "test_models.py",

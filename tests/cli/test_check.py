@@ -192,7 +192,7 @@ def test_float32_has_its_own_tolerance(capsys):
 
 
 def test_a_mistake_of_ours_is_reported(capsys):
-    from tinytorch_course.verify.mistakes import MISTAKES, planted
+    from tinytorch_course.lockstep.mistakes import MISTAKES, planted
 
     mistake = next(one for one in MISTAKES if one.function == "sigmoid_backward")
     with planted(mistake):

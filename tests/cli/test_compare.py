@@ -4,7 +4,7 @@ import re
 import pytest
 
 from tinytorch_course.cli.app import run
-from tinytorch_course.verify.inject import INJECTIONS
+from tinytorch_course.lockstep.inject import INJECTIONS
 
 TINY = ["--model", "mlp", "--data", "digits", "--limit", "8", "--batch-size", "4", "--device", "cpu"]
 TABLE_LINE = re.compile(r" +(\d+) +\d\.\d{4} +\d\.\d{4} +\S+ +\S+ +\S+ +[\d.]+ +[\d.]+ +[\d.]+")

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from exercises.answers import WRONG, answer_to, mistaken_task, start_of, wrong_answer
 
+from tinytorch_course.checking.rows import Answer
 from tinytorch_course.errors import InputError
 from tinytorch_course.exercises import EXERCISES, Exercise, find_exercise
 from tinytorch_course.exercises.grade import grade
-from tinytorch_course.verify.own_code import Outcome
-from tinytorch_course.verify.own_code_child import _Checked
+from tinytorch_course.grading.child import _Checked
 
 NUMBERS = [exercise.number for exercise in EXERCISES]
 
@@ -21,7 +21,7 @@ def graded(tmp_path):
     """Grades a text, in this process: one of its own for each would take minutes for all."""
 
     def check(request, timeout):
-        return Outcome(_Checked(request, tmp_path).row(), "", 0)
+        return Answer(_Checked(request, tmp_path).row(), "", 0)
 
     def graded(number, text, tasks=None):
         file = tmp_path / "mine.py"

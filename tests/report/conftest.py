@@ -65,7 +65,7 @@ def compared(tmp_path_factory):
 @pytest.fixture
 def seeds(tmp_path):
     """The folder of a comparison over three seeds."""
-    from tinytorch_course.verify.compare import SeedComparison, SeedRun
+    from tinytorch_course.lockstep.compare import SeedComparison, SeedRun
 
     runs = [SeedRun(seed, {"scratch": 0.9 + 0.01 * seed, "torch": 0.91}) for seed in range(3)]
     found = SeedComparison(dataclasses.replace(TrainConfig(), data="digits"), "cpu", None, 11, 300, runs)

@@ -4,8 +4,9 @@ import math
 import pytest
 
 from tinytorch_course.errors import InputError
+from tinytorch_course.instruments.recording import Quantity
+from tinytorch_course.lockstep.timeline import Distance, Timeline
 from tinytorch_course.report.comparisons import _to_timeline, read_seeds, read_steps
-from tinytorch_course.verify.timeline import Distance, Quantity, Timeline
 
 
 def rewrite(path, **changes):

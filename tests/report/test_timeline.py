@@ -6,9 +6,10 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
+from tinytorch_course.instruments.recording import KINDS, Quantity
+from tinytorch_course.lockstep.timeline import Distance, Timeline
 from tinytorch_course.report import timeline as pictures
 from tinytorch_course.report.timeline import draw_seeds, draw_timeline
-from tinytorch_course.verify.timeline import KINDS, Distance, Quantity, Timeline
 
 STEP_COUNT = Quantity("moment", "step of fc.weight")
 

@@ -5,7 +5,7 @@ import importlib
 import pytest
 import torch
 
-from tinytorch_course.verify.cases import check_case
+from tinytorch_course.checking.cases import check_case
 
 FAMILIES = ["activation", "convolution", "dropout", "linear", "losses"]
 FAMILIES += ["normalization", "pooling", "reshaping", "residual"]
@@ -19,6 +19,6 @@ pytestmark = [
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_case_equals_torch_on_cuda(family):
-    table = importlib.import_module(f"tinytorch_course.verify.case_tables.{family}").TABLE
+    table = importlib.import_module(f"tinytorch_course.checking.case_tables.{family}").TABLE
     failed = [check for case in table.cases if not (check := check_case(table, case, device="cuda")).ok]
     assert not failed, "\n".join(map(str, failed))

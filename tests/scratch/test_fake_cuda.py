@@ -7,10 +7,10 @@ import pytest
 import torch
 from fake_cuda import assert_same, on_cuda
 
+from tinytorch_course.checking.case_tables import layers as layer_table
+from tinytorch_course.checking.case_tables import optimizers as optimizer_table
+from tinytorch_course.checking.cases import draw, find_table, tables_by_op
 from tinytorch_course.scratch import clipping, layers, losses
-from tinytorch_course.verify.case_tables import layers as layer_table
-from tinytorch_course.verify.case_tables import optimizers as optimizer_table
-from tinytorch_course.verify.cases import draw, find_table, tables_by_op
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

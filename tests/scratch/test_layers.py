@@ -2,10 +2,10 @@ import pytest
 import torch
 
 from tinytorch_course import reference
+from tinytorch_course.checking.case_tables.layers import EVERY, IMAGE, ROWS
 from tinytorch_course.models import MODELS
 from tinytorch_course.reference import layers as twins
 from tinytorch_course.scratch import layers
-from tinytorch_course.verify.case_tables.layers import EVERY, IMAGE, ROWS
 
 # name -> (build, input shape): what `tinytorch check` goes through, and what its differences cannot see or need not
 LAYERS = {f"{case.layer} {case.note}".strip(): (case.build, case.shape) for case in EVERY} | {

@@ -3,10 +3,10 @@ import torch
 import torch.nn.functional as F
 from prove import parametrize_cases
 
+from tinytorch_course.checking.case_tables.losses import TABLE
+from tinytorch_course.checking.cases import check_case
 from tinytorch_course.scratch import losses
 from tinytorch_course.scratch.ops.activation import log_softmax_forward
-from tinytorch_course.verify.case_tables.losses import TABLE
-from tinytorch_course.verify.cases import check_case
 
 # torch and scratch alike warn when they broadcast: one test asks for it, the others may be quiet.
 pytestmark = pytest.mark.filterwarnings("ignore:Using a target size", "ignore:target has shape .* they are broadcast")

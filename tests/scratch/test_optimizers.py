@@ -3,10 +3,7 @@ import io
 import pytest
 import torch
 
-from tinytorch_course.parameter_groups import group
-from tinytorch_course.scratch import optimizers
-from tinytorch_course.scratch.optimizers import AdamSlot, SgdSlot, adam, adamw, rmsprop, sgd
-from tinytorch_course.verify.case_tables.optimizers import (
+from tinytorch_course.checking.case_tables.optimizers import (
     CASES,
     TOLERANCE,
     TORCH,
@@ -17,6 +14,9 @@ from tinytorch_course.verify.case_tables.optimizers import (
     run_case,
     run_exchange,
 )
+from tinytorch_course.parameter_groups import group
+from tinytorch_course.scratch import optimizers
+from tinytorch_course.scratch.optimizers import AdamSlot, SgdSlot, adam, adamw, rmsprop, sgd
 
 every_case = pytest.mark.parametrize("case", CASES, ids=[str(case) for case in CASES])
 every_optimizer = pytest.mark.parametrize("name", TORCH)

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
+from tinytorch_course.checking.case_tables.schedules import CASES, TOLERANCE, run_case
 from tinytorch_course.scratch import optimizers
 from tinytorch_course.scratch.schedules import constant, cosine, linear_warmup, one_cycle, step
-from tinytorch_course.verify.case_tables.schedules import CASES, TOLERANCE, run_case
 
 
 @pytest.mark.parametrize("case", CASES, ids=[str(case) for case in CASES])

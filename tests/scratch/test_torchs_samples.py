@@ -11,8 +11,8 @@ import sys
 import pytest
 import torch
 
-from tinytorch_course.verify.cases import tables_by_op
-from tinytorch_course.verify.gradients import check_gradient
+from tinytorch_course.checking.cases import tables_by_op
+from tinytorch_course.diagnosis import check_gradient
 
 # torch's dropout draws masks of its own, and its pad is for any number of axes: their samples do not fit ours.
 OPS = [op for op in tables_by_op() if not op.endswith(("_naive", "_long")) and op not in ("dropout", "pad2d")]

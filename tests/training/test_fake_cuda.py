@@ -11,6 +11,7 @@ from fake_cuda import CPU, CUDA, assert_same, on_cuda
 from trials import SMALL, Display, final_state, same
 
 from tinytorch_course import data
+from tinytorch_course.checking.networks import INPUTS
 from tinytorch_course.data.loaders import MemoryLoader, StreamLoader, epoch_order
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS
@@ -22,7 +23,6 @@ from tinytorch_course.training.config import OPTIMIZER_DEFAULTS, TrainConfig
 from tinytorch_course.training.learners import ScratchLearner
 from tinytorch_course.training.loop import Interrupted, Session, resume, train
 from tinytorch_course.training.metrics import Metrics
-from tinytorch_course.verify.network_checks import INPUTS
 
 RATES = {"lr": 1e-3}
 EVERYTHING = {"clip_norm": 0.5, "label_smoothing": 0.1, "weight_decay": 0.01, "dtype": "float64"}

@@ -10,11 +10,11 @@ from tinytorch_course import reference, scratch
 from tinytorch_course.bench.prices import Prices, measure_prices
 from tinytorch_course.bench.timing import Timing, time_alternately
 from tinytorch_course.errors import InputError
+from tinytorch_course.instruments.memory import peak_memory
 from tinytorch_course.models import MODELS
 from tinytorch_course.summary import summarise
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import LEARNERS
-from tinytorch_course.verify.compare_memory import peak_memory
 
 # name -> (layer of a namespace, shape of one sample): the sizes that they have in mnist_cnn, deep ones as in resnet18
 LAYERS: dict[str, tuple[Callable[[Any], Any], tuple[int, ...]]] = {

@@ -11,7 +11,7 @@ from tinytorch_course.cli.train import number_parser
 from tinytorch_course.errors import InputError
 
 if TYPE_CHECKING:
-    from tinytorch_course.verify.rows import Row
+    from tinytorch_course.checking.rows import Row
 
 WHAT, HOW, OUTPUT = "What to check", "How to check it", "What comes out"
 DTYPES = ("float64", "float32")
@@ -102,12 +102,13 @@ def check_options(code, op, like, shapes, dtype, device, seed, timeout) -> None:
 
 def check_ours(op: str | None, settings: dict[str, Any], explain: bool, json: bool) -> "list[Row]":
     """Check ours, a table for each kind."""
-    from tinytorch_course.verify.check_display import Display
+    from tinytorch_course.checking.display import Display
 
     with Display(json) as display:
         import torch
 
-        from tinytorch_course.verify import suite
+        from tinytorch_course.checking import suite
+        from tinytorch_course.diagnosis import diagnose
 
         start = time.monotonic()
         chosen = suite.select(op)
@@ -118,7 +119,7 @@ def check_ours(op: str | None, settings: dict[str, Any], explain: bool, json: bo
         rows: list[Row] = []
         for number, subject in enumerate(chosen, start=1):
             display.working_on(subject.name, number, len(chosen))
-            rows.append(suite.check_subject(subject, explained=explain, **options))
+            rows.append(suite.check_subject(subject, diagnose, explained=explain, **options))
             if number == len(chosen) or chosen[number].kind != subject.kind:
                 display.group(suite.KINDS[subject.kind], [row for row in rows if row.kind == subject.kind])
         for row in rows:
@@ -135,8 +136,8 @@ def check_code(
     code: str, like: str | None, shapes: str | None, timeout: float, settings: dict[str, Any], explain: bool, json: bool
 ) -> "list[Row]":
     """Check a learner's code, in a process of its own."""
-    from tinytorch_course.verify.check_display import Display
-    from tinytorch_course.verify.own_code import Request, check_own_code, parse_code, parse_shapes
+    from tinytorch_course.checking.display import Display
+    from tinytorch_course.grading.own_code import Request, check_own_code, parse_code, parse_shapes
 
     path, names = parse_code(code)
     request = Request(
@@ -158,8 +159,8 @@ def print_document(about: dict[str, Any], rows: "list[Row]") -> None:
 
 def list_everything(json: bool) -> None:
     """The names of everything that can be checked; of ops and optimizers also what they are called with."""
-    from tinytorch_course.verify import suite
-    from tinytorch_course.verify.check_display import Display
+    from tinytorch_course.checking import suite
+    from tinytorch_course.checking.display import Display
 
     groups = suite.listing()
     if json:

@@ -14,7 +14,7 @@ from tinytorch_course.errors import InputError
 from tinytorch_course.training.config import TrainConfig
 
 if TYPE_CHECKING:
-    from tinytorch_course.verify.inject import Injection
+    from tinytorch_course.lockstep.inject import Injection
 
 # The settings of `tinytorch train` that this command has too.
 SETTINGS = (
@@ -118,7 +118,7 @@ def compare(
     config = TrainConfig(**settings)
     config.validate()
     if steps is None and epochs is None and seeds is None:
-        from tinytorch_course.verify.compare import DEFAULT_STEPS as steps
+        from tinytorch_course.lockstep.compare import DEFAULT_STEPS as steps
 
     from tinytorch_course.report.folder import new_folder
 
@@ -150,7 +150,7 @@ def check_options(steps: int | None, tolerance: float | None, seeds: int | None,
 
 def plan_injection(name: str, settings: dict[str, Any], typed: set[str]) -> tuple["Injection", dict[str, Any]]:
     """The mistake, and the settings under which it shows."""
-    from tinytorch_course.verify.inject import find_injection
+    from tinytorch_course.lockstep.inject import find_injection
 
     injection = find_injection(name)
     if "dtype" not in typed:
@@ -169,9 +169,9 @@ def run_steps(
     """Compare step by step; returns whether nothing was out of tolerance."""
     import torch
 
+    from tinytorch_course.lockstep.compare import DEFAULT_TOLERANCE, compare
+    from tinytorch_course.lockstep.display import make_display
     from tinytorch_course.report.timeline import draw_timeline
-    from tinytorch_course.verify.compare import DEFAULT_TOLERANCE, compare
-    from tinytorch_course.verify.compare_display import make_display
 
     if tolerance is None:
         tolerance = DEFAULT_TOLERANCE[config.dtype]
@@ -202,9 +202,9 @@ def run_seeds(
     config: TrainConfig, seeds: int, steps: int | None, injection: "Injection | None", folder: Any, json: bool
 ) -> None:
     """Compare the accuracies of several runs."""
+    from tinytorch_course.lockstep.compare import IMPLS, compare_seeds
+    from tinytorch_course.lockstep.display import make_display
     from tinytorch_course.report.timeline import draw_seeds
-    from tinytorch_course.verify.compare import IMPLS, compare_seeds
-    from tinytorch_course.verify.compare_display import make_display
 
     with make_display(json) as display:
         found = compare_seeds(config, seeds, steps=steps, injection=injection, display=display)
@@ -230,7 +230,7 @@ def save(folder: Any, name: str, document: dict[str, Any], picture: bytes) -> li
 
 
 def print_mistakes(json: bool) -> None:
-    from tinytorch_course.verify.inject import INJECTIONS
+    from tinytorch_course.lockstep.inject import INJECTIONS
 
     if json:
         mistakes = [{"name": each.name, "what": each.what, "needs": each.requirements() or None} for each in INJECTIONS]

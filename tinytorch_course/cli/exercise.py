@@ -66,8 +66,8 @@ def exercise(
 
 def grade_file(chosen: Exercise, file: Path, timeout: float, json: bool) -> "list[Grade]":
     """Grade every task and print what came of it."""
+    from tinytorch_course.checking.display import Display
     from tinytorch_course.exercises.grade import grade
-    from tinytorch_course.verify.check_display import Display
 
     grades = []
     with Display(json) as display:

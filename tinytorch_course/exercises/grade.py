@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tinytorch_course.checking.rows import Answer, Row
 from tinytorch_course.errors import InputError
 from tinytorch_course.exercises import Exercise, Task
-from tinytorch_course.verify.own_code import Outcome, Request, check_own_code
-from tinytorch_course.verify.rows import Row
+from tinytorch_course.grading.own_code import Request, check_own_code
 
 AUTOGRAD = (
     "autograd",
@@ -29,7 +29,7 @@ class Grade(NamedTuple):
     """What came of one task."""
 
     task: Task
-    outcome: Outcome | None  # None: it could not be checked
+    outcome: Answer | None  # None: it could not be checked
     problem: str  # why; or what is against the rules
     hints: list[str]  # of this exercise, beside the diagnosis
 
@@ -43,7 +43,7 @@ class Grade(NamedTuple):
 
 
 def grade(
-    exercise: Exercise, file: Path, timeout: float, check: Callable[[Request, float], Outcome] = check_own_code
+    exercise: Exercise, file: Path, timeout: float, check: Callable[[Request, float], Answer] = check_own_code
 ) -> Iterator[Grade]:
     """Grade every task, one after the other.
 

@@ -12,11 +12,12 @@ import torch
 from markupsafe import Markup
 
 from tinytorch_course.errors import InputError
+from tinytorch_course.instruments.recording import KINDS, Quantity
+from tinytorch_course.lockstep.ties import Ties
+from tinytorch_course.lockstep.timeline import Distance, Timeline
 from tinytorch_course.report.heatmap import heat_map
 from tinytorch_course.report.sources import SEEDS, TIMELINE
 from tinytorch_course.report.timeline import GROUPS, error_matrix, short_name, worth_a_row
-from tinytorch_course.verify.ties import Ties
-from tinytorch_course.verify.timeline import KINDS, Distance, Quantity, Timeline
 
 
 class StepComparison(NamedTuple):

@@ -18,11 +18,11 @@ from tinytorch_course.data import Dataset
 from tinytorch_course.data.loaders import epoch_order
 from tinytorch_course.errors import InputError
 from tinytorch_course.evaluation.scores import Scores, score
+from tinytorch_course.instruments.recording import Recorder, watch_scratch
 from tinytorch_course.models import MODELS
 from tinytorch_course.report.gather import Run
 from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training.networks import Network, open_network
-from tinytorch_course.verify.compare_recording import Recorder, watch_scratch
 
 MOST_MISTAKES = 24
 MOST_LAYERS = 12  # whose outputs are shown

@@ -11,7 +11,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure  # not pyplot: no window system, and no state shared with the caller
 from matplotlib.patches import Patch, Rectangle
 
-from tinytorch_course.verify.timeline import Quantity, Timeline
+from tinytorch_course.instruments.recording import Quantity
+from tinytorch_course.lockstep.timeline import Timeline
 
 # Cividis keeps its order for every kind of colour vision, and in grey. Vermilion is Okabe and Ito's.
 COLORS = "cividis"

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from prove import parametrize_cases
 
+from tinytorch_course.checking.case_tables.activation import TABLE
+from tinytorch_course.checking.cases import check_case
 from tinytorch_course.scratch.ops import activation
-from tinytorch_course.verify.case_tables.activation import TABLE
-from tinytorch_course.verify.cases import check_case
 
 
 @parametrize_cases(TABLE)

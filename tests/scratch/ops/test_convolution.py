@@ -3,6 +3,8 @@ import torch
 import torch.nn.functional as F
 from prove import parametrize_cases
 
+from tinytorch_course.checking.case_tables.convolution import ARGUMENTS, TABLE
+from tinytorch_course.checking.cases import check_case, draw
 from tinytorch_course.scratch.ops import convolution
 from tinytorch_course.scratch.ops.convolution import (
     conv2d_backward,
@@ -10,8 +12,6 @@ from tinytorch_course.scratch.ops.convolution import (
     conv2d_naive_backward,
     conv2d_naive_forward,
 )
-from tinytorch_course.verify.case_tables.convolution import ARGUMENTS, TABLE
-from tinytorch_course.verify.cases import check_case, draw
 
 
 @parametrize_cases(TABLE)

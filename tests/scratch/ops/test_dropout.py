@@ -2,9 +2,9 @@ import pytest
 import torch
 from prove import parametrize_cases
 
+from tinytorch_course.checking.case_tables.dropout import TABLE
+from tinytorch_course.checking.cases import check_case
 from tinytorch_course.scratch.ops.dropout import draw_mask, dropout_backward, dropout_forward
-from tinytorch_course.verify.case_tables.dropout import TABLE
-from tinytorch_course.verify.cases import check_case
 
 
 @parametrize_cases(TABLE)

@@ -2,9 +2,9 @@ import pytest
 import torch
 from prove import parametrize_cases
 
+from tinytorch_course.checking.case_tables.linear import TABLE
+from tinytorch_course.checking.cases import check_case
 from tinytorch_course.scratch.ops.linear import linear_backward, linear_forward
-from tinytorch_course.verify.case_tables.linear import TABLE
-from tinytorch_course.verify.cases import check_case
 
 
 @parametrize_cases(TABLE)

@@ -3,14 +3,14 @@ import torch
 import torch.nn.functional as F
 from prove import parametrize_cases
 
+from tinytorch_course.checking.case_tables.normalization import TABLE
+from tinytorch_course.checking.cases import check_case, draw
 from tinytorch_course.scratch.ops.normalization import (
     batch_norm_backward,
     batch_norm_forward,
     batch_norm_long_backward,
     batch_norm_long_forward,
 )
-from tinytorch_course.verify.case_tables.normalization import TABLE
-from tinytorch_course.verify.cases import check_case, draw
 
 
 @parametrize_cases(TABLE)

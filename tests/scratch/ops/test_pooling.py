@@ -3,9 +3,9 @@ import torch
 import torch.nn.functional as F
 from prove import parametrize_cases
 
+from tinytorch_course.checking.case_tables.pooling import ADAPTIVE_SIZES, AVG_KEYWORDS, MAX_KEYWORDS, TABLE
+from tinytorch_course.checking.cases import check_case, draw, on_grid
 from tinytorch_course.scratch.ops import pooling
-from tinytorch_course.verify.case_tables.pooling import ADAPTIVE_SIZES, AVG_KEYWORDS, MAX_KEYWORDS, TABLE
-from tinytorch_course.verify.cases import check_case, draw, on_grid
 
 
 @parametrize_cases(TABLE)

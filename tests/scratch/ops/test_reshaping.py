@@ -3,9 +3,9 @@ import torch
 import torch.nn.functional as F
 from prove import parametrize_cases
 
+from tinytorch_course.checking.case_tables.reshaping import TABLE
+from tinytorch_course.checking.cases import check_case
 from tinytorch_course.scratch.ops.reshaping import flatten_forward, pad2d_forward
-from tinytorch_course.verify.case_tables.reshaping import TABLE
-from tinytorch_course.verify.cases import check_case
 
 
 @parametrize_cases(TABLE)

@@ -1,0 +1,113 @@
+"""Layers and whole networks beside their twins: every parameter is an argument, and has its gradient checked."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tinytorch_course.checking.case_tables.layers import LayerCase
+from tinytorch_course.checking.gradients import GradientCheck, check_gradient
+from tinytorch_course.models import Model
+from tinytorch_course.reference import layers as twins
+from tinytorch_course.scratch import layers, losses
+
+BATCH = 4
+# Networks of 11 million parameters take a smaller batch, and pictures of which layer4 sees 2 x 2: over fewer values
+# batch norm would divide by differences that are nothing but rounding.
+INPUTS = {"resnet18": (2, 1, 16, 16), "resnet18_imagenet": (2, 1, 64, 64)}
+# Parameters of a network at most whose gradient is measured by differences too; autograd's sees all.
+MEASURED, MEASURED_OF_LARGE = 12, 4
+
+
+class _Both:
+    """A network and its twin, with the same parameters and state, which are not at the special values 0 and 1."""
+
+    def __init__(self, build: Callable[[Any], Any], dtype: torch.dtype, device: str, seed: int):
+        self.net, self.module, self.seed = build(layers), build(twins).to(device), seed
+        params, state = self.net.init(torch.Generator().manual_seed(seed))
+        generator = torch.Generator().manual_seed(seed + 1)
+
+        def moved(tensor: Tensor) -> Tensor:
+            if not tensor.is_floating_point():
+                return tensor.to(device)
+            noise = torch.rand(tensor.shape, generator=generator, dtype=torch.float64)
+            return (tensor.double() + 0.1 * noise).to(device, dtype)
+
+        self.params = {key: moved(tensor) for key, tensor in params.items()}
+        self.state = {key: moved(tensor) for key, tensor in state.items()}
+
+    def run(self, params: dict[str, Tensor], x: Tensor, training: bool) -> tuple[Tensor, dict[str, Tensor], Any]:
+        state = {key: _as(tensor, x) for key, tensor in self.state.items()}
+        masks = torch.Generator().manual_seed(self.seed)
+        return self.net.forward(params, state, x, training=training, generator=masks)
+
+    def run_twin(self, params: dict[str, Tensor], x: Tensor, training: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Its output, and its state afterwards."""
+        self.module.train(training)
+        twins.set_generator(self.module, torch.Generator().manual_seed(self.seed))
+        state = {key: _as(tensor, x).clone() for key, tensor in self.state.items()}  # which torch changes in place
+        out = torch.func.functional_call(self.module, params | state, (x,))
+        return out, tuple(state.values())
+
+
+def _as(tensor: Tensor, x: Tensor) -> Tensor:
+    return tensor.to(x.dtype) if tensor.is_floating_point() else tensor
+
+
+def check_layer(case: LayerCase, *, dtype=torch.float64, device="cpu", seed=0) -> GradientCheck:
+    """Check one layer, its input's gradient included."""
+    both = _Both(case.build, dtype, device, seed)
+    x = torch.randn(case.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(device, dtype)
+
+    def forward(x, *params):
+        out, state, cache = both.run(dict(zip(both.params, params, strict=True)), x, case.training)
+        return out, tuple(state.values()), cache
+
+    def backward(dout, cache):
+        dx, grads = both.net.backward(dout, cache)
+        return (dx, *(grads[key] for key in both.params))
+
+    def twin(x, *params):
+        return both.run_twin(dict(zip(both.params, params, strict=True)), x, case.training)
+
+    inputs = (x, *both.params.values())
+    return check_gradient(forward, backward, inputs, twin=twin, names=("x", *both.params), seed=seed, name=str(case))
+
+
+def check_model(model: Model, *, dtype=torch.float64, device="cpu", seed=0) -> GradientCheck:
+    """Check the loss and every gradient of one training step of a network."""
+    both = _Both(model.build, dtype, device, seed)
+    generator = torch.Generator().manual_seed(seed)
+    large = model.name in INPUTS
+    shape = INPUTS.get(model.name, (BATCH, 1, 28, 28))
+    x = torch.randn(shape, generator=generator, dtype=torch.float64).to(device, dtype)
+    y = torch.randint(10, shape[:1], generator=generator).to(device)
+
+    def forward(*params):
+        params = dict(zip(both.params, params, strict=True))
+        out, state, cache = both.run(params, _as(x, next(iter(params.values()))), training=True)
+        loss, loss_cache = losses.cross_entropy_forward(out, y)
+        return loss, tuple(state.values()), (cache, loss_cache)
+
+    def backward(dloss, caches):
+        cache, loss_cache = caches
+        _, grads = both.net.backward(losses.cross_entropy_backward(dloss, loss_cache), cache, need_dx=False)
+        return tuple(grads[key] for key in both.params)
+
+    def twin(*params):
+        params = dict(zip(both.params, params, strict=True))
+        out, state = both.run_twin(params, _as(x, next(iter(params.values()))), training=True)
+        return nn.functional.cross_entropy(out, y), *state
+
+    inputs = tuple(both.params.values())
+    return check_gradient(
+        forward,
+        backward,
+        inputs,
+        twin=twin,
+        names=tuple(both.params),
+        differences=range(0, len(inputs), -(-len(inputs) // (MEASURED_OF_LARGE if large else MEASURED))),
+        seed=seed,
+        name=model.name,
+    )

@@ -1,0 +1,153 @@
+"""Optimizers beside ``torch.optim``: ours, or a learner's, on the cases of ``case_tables/optimizers.py``."""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from tinytorch_course.checking.case_tables.optimizers import (
+    COMPARED,
+    TOLERANCE,
+    OptimizerCase,
+    Theirs,
+    draw_grads,
+    draw_params,
+    make,
+    rates,
+    slots_error,
+)
+from tinytorch_course.checking.evidence import Evidence, worst_entry
+from tinytorch_course.checking.gradients import GradientCheck
+
+PARAMETERS = "the parameters"  # the quantity that is compared
+TOLERANCES = {torch.float64: TOLERANCE, torch.float32: 1e-4}
+
+
+class Run(Protocol):
+    """An optimizer at work on parameters of its own."""
+
+    params: dict[str, Tensor]
+
+    def update(self, grads: dict[str, Tensor | None], step: int) -> None: ...
+
+
+class Ours:
+    """The from-scratch optimizer of a case."""
+
+    def __init__(self, case: OptimizerCase, params: dict[str, Tensor]):
+        self.case, self.params, self.optimizer = case, params, make(case)
+        self.opt_state = self.optimizer.init(params)
+
+    def update(self, grads: dict[str, Tensor | None], step: int) -> None:
+        self.params, self.opt_state = self.optimizer.update(
+            self.params, grads, self.opt_state, **rates(self.case, step)
+        )
+
+
+def check_optimizer(
+    case: OptimizerCase,
+    start: Callable[[OptimizerCase, dict[str, Tensor]], Run] = Ours,
+    *,
+    dtype: torch.dtype = torch.float64,
+    device: str = "cpu",
+    seed: int = 0,
+) -> GradientCheck:
+    """Run the optimizer that ``start(case, params)`` makes beside torch's, and compare parameters on the way.
+
+    Of our own, the slots (moments, buffers) are compared as well.
+    """
+    check = GradientCheck(str(case))
+    params = {name: param.to(dtype) for name, param in draw_params(device, seed).items()}
+    run, theirs = start(case, params), Theirs(case, params)
+    got, right = [], []
+    for step, grads in enumerate(draw_grads(case, case.steps, device, seed)):
+        grads = {name: None if grad is None else grad.to(dtype) for name, grad in grads.items()}
+        run.update(grads, step)
+        theirs.update(grads, step)
+        if step + 1 in compared(case):
+            got.append(flattened(run.params))
+            right.append(flattened(theirs.params))
+            if isinstance(run, Ours) and slots_error(run.opt_state, theirs) > TOLERANCES[dtype]:
+                check.report("state", "the state", f"after step {step + 1} the moments or buffers are not torch's")
+    got, right = torch.stack(got), torch.stack(right)
+    check.forward_error, entry = worst_entry(got, right)
+    early = sum(step <= max(COMPARED) for step in compared(case))
+    if check.forward_error > TOLERANCES[dtype] >= worst_entry(got[:early], right[:early])[0]:
+        early = len(got)  # it shows late only; else the diagnosis need not simulate every step
+    check.evidence = _evidence(case, got[:early], right[:early], dtype, seed)
+    if not check.forward_error <= TOLERANCES[dtype]:
+        check.evidence.wrong.add(PARAMETERS)
+        entry = entry._replace(place=check.evidence.place(entry.index))
+        check.report("value", PARAMETERS, f"{PARAMETERS} are not torch's: {entry}")
+    if check.problems and dtype != torch.float64:
+        check.in_double = check_optimizer(case, start, device=device, seed=seed)
+    return check
+
+
+def compared(case: OptimizerCase) -> list[int]:
+    """The numbers of steps after which parameters are compared."""
+    return sorted({step for step in (*COMPARED, case.steps) if step <= case.steps})
+
+
+def flattened(params: dict[str, Tensor]) -> Tensor:
+    return torch.cat([param.detach().reshape(-1) for param in params.values()])
+
+
+def _evidence(case: OptimizerCase, got: Tensor, right: Tensor, dtype: torch.dtype, seed: int) -> Evidence:
+    shapes = {name: param.shape for name, param in draw_params().items()}
+
+    def place(index: list[int]) -> str:
+        row, column = index
+        for name, shape in shapes.items():
+            if column < shape.numel():
+                where = [int(i) for i in torch.unravel_index(torch.tensor(column), shape)] if shape else ""
+                return f"after step {compared(case)[row]}, {name}{where}"
+            column -= shape.numel()
+        raise IndexError(index)
+
+    return Evidence(
+        case.optimizer,
+        str(case),
+        (case,),
+        {"seed": seed},
+        (),
+        tolerance=10 * TOLERANCES[dtype],
+        got={PARAMETERS: got},
+        right={PARAMETERS: right},
+        place=place,
+    )
+
+
+# --- learners' -------------------------------------------------------------------------------------------------------
+
+
+class TorchFaced:
+    """A class with torch.optim's face: made of parameters and keywords, and ``step()`` reads each ``.grad``."""
+
+    def __init__(self, learners: type, case: OptimizerCase, params: dict[str, Tensor]):
+        self.case = case
+        self.params = {name: torch.nn.Parameter(param.clone()) for name, param in params.items()}
+        self.optimizer = learners(list(self.params.values()), **case.kwargs)
+
+    def update(self, grads: dict[str, Tensor | None], step: int) -> None:
+        for name, param in self.params.items():
+            param.grad = None if grads[name] is None else grads[name].clone()
+        with torch.no_grad():
+            self.optimizer.step()
+
+
+class OurFaced:
+    """A function with our face: ``f(lr=...)`` has ``init(params)`` and ``update(params, grads, opt_state)``."""
+
+    def __init__(self, learners: Callable[..., Any], case: OptimizerCase, params: dict[str, Tensor]):
+        self.params, self.optimizer = params, learners(**case.kwargs)
+        self.opt_state = self.optimizer.init(params)
+
+    def update(self, grads: dict[str, Tensor | None], step: int) -> None:
+        self.params, self.opt_state = self.optimizer.update(self.params, grads, self.opt_state)
+
+
+def is_plain(case: OptimizerCase) -> bool:
+    """Whether every learner's optimizer can run the case: one group, one rate, a gradient for each parameter."""
+    return not (case.groups or case.factors or case.momenta or case.missing)

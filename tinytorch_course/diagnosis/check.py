@@ -1,0 +1,80 @@
+"""One pair, checked and diagnosed: what a test of one's own calls."""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from torch import Tensor
+
+from tinytorch_course.checking import gradients
+from tinytorch_course.checking.cases import find_table
+from tinytorch_course.checking.gradients import GradientCheck
+from tinytorch_course.diagnosis.engine import diagnose
+
+
+def check_gradient(
+    forward: Callable[..., tuple],
+    backward: Callable[[Tensor, Any], Any],
+    inputs: tuple,
+    *,
+    kwargs: dict[str, Any] | None = None,
+    like: str | None = None,
+    twin: Callable[..., Tensor] | None = None,
+    constant: tuple[int, ...] = (),
+    differences: bool | Collection[int] = True,
+    tolerance: float | None = None,
+    seed: int = 0,
+    name: str | None = None,
+) -> GradientCheck:
+    """Check a hand-written backward on one set of inputs, and say what is wrong with it.
+
+    In a test::
+
+        def test_my_linear():
+            x, weight, bias = (torch.randn(s, dtype=torch.float64) for s in ((5, 3), (4, 3), (4,)))
+            check_gradient(my_linear_forward, my_linear_backward, (x, weight, bias), like="linear").require()
+
+    Without ``like`` or ``twin`` it is compared with the central difference alone, which is enough to tell right from
+    wrong, for whatever ``forward`` computes.
+
+    Args:
+        forward: ``forward(*inputs, **kwargs) -> (out, ..., cache)``.
+        backward: ``backward(dout, cache) -> gradients``, one per tensor argument in forward order.
+        inputs: positional arguments. Floating-point tensors get a gradient, all else does not. Use float64: in float32
+            rounding hides small mistakes.
+        kwargs: keyword arguments, for ``forward`` and ``twin`` alike.
+        like: an op or loss of ours ("conv2d") that this should equal: gives ``twin`` and ``constant``, and tells the
+            diagnosis which mistakes to think of.
+        twin: torch's function with the same arguments.
+        constant: positions of tensors to which no gradient belongs (class weights, running statistics).
+        differences: False where the inputs lie on a kink, where a difference measures the mean of two slopes; or the
+            positions of the arguments to measure.
+        tolerance: of errors against the twin; None: 1e-10 in float64, 1e-4 in float32.
+        seed: of the random cotangent and directions.
+        name: of the check, for its report.
+
+    Returns:
+        A :class:`GradientCheck`: ``ok``, ``problems``, ``findings`` (the diagnosis), ``require()`` to raise if it is
+        wrong, and a table when printed.
+
+    Raises:
+        TypeError: if forward does not return (out, cache), or backward neither a tensor nor a tuple.
+        ValueError: if there is no op called ``like``.
+    """
+    if like is not None:
+        table = find_table(like)
+        twin, constant = twin or table.twins[like], constant or table.constant.get(like, ())
+    check = gradients.check_gradient(
+        forward,
+        backward,
+        inputs,
+        kwargs=kwargs,
+        op=like,
+        twin=twin,
+        constant=constant,
+        differences=differences,
+        tolerance=tolerance,
+        seed=seed,
+        name=name,
+    )
+    check.findings = diagnose([check])
+    return check

@@ -1,0 +1,247 @@
+"""The diagnosis: which hypothesis gives what was got?
+
+From the most specific to the most general: what is wrong with the form; the mistakes of the op; those of any op; the
+places where it is wrong; and if nothing fits, the numbers alone.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+from tinytorch_course.checking.evidence import Entry, Evidence, Quantity, entry_errors, worst_entry
+from tinytorch_course.checking.gradients import GradientCheck
+from tinytorch_course.diagnosis import (
+    activation,
+    convolution,
+    generic,
+    losses,
+    movement,
+    normalization,
+    optimizers,
+    places,
+    pooling,
+    structure,
+)
+from tinytorch_course.diagnosis.hypotheses import Hypothesis, agree, predictions_of
+
+FAMILIES = (activation, convolution, pooling, normalization, movement, losses, optimizers)
+HANDY = 20_000  # entries: larger cases are looked at only if no smaller one is wrong
+OVERFLOW = activation.OVERFLOW | losses.OVERFLOW
+
+
+class Finding(NamedTuple):
+    """One thing that is wrong."""
+
+    key: str  # of the hypothesis, for programs
+    what: str  # "dx", "dweight and dbias"
+    sentence: str
+    case: str  # that shows it best
+    entry: Entry | None  # that shows it best
+    part: str = ""  # "in 4 of 6 wrong cases", where it does not explain all
+
+    def __str__(self) -> str:
+        shown = f" (for example, in {self.case}, {self.entry})" if self.entry else f" (in {self.case})"
+        return f"{self.what}: {self.sentence}{f', {self.part}' if self.part else ''}{shown}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, with its whole text."""
+        return {**self._asdict(), "entry": self.entry and self.entry._asdict(), "text": str(self)}
+
+
+def diagnose(checks: Sequence[GradientCheck]) -> list[Finding]:
+    """What is wrong, the likeliest first; nothing if all is well.
+
+    Args:
+        checks: of one op, on as many cases as there are: the more shapes, the fewer mistakes look alike. Those that
+            passed count too: what a mistake would have spoiled is evidence against it.
+    """
+    if all(check.ok for check in checks):
+        return []
+    only_rounding = [check for check in checks if not check.ok and check.in_double and check.in_double.ok]
+    checks = [check.in_double or check for check in checks]
+    if all(check.ok for check in checks):
+        return [_use_float64(only_rounding[0])]
+    form = _of_form(checks)
+    values = _of_values([check.evidence for check in checks])
+    raised = [finding for finding in form if finding.key == "raised"]
+    return [f for f in form if f not in raised] + values + raised or [_of_differences(checks)]
+
+
+def _use_float64(check: GradientCheck) -> Finding:
+    problem = check.problems[0]
+    sentence = (
+        "this is float32's rounding and no mistake: in float64 the same code passes on the same inputs; use float64 to "
+        "check gradients"
+    )
+    return Finding("rounding", problem.what, sentence, check.evidence.case, None)
+
+
+def _of_form(checks: Sequence[GradientCheck]) -> list[Finding]:
+    """Numbers, shapes and dtypes of the gradients, changed inputs, exceptions: one finding for each kind."""
+    findings: dict[tuple[str, str], Finding] = {}
+    for check in checks:
+        for problem in check.problems:
+            explanation = structure.explain_problem(problem, check)
+            if explanation is None or problem.key == "forward-shape":
+                continue
+            key, sentence = explanation
+            finding = Finding(key, problem.what, sentence, check.evidence.case, None)
+            findings.setdefault((problem.key, problem.what), finding)
+    return _merged(findings.values())
+
+
+def _merged(findings: Iterable[Finding]) -> list[Finding]:
+    """What is said of several gradients in the same words is said once."""
+    merged: dict[tuple[str, str], Finding] = {}
+    for finding in findings:
+        said = merged.get((finding.key, finding.sentence))
+        what = f"{said.what} and {finding.what}" if said else finding.what
+        merged[finding.key, finding.sentence] = (said or finding)._replace(what=what)
+    return list(merged.values())
+
+
+def _of_differences(checks: Sequence[GradientCheck]) -> Finding:
+    """Nothing but a central difference disagrees, or forward gives another shape: there are no entries to compare."""
+    check = next(check for check in checks if not check.ok)
+    problem = check.problems[0]
+    return Finding(problem.key, problem.what, problem.sentence, check.evidence.case, None)
+
+
+# --- values ----------------------------------------------------------------------------------------------------------
+
+
+def _of_values(evidences: list[Evidence]) -> list[Finding]:
+    """Findings about numbers: forward's first, and last what is only not finite."""
+    wrong = sorted({q for evidence in evidences for q in evidence.wrong}, key=lambda q: (isinstance(q, int), str(q)))
+    unexplained = [quantity for quantity in wrong if _ordinary(evidences, quantity)]
+    not_finite = [_not_finite(evidences, quantity) for quantity in wrong if quantity not in unexplained]
+    findings = []
+    for hypothesis in _hypotheses(evidences):
+        if not unexplained:
+            break
+        explained = _explained(hypothesis, evidences, unexplained)
+        if explained:
+            findings.append((explained[0], _finding(hypothesis, explained, evidences)))
+            unexplained = [quantity for quantity in unexplained if quantity not in explained]
+    # A wrong forward spoils the rest in ways that need no name of their own.
+    guessed = [q for q in unexplained if q == "out" or "out" not in wrong]
+    findings += [(quantity, _best_guess(evidences, quantity)) for quantity in guessed]
+    findings.sort(key=lambda pair: isinstance(pair[0], int))
+    return [finding for _, finding in findings] + not_finite
+
+
+def _hypotheses(evidences: list[Evidence]) -> Iterable[Hypothesis]:
+    """Those that apply, in order."""
+    op = (evidences[0].op or "").removesuffix("_naive")
+    for family in FAMILIES:
+        yield from (hypothesis for hypothesis in family.HYPOTHESES if op in hypothesis.ops)
+    general = [
+        *generic.PLAIN,
+        *generic.ignored_arguments(evidences),
+        *generic.FORMULAS,
+        places.KINK,
+        *generic.PARTIAL,
+        *places.PLACES,
+    ]
+    yield from (hypothesis for hypothesis in general if not hypothesis.ops or op in hypothesis.ops)
+
+
+def _finite(evidence: Evidence, quantity: Quantity) -> bool:
+    """Whether what was got is finite wherever the right value is, and a number wherever that is one."""
+    got, right = evidence.got.get(quantity), evidence.right.get(quantity)
+    if got is None or right is None or got.shape != right.shape:
+        return True
+    return not bool((got.isnan() & ~right.isnan() | got.isinf() & right.isfinite()).any())
+
+
+def _ordinary(evidences: list[Evidence], quantity: Quantity) -> list[Evidence]:
+    """Where the quantity is wrong, but it and out are finite; the smallest case first."""
+    wrong = [e for e in evidences if quantity in e.wrong and _finite(e, quantity) and _finite(e, "out")]
+    return sorted(_handy(wrong) or wrong, key=_size)
+
+
+def _size(evidence: Evidence) -> int:
+    return sum(x.numel() for x in evidence.inputs if isinstance(x, Tensor))
+
+
+def _handy(evidences: list[Evidence]) -> list[Evidence]:
+    return [evidence for evidence in evidences if _size(evidence) <= HANDY]
+
+
+def _explained(hypothesis: Hypothesis, evidences: list[Evidence], quantities: list[Quantity]) -> list[Quantity]:
+    """Those quantities for which the hypothesis predicts, in every case, what was got."""
+    predicted: dict[int, dict] = {}
+
+    def holds(evidence: Evidence, quantity: Quantity) -> bool:
+        if id(evidence) not in predicted:
+            predicted[id(evidence)] = predictions_of(hypothesis, evidence)
+        return _fits(hypothesis, predicted[id(evidence)], evidence, quantity)
+
+    def believed(quantity: Quantity) -> bool:
+        if not all(holds(evidence, quantity) for evidence in _ordinary(evidences, quantity)):
+            return False
+        right = [e for e in evidences if quantity in e.got and quantity in e.right and quantity not in e.wrong]
+        return hypothesis.partly or all(holds(evidence, quantity) for evidence in _handy(right))
+
+    return [quantity for quantity in quantities if believed(quantity)]
+
+
+def _fits(hypothesis: Hypothesis, predictions: dict, evidence: Evidence, quantity: Quantity) -> bool:
+    got, right = evidence.got[quantity], evidence.right[quantity]
+    predicted = predictions.get(quantity, right)
+    if hypothesis.partly and got.shape == right.shape == predicted.shape:
+        differs = entry_errors(got, right) > evidence.tolerance
+        predicted = predicted.where(differs, right)
+    return agree(got, predicted, evidence.tolerance)
+
+
+def _best_guess(evidences: list[Evidence], quantity: Quantity) -> Finding:
+    """The hypothesis that explains the most cases, or the numbers alone."""
+    wrong = _ordinary(evidences, quantity)
+    best, most = None, 0
+    for hypothesis in _hypotheses(evidences):
+        if hypothesis.key == "rounding":  # which spoils all cases or none
+            continue
+        count = sum(_fits(hypothesis, predictions_of(hypothesis, e), e, quantity) for e in wrong)
+        if count > most:
+            best, most = hypothesis, count
+    if best is None:
+        return _unrecognised(wrong, quantity)
+    part = f"in {most} of {len(wrong)} wrong cases" if most < len(wrong) else ""
+    return _finding(best, [quantity], evidences)._replace(part=part)
+
+
+# --- findings --------------------------------------------------------------------------------------------------------
+
+
+def _finding(hypothesis: Hypothesis, quantities: list[Quantity], evidences: list[Evidence]) -> Finding:
+    evidence = _ordinary(evidences, quantities[0])[0]
+    what = " and ".join(evidence.label(quantity) for quantity in quantities)
+    return Finding(hypothesis.key, what, hypothesis.sentence, evidence.case, _entry(evidence, quantities[0]))
+
+
+def _entry(evidence: Evidence, quantity: Quantity) -> Entry | None:
+    got, right = evidence.got[quantity], evidence.right[quantity]
+    if got.shape != right.shape:
+        return None
+    _, entry = worst_entry(got, right)
+    return entry._replace(place=evidence.place(entry.index)) if entry and evidence.place else entry
+
+
+def _not_finite(evidences: list[Evidence], quantity: Quantity) -> Finding:
+    evidence = next(e for e in evidences if quantity in e.wrong)
+    advice = OVERFLOW.get((evidence.op or "").removesuffix("_naive"), "look for exp of large numbers, log(0) and 0 / 0")
+    sentence = f"it is inf or nan where the right value is finite: {advice}"
+    return Finding("not-finite", evidence.label(quantity), sentence, evidence.case, _entry(evidence, quantity))
+
+
+def _unrecognised(wrong: list[Evidence], quantity: Quantity) -> Finding:
+    evidence = wrong[0]
+    got, right = evidence.got[quantity], evidence.right[quantity]
+    if got.shape != right.shape:
+        sentence = f"its shape is {tuple(got.shape)}, and should be {tuple(right.shape)}"
+    else:
+        count = int((entry_errors(got, right) > evidence.tolerance).sum())
+        sentence = f"{count} of {got.numel()} entries are wrong, and no mistake that is known here gives these numbers"
+    return Finding("unrecognised", evidence.label(quantity), sentence, evidence.case, _entry(evidence, quantity))

@@ -1,0 +1,111 @@
+"""Hypotheses: for each known mistake, the numbers that it would give.
+
+That is far surer than guessing from ratios. A hypothesis is believed if what it predicts is what the checked code gave,
+in every case: also in those where the code was right, which the mistake may not spoil.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tinytorch_course.checking.cases import find_table
+from tinytorch_course.checking.evidence import Evidence, Quantity, entry_errors
+
+Predictions = dict[Quantity, Tensor]
+
+
+class Hypothesis(NamedTuple):
+    """One mistake. ``predict`` gives what each quantity would be; a quantity that it leaves out would be right."""
+
+    key: str
+    ops: tuple[str, ...]  # in which it can be made; none: in any
+    predict: Callable[[Evidence], Predictions]
+    sentence: str  # what is wrong and what to do
+    partly: bool = False  # whether it may hold for some entries only, the others being right
+
+
+def gradient(key: str, ops: tuple[str, ...], build: Callable[..., Tensor | Predictions], sentence: str) -> Hypothesis:
+    """A backward with another formula: ``build(dout=, <the op's arguments by name>)`` gives dx, or a dict."""
+
+    def predict(evidence: Evidence) -> Predictions:
+        if 0 not in evidence.right:
+            return {}
+        result = build(**arguments(evidence), dout=evidence.dout, got=evidence.got, right=evidence.right)
+        return result if isinstance(result, dict) else {0: result}
+
+    return Hypothesis(key, ops, predict, sentence)
+
+
+def function(key: str, ops: tuple[str, ...], other: Callable[..., Tensor], sentence: str) -> Hypothesis:
+    """Another function in place of the right one: forward, backward or both belong to ``other``.
+
+    ``other(<the op's arguments by name>)`` gives out; its gradients are autograd's.
+    """
+    return Hypothesis(key, ops, lambda evidence: of_function(evidence, other), sentence)
+
+
+def of_function(evidence: Evidence, other: Callable[..., Tensor]) -> Predictions:
+    """What out and the gradients are if ``other`` is the function."""
+    given, positions = arguments(evidence), evidence.positions
+    names = list(given)
+
+    def of_tensors(*tensors):
+        return other(**given | {names[position]: x for position, x in zip(positions, tensors, strict=True)})
+
+    out, vjp = torch.func.vjp(of_tensors, *(evidence.inputs[position] for position in positions))
+    predictions: Predictions = {"out": out}
+    if out.shape == evidence.dout.shape:
+        predictions |= dict(zip(positions, vjp(evidence.dout), strict=True))
+    return predictions
+
+
+def whichever(key: str, ops: tuple[str, ...], variants: Iterable[Hypothesis], sentence: str) -> Hypothesis:
+    """One mistake that people make in several ways: each quantity may be what any of the ``variants`` predicts."""
+    variants = tuple(variants)
+
+    def predict(evidence: Evidence) -> Predictions:
+        chosen: Predictions = {}
+        for variant in variants:
+            for quantity, tensor in predictions_of(variant, evidence).items():
+                if quantity not in chosen or agree(evidence.got.get(quantity), tensor, evidence.tolerance):
+                    chosen[quantity] = tensor
+        return chosen
+
+    return Hypothesis(key, ops, predict, sentence)
+
+
+# What a formula raises that does not fit a case's shapes and values. Anything else is a mistake in the rule itself.
+DOES_NOT_FIT = (ArithmeticError, IndexError, RuntimeError, ValueError)
+
+
+def predictions_of(hypothesis: Hypothesis, evidence: Evidence) -> Predictions:
+    """What the hypothesis predicts; nothing if its formula cannot be computed on this case's shapes and values.
+
+    Nor if the rule is broken: a learner's diagnosis goes on without it. It is our tests that find those.
+    """
+    try:
+        return hypothesis.predict(evidence)
+    except Exception:
+        return {}
+
+
+def agree(got: Tensor | None, expected: Tensor, tolerance: float) -> bool:
+    if got is None or got.shape != expected.shape:
+        return False
+    return not got.numel() or bool(entry_errors(got, expected).max() <= tolerance)
+
+
+@functools.cache
+def _signature(op: str) -> inspect.Signature:
+    return inspect.signature(getattr(find_table(op).module, f"{op}_forward"))
+
+
+def arguments(evidence: Evidence) -> dict[str, Any]:
+    """The case's arguments by the names that our op has for them, defaults included."""
+    bound = _signature(evidence.op).bind(*evidence.inputs, **evidence.kwargs)
+    bound.apply_defaults()
+    return dict(bound.arguments)

@@ -1,0 +1,1 @@
+"""A learner's own code, checked in a process of its own."""

@@ -1,0 +1,245 @@
+"""Code that is not ours, brought into the shape that the checks expect.
+
+Cases are passed on as far as the code takes them: a convolution without ``groups`` is checked on those without groups.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import FunctionCtx
+
+from tinytorch_course.checking.case_tables import optimizers
+from tinytorch_course.checking.cases import Case, check_fitted, draw, find_table, raised
+from tinytorch_course.checking.gradients import GradientCheck, check_gradient
+from tinytorch_course.checking.optimizers import OurFaced, TorchFaced, check_optimizer
+from tinytorch_course.checking.optimizers import is_plain as is_plain_run
+
+ANY_SHAPE = ("batch_norm", "batch_norm_long", "flatten", "add")  # whose plain cases differ in their number of axes
+
+
+DRAWS = 3  # of inputs of given shapes
+LARGE = 20_000  # entries: loops written in Python would take minutes
+
+
+class Pair(NamedTuple):
+    """A forward and its backward."""
+
+    name: str
+    forward: Callable[..., tuple]
+    backward: Callable[..., Any]
+    signature: inspect.Signature  # of forward, as the learner wrote it
+
+
+class Outcome(NamedTuple):
+    """What a pair did on the cases of an op."""
+
+    plain: list[GradientCheck]  # these count
+    beyond: list[GradientCheck]  # what torch takes as well, but few people write code for
+    left_out: dict[str, int]  # why -> how many cases could not even be tried
+
+
+def pair_of_functions(name: str, forward: Callable, backward: Callable) -> Pair:
+    return Pair(name, forward, backward, inspect.signature(forward))
+
+
+# --- torch.autograd.Function ------------------------------------------------------------------------------------------
+
+
+class _Context(FunctionCtx):
+    """What a Function's two halves share. (torch's own has ``saved_tensors`` only while autograd runs.)"""
+
+    def __init__(self, inputs: tuple):
+        self.needs_input_grad = tuple(isinstance(x, Tensor) and x.is_floating_point() for x in inputs)
+        self.to_save: tuple = ()
+
+    @property
+    def saved_tensors(self) -> tuple:
+        return self.to_save
+
+
+def pair_of_autograd(function: type[torch.autograd.Function]) -> Pair:
+    """A ``torch.autograd.Function`` as a pair; its context is the cache."""
+    separate = function.setup_context is not torch.autograd.Function.setup_context
+    parameters = list(inspect.signature(function.forward).parameters.values())
+    signature = inspect.Signature(parameters if separate else parameters[1:])  # without ctx
+
+    def forward(*args, **kwargs):
+        bound = signature.bind(*args, **kwargs)
+        bound.apply_defaults()
+        inputs = bound.args  # autograd's apply takes no keywords
+        context = _Context(inputs)
+        if separate:
+            out = function.forward(*inputs)
+            function.setup_context(context, inputs, out)
+        else:
+            out = function.forward(context, *inputs)
+        return (*out, context) if isinstance(out, tuple) else (out, context)
+
+    def backward(dout, context):
+        grads = function.backward(context, dout)
+        grads = grads if isinstance(grads, tuple) else (grads,)
+        wanted = context.needs_input_grad
+        if len(grads) != len(wanted):
+            return grads
+        # None stands for every argument that is no tensor; what is not None is kept, so that it is noticed.
+        return tuple(g for g, needed in zip(grads, wanted, strict=True) if needed or g is not None)
+
+    forward.__signature__ = signature
+    forward.__name__ = backward.__name__ = function.__name__
+    return Pair(function.__name__, forward, backward, signature)
+
+
+# --- which cases, with which arguments --------------------------------------------------------------------------------
+
+
+def check_like(pair: Pair, op: str, *, spell: Callable[[Exception], str] | None = None, **options) -> Outcome:
+    """Check ``pair`` on all cases of ``op`` that it takes.
+
+    An exception on the first plain case is the caller's to handle: then the pair does not work at all. Those on later
+    ones are failed cases, in the words of ``spell``.
+    """
+    outcome = Outcome([], [], {})
+    cases = [case for case in find_table(op).cases if case.op == op]
+    for case in cases:
+        if sum(x.numel() for x in draw(case.inputs) if isinstance(x, Tensor)) > LARGE:
+            continue
+        fitted = fit(pair, case, op)
+        if isinstance(fitted, str):
+            _leave_out(outcome, fitted)
+            continue
+        plain = is_plain(case, cases[0], op)
+        try:
+            check = check_fitted(fitted, pair.forward, pair.backward, **options)
+        except Exception as error:
+            if not outcome.plain:
+                raise
+            check = raised(str(case), op, error, spell)
+        (outcome.plain if plain else outcome.beyond).append(check)
+    return outcome
+
+
+def check_shapes(
+    pair: Pair, shapes: list[list[int]], op: str | None, *, twin: Callable[..., Tensor] | None = None, **options
+) -> Outcome:
+    """Check ``pair`` on standard-normal inputs of these shapes, beside ``op``, ``twin`` or differences alone."""
+    seed = options.pop("seed", 0)
+    checks = []
+    for number in range(DRAWS):
+        case = Case(op or pair.name, tuple(tuple(shape) for shape in shapes), note=f"draw {number + 1}")
+        if op is not None:
+            case = fit(pair, case, op)
+            if isinstance(case, str):
+                return Outcome([], [], {case: DRAWS})
+            checks.append(check_fitted(case, pair.forward, pair.backward, seed=seed + number, **options))
+            continue
+        inputs = draw(case.inputs, seed=seed + number, **options)
+        checks.append(
+            check_gradient(pair.forward, pair.backward, inputs, twin=twin, seed=seed + number, name=str(case))
+        )
+    return Outcome(checks, [], {})
+
+
+def check_optimizer_like(name: str, learners: Callable[..., Any], op: str, **options) -> Outcome:
+    """Check a learner's optimizer on all cases of ours that it takes.
+
+    Args:
+        name: of it, for the reports.
+        learners: a class with torch.optim's face (made of parameters and keywords, with ``step``), or a class or
+            function with ours (made of keywords, with ``init`` and ``update``).
+        op: "sgd", "adam", "adamw" or "rmsprop".
+
+    Raises:
+        TypeError: if it is a class with neither face.
+    """
+    torch_faced = hasattr(learners, "step")
+    if isinstance(learners, type) and not torch_faced and not hasattr(learners, "update"):
+        raise TypeError(f"{name} is no optimizer: it has neither step(), as torch's, nor init() and update(), as ours")
+    accepted = inspect.signature(learners).parameters
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
+    start = functools.partial(TorchFaced if torch_faced else OurFaced, learners)
+    outcome = Outcome([], [], {})
+    for case in optimizers.CASES:
+        strange = [] if takes_all else [keyword for keyword in case.kwargs if keyword not in accepted]
+        if case.optimizer != op or not is_plain_run(case):
+            continue
+        if strange:
+            _leave_out(outcome, f"{name} has no argument {' and '.join(strange)}")
+            continue
+        outcome.plain.append(check_optimizer(case, start, **options))
+    return outcome
+
+
+def _leave_out(outcome: Outcome, reason: str) -> None:
+    outcome.left_out[reason] = outcome.left_out.get(reason, 0) + 1
+
+
+def fit(pair: Pair, case: Case, op: str) -> Case | str:
+    """The case with the arguments that the pair's forward takes; or why it takes none such."""
+    names = [p.name for p in pair.signature.parameters.values()]
+    inputs, kwargs = case.inputs, dict(case.kwargs)
+    while inputs and inputs[-1] is None and not _binds(pair.signature, inputs, kwargs):
+        inputs = inputs[:-1]
+    if not _binds(pair.signature, inputs, kwargs, partly=True):
+        strange = [name for name in kwargs if name not in names]
+        if strange:
+            return f"{pair.name} has no argument {' and '.join(strange)}"
+        return f"{pair.name} takes fewer tensors than {len(inputs)}"
+    ours = list(_parameters(op).values())
+    for place, (name, parameter) in enumerate(pair.signature.parameters.items()):
+        bound = pair.signature.bind_partial(*inputs, **kwargs).arguments
+        variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if name in bound or variable or parameter.default is not parameter.empty:
+            continue
+        if name in _parameters(op) and _parameters(op)[name].default is not parameter.empty:
+            kwargs[name] = _parameters(op)[name].default
+        elif place == len(inputs) and place < len(ours) and ours[place].default is None:
+            inputs = (*inputs, None)  # as a bias under another name
+        else:
+            return f"{pair.name} needs an argument {name}, which {op} does not have"
+    return case._replace(inputs=inputs, kwargs=kwargs)
+
+
+def _binds(signature: inspect.Signature, inputs: tuple, kwargs: dict, partly: bool = False) -> bool:
+    try:
+        (signature.bind_partial if partly else signature.bind)(*inputs, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+def _parameters(op: str) -> dict[str, inspect.Parameter]:
+    """Those of our op."""
+    return dict(inspect.signature(getattr(find_table(op).module, f"{op}_forward")).parameters)
+
+
+def is_plain(case: Case, first: Case, op: str) -> bool:
+    """Whether everybody's code for ``op`` should manage the case: batched, not empty, numbers for arguments.
+
+    ``first`` is the op's first case, whose kinds of inputs are the usual ones.
+    """
+    pairs = [key for key, value in case.kwargs.items() if isinstance(value, (tuple, list))]
+    if any(not isinstance(first.kwargs.get(key), (tuple, list)) for key in pairs):
+        return False
+    if isinstance(case.kwargs.get("padding"), str):
+        return False
+    if any(getattr(spec, "label", "").startswith("noncontiguous") for spec in case.inputs):
+        return False
+    inputs, usual = draw(case.inputs), draw(first.inputs)
+    if not all(x.numel() and x.isfinite().all() for x in inputs if isinstance(x, Tensor) and x.is_floating_point()):
+        return False
+    if op not in ANY_SHAPE:
+        if [_kind(x) for x in inputs] != [_kind(x) for x in usual]:
+            return False
+        if len(usual) == 2 and usual[0].shape == usual[1].shape and inputs[0].shape != inputs[1].shape:
+            return False
+    out = find_table(op).twins[op](*inputs, **case.kwargs)
+    out = out[0] if isinstance(out, tuple) else out
+    return bool(out.isfinite().all())
+
+
+def _kind(x: Any) -> tuple:
+    return (x.dim(), x.dtype) if isinstance(x, Tensor) else (type(x),)

@@ -1,0 +1,248 @@
+"""What runs in the process of its own in which a learner's code is checked. See ``own_code.py``."""
+
+import contextlib
+import difflib
+import functools
+import importlib.util
+import json
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import torch
+
+from tinytorch_course.checking.case_tables.optimizers import TORCH
+from tinytorch_course.checking.cases import tables_by_op
+from tinytorch_course.checking.explain import explain
+from tinytorch_course.checking.gradients import GradientCheck
+from tinytorch_course.checking.rows import Row
+from tinytorch_course.checking.step_curve import step_curve
+from tinytorch_course.checking.suite import find_device, quiet_and_exact, summarise
+from tinytorch_course.diagnosis import diagnose
+from tinytorch_course.errors import InputError
+from tinytorch_course.grading.adapters import (
+    Outcome,
+    Pair,
+    check_like,
+    check_optimizer_like,
+    check_shapes,
+    pair_of_autograd,
+    pair_of_functions,
+)
+from tinytorch_course.grading.own_code import Request
+
+
+def main() -> None:
+    """Check what the request in the first argument asks for, and leave the answer in the folder in the second."""
+    request, folder = Request(**json.loads(sys.argv[1])), Path(sys.argv[2])
+    try:
+        answer = {"row": _Checked(request, folder).row().to_dict()}
+    except InputError as refusal:
+        answer = {"refused": str(refusal)}
+    except BaseException:
+        answer = {"broken": traceback.format_exc()}
+    with contextlib.suppress(Exception):  # the code may have closed them
+        sys.stdout.flush()
+        sys.stderr.flush()
+    temporary = folder / "unfinished"
+    temporary.write_text(json.dumps(answer), encoding="utf-8")
+    os.replace(temporary, folder / "answer")
+    os._exit(0)  # threads that the code has started need not end
+
+
+class _Checked:
+    """One request, carried out."""
+
+    def __init__(self, request: Request, folder: Path):
+        self.request, self.stages = request, (folder / "stage").resolve()
+        self.file = Path(request.path).resolve()
+        device = find_device(request.device)
+        self.options = {"dtype": getattr(torch, request.dtype), "device": device, "seed": request.seed}
+
+    def row(self) -> Row:
+        self._say("it was being imported")
+        module = self._import()
+        name, code = self._find(module)
+        like = self.request.like or (None if self.request.shapes else _guess(name))
+        if like in TORCH:
+            outcome = self._running(lambda: check_optimizer_like(name, code, like, **self.options))
+            return self._summary(name, like, outcome)
+        pair = self._pair(name, code, module)
+        if like is None and self.request.shapes is None:
+            raise InputError(
+                f"which op {name} should equal is not clear from its name: say --like OP (`tinytorch check --list` "
+                "shows them), or --shapes 4x3,3x5 to check it against central differences alone"
+            )
+        if like is not None and like not in tables_by_op():
+            raise InputError(f"--like must be an op, a loss or an optimizer of `tinytorch check --list`, not '{like}'")
+        if self.request.shapes is not None:
+            twin = self._twin(name) if self.request.twin else None
+            outcome = self._running(lambda: check_shapes(pair, self.request.shapes, like, twin=twin, **self.options))
+        else:
+            outcome = self._running(lambda: check_like(pair, like, spell=self._spell, **self.options))
+        if not outcome.plain:
+            reason = next(iter(outcome.left_out), "its arguments are others")
+            raise InputError(f"no case of {like} fits {name}: {reason}; name its arguments as `{like}` names them")
+        return self._summary(name, like, outcome, pair)
+
+    # --- the learner's file ------------------------------------------------------------------------------------------
+
+    def _import(self) -> ModuleType:
+        sys.path.insert(0, str(self.file.parent))  # its neighbours, as if it were run
+        spec = importlib.util.spec_from_file_location(self.file.stem, self.file)
+        if spec is None or spec.loader is None:
+            raise InputError(f"{self.request.path} is no Python file: its name must end in .py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[self.file.stem] = module
+        self._running(lambda: spec.loader.exec_module(module))
+        return module
+
+    def _find(self, module: ModuleType) -> tuple[str, Any]:
+        """The name, and what it stands for; for a pair, the forward."""
+        name = self.request.names[0]
+        if len(self.request.names) == 1 and not hasattr(module, name) and hasattr(module, f"{name}_forward"):
+            name = f"{name}_forward"
+        for wanted in (name, *self.request.names[1:]):
+            if not callable(getattr(module, wanted, None)):
+                what = "is no function or class" if hasattr(module, wanted) else "is not there"
+                raise InputError(f"'{wanted}' {what} in {self.request.path}{_instead_of(wanted, module)}")
+        return name, getattr(module, name)
+
+    def _pair(self, name: str, code: Any, module: ModuleType) -> Pair:
+        if isinstance(code, type) and issubclass(code, torch.autograd.Function):
+            pair = pair_of_autograd(code)
+            return pair._replace(forward=self._staged(pair.forward, name), backward=self._staged(pair.backward, name))
+        if len(self.request.names) == 2:
+            backward_name = self.request.names[1]
+        else:
+            backward_name = f"{name.removesuffix('_forward')}_backward"
+        backward = getattr(module, backward_name, None)
+        if not callable(backward):
+            raise InputError(
+                f"{self.request.path} has {name}, but no {backward_name} beside it: name both, FILE:FORWARD,BACKWARD"
+            )
+        name = name.removesuffix("_forward")
+        return pair_of_functions(name, self._staged(code, code.__name__), self._staged(backward, backward_name))
+
+    def _twin(self, name: str) -> Callable:
+        """The right forward, through which autograd goes."""
+        spec = importlib.util.spec_from_file_location("tinytorch_twin", self.request.twin)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        forward = getattr(module, name)
+        return lambda *inputs: forward(*inputs)[0]
+
+    # --- running it --------------------------------------------------------------------------------------------------
+
+    def _say(self, stage: str) -> None:
+        self.stages.write_text(stage, encoding="utf-8")
+
+    def _staged(self, function: Callable, name: str) -> Callable:
+        """The function, announcing itself, so that it can be named if it never returns."""
+
+        @functools.wraps(function)
+        def announcing(*args, **kwargs):
+            self._say(f"it was in {name}")
+            return function(*args, **kwargs)
+
+        return announcing
+
+    def _running(self, run: Callable[[], Any]) -> Any:
+        """Run the learner's code; whatever it raises becomes one sentence with its own line."""
+        try:
+            with quiet_and_exact():
+                return run()
+        except SystemExit as stop:
+            raise InputError(f"{self._spell(stop)}: code that is checked must return") from None
+        except Exception as error:
+            raise InputError(self._spell(error)) from None
+
+    def _spell(self, error: BaseException) -> str:
+        message = " ".join(str(error).split()).rstrip(".") or "without a message"
+        if isinstance(error, SyntaxError) and error.filename:
+            return f"{_shown(error.filename)} line {error.lineno}: {type(error).__name__}: {error.msg}"
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).parent == self.file.parent]
+        if not frames:
+            return f"{self.request.path}: {message}"
+        last = frames[-1]
+        where = f"{_shown(last.filename)} line {last.lineno}"
+        where += f", in {last.name}" if last.name != "<module>" else ""
+        needs_gpu = re.search("cuda|nvidia|gpu", message, re.IGNORECASE) and not torch.cuda.is_available()
+        hint = "; it asks for a GPU, and there is none here" if needs_gpu else ""
+        if isinstance(error, SystemExit):
+            return f"{where}: it calls sys.exit({error.code!r})"
+        return f"{where}: {type(error).__name__}: {message}{hint}"
+
+    # --- what came out -----------------------------------------------------------------------------------------------
+
+    def _summary(self, name: str, like: str | None, outcome: Outcome, pair: Pair | None = None) -> Row:
+        row = summarise("own code", name.removesuffix("_forward"), outcome.plain, diagnose)
+        row.notes = [*_about(like, self.request), *row.notes, *_beyond(outcome)]
+        if like is not None:
+            kind = "optimizer" if like in TORCH else "op"
+            row.explanation = explain(kind, like)._asdict() | {"like": like}
+        if pair is not None and (self.request.explain or _about_differences(outcome.plain)):
+            row.step_curve = self._curve(pair, outcome.plain)
+        return row
+
+    def _curve(self, pair: Pair, checks: list[GradientCheck]) -> list[dict[str, float]] | None:
+        evidence = next((c.evidence for c in checks if c.difference_errors and c.evidence.positions), None)
+        return evidence and self._running(lambda: step_curve(pair.forward, evidence, self.request.seed))
+
+
+def _about(like: str | None, request: Request) -> list[str]:
+    if like is None:
+        return (
+            []
+            if request.twin
+            else ["compared with central differences alone, which say whether a gradient fits its forward"]
+        )
+    return [] if request.like else [f"compared with {like}, as its name says; --like would say otherwise"]
+
+
+def _beyond(outcome: Outcome) -> list[str]:
+    """What was not counted."""
+    failed = [check.name for check in outcome.beyond if not check.ok]
+    notes = []
+    if failed:
+        names = "; ".join(failed[:3]) + ("; ..." if len(failed) > 3 else "")
+        notes.append(
+            f"not counted: {len(failed)} of {len(outcome.beyond)} cases that torch takes as well fail: {names}"
+        )
+    notes += [f"left out: {count} case{'s' * (count > 1)}, for {reason}" for reason, count in outcome.left_out.items()]
+    return notes
+
+
+def _about_differences(checks: list[GradientCheck]) -> bool:
+    """Whether it is the differences that complain, and not the comparison with torch."""
+    keys = {problem.key for check in checks for problem in check.problems}
+    return keys == {"difference"} or any(check.in_double is not None for check in checks)
+
+
+def _guess(name: str) -> str | None:
+    """The op that a name speaks of: MyReLU, my_conv2d_forward."""
+
+    def plain(text: str) -> str:
+        return re.sub("^my|(loss)?(forward|function)?$", "", text.lower().replace("_", ""))
+
+    names = {plain(op): op for op in (*tables_by_op(), *TORCH)}
+    return names.get(plain(name))
+
+
+def _instead_of(name: str, module: ModuleType) -> str:
+    """What the module has in place of ``name``."""
+    own = [key for key, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
+    near = difflib.get_close_matches(name, own, n=1)
+    if near:
+        return f"; did you mean {near[0]}?"
+    return f", which has {', '.join(own[:6])}{' ...' * (len(own) > 6)}" if own else ", which has no functions"
+
+
+def _shown(filename: str) -> str:
+    path = Path(filename)
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

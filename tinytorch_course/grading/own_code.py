@@ -1,0 +1,183 @@
+"""A learner's own code, checked in a process of its own.
+
+So a hang, a crash, a flood of output or ``sys.exit`` in it cannot hurt: all that comes back is one file of results.
+This half starts the process and waits; ``own_code_child.py`` is what runs in it. Needs no torch.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import tinytorch_course
+from tinytorch_course.checking.rows import Answer, Row
+from tinytorch_course.errors import InputError
+
+KEPT = 500  # characters of what the code prints
+START = 120.0  # seconds for Python and torch to start, which are not the learner's fault
+
+
+@dataclass
+class Request:
+    """What to check, and how."""
+
+    path: str  # of a Python file
+    names: list[str]  # in it: forward and backward, or one that has both
+    like: str | None = None  # the op or optimizer of ours that it should equal
+    shapes: list[list[int]] | None = None  # of the inputs, where there is no such op, or other shapes are wanted
+    twin: str | None = None  # a Python file whose forward of the same name is right; with shapes
+    dtype: str = "float64"
+    device: str = "cpu"
+    seed: int = 0
+    explain: bool = False
+
+
+def parse_code(code: str) -> tuple[str, list[str]]:
+    """``my_ops.py:my_forward,my_backward`` as the file and the names in it.
+
+    Raises:
+        InputError: if it is not of that form, or there is no such file.
+    """
+    path, colon, names = code.rpartition(":")
+    if not colon or not path or not names.strip():
+        raise InputError(
+            f"'{code}' is not of the form FILE:NAME, such as my_ops.py:my_conv_forward,my_conv_backward or "
+            "my_ops.py:MyReLU"
+        )
+    if not Path(path).is_file():
+        what = "is a folder, not a Python file" if Path(path).is_dir() else "does not exist"
+        raise InputError(f"the file '{path}' {what}")
+    listed = [name.strip() for name in names.split(",")]
+    if len(listed) > 2 or not all(name.isidentifier() for name in listed):
+        raise InputError(f"'{names}' must be one name, or two with a comma between them: the forward and the backward")
+    return path, listed
+
+
+def parse_shapes(text: str) -> list[list[int]]:
+    """``4x3,3x5`` as [[4, 3], [3, 5]].
+
+    Raises:
+        InputError: if it is not of that form.
+    """
+    shapes = [part.strip().lower().split("x") for part in text.split(",")]
+    if not all(size.isdecimal() and int(size) > 0 for shape in shapes for size in shape):
+        raise InputError(
+            f"--shapes must be sizes joined by x, one shape for each tensor, such as 4x3,3x5, not '{text}'"
+        )
+    return [[int(size) for size in shape] for shape in shapes]
+
+
+def check_own_code(request: Request, timeout: float) -> Answer:
+    """Run the checks in a process of their own.
+
+    Raises:
+        InputError: if the code cannot be checked: it raises, hangs, crashes, returns what no gradient is.
+    """
+    with tempfile.TemporaryDirectory(prefix="tinytorch-") as folder:
+        process = _start(request, folder)
+        output = _Output(process.stdout)
+        try:
+            _wait(process, Path(folder), timeout, request)
+        finally:
+            _end(process)
+        output.finish()
+        answer = _read(Path(folder) / "answer")
+        if answer is None:
+            raise InputError(_ended_early(process.returncode, Path(folder), request))
+    if "refused" in answer:
+        raise InputError(answer["refused"])
+    if "broken" in answer:
+        raise RuntimeError(f"the check itself failed:\n{answer['broken']}")
+    return Answer(Row.from_dict(answer["row"]), output.kept, output.length)
+
+
+def _start(request: Request, folder: str) -> subprocess.Popen:
+    package = str(Path(tinytorch_course.__file__).parents[1])
+    paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONSAFEPATH": "1",  # a file of the learner's called random.py is not to replace Python's
+        "PYTHONIOENCODING": "utf-8",
+    }
+    command = "from tinytorch_course.grading.child import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", command, json.dumps(asdict(request)), folder],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        start_new_session=os.name == "posix",  # so that what it starts can be ended with it
+    )
+
+
+def _wait(process: subprocess.Popen, folder: Path, timeout: float, request: Request) -> None:
+    """Wait for the end; the learner's time begins when the process says that it is ready."""
+    deadline = time.monotonic() + START
+    ready = False
+    while process.poll() is None:
+        if not ready and (folder / "stage").exists():
+            ready, deadline = True, time.monotonic() + timeout
+        if time.monotonic() > deadline:
+            stage = _stage(folder)
+            raise InputError(
+                f"{request.path} did not end within {timeout:g} seconds ({stage}); --timeout gives it more"
+                if ready
+                else f"Python and torch did not start within {START:g} seconds"
+            )
+        time.sleep(0.02)
+
+
+def _end(process: subprocess.Popen) -> None:
+    """End the process, and on POSIX all that it started."""
+    if os.name == "posix":
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.wait()
+
+
+class _Output:
+    """Reads what a process prints, all of it, so that it is never held up, and keeps the beginning."""
+
+    def __init__(self, stream: Any):
+        self.kept, self.length = "", 0
+        self.stream = stream
+        self.thread = threading.Thread(target=self._read, daemon=True)
+        self.thread.start()
+
+    def _read(self) -> None:
+        while block := self.stream.read1(65536):
+            text = block.decode("utf-8", errors="replace")
+            self.kept += text[: max(0, KEPT - len(self.kept))]
+            self.length += len(text)
+
+    def finish(self) -> None:
+        self.thread.join(timeout=5)
+
+
+def _stage(folder: Path) -> str:
+    try:
+        return (folder / "stage").read_text(encoding="utf-8") or "starting"
+    except OSError:
+        return "starting"
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _ended_early(code: int, folder: Path, request: Request) -> str:
+    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended Python itself, with exit code {code}"
+    return f"{request.path} {how} ({_stage(folder)})"

@@ -1,0 +1,529 @@
+"""Two implementations, one training run: from scratch and torch in lock-step, compared tensor by tensor.
+
+Same first weights, same batches, same dropout masks. In float64 the two stay together for as long as anyone looks; in
+float32 they part after some steps, as torch parts from itself when it is given another number of threads.
+"""
+
+import contextlib
+import dataclasses
+import math
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from functools import partial, reduce
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from tinytorch_course import scratch
+from tinytorch_course.data import Split
+from tinytorch_course.data.loaders import MemoryLoader, epoch_order
+from tinytorch_course.errors import InputError
+from tinytorch_course.instruments.memory import peak_memory
+from tinytorch_course.instruments.recording import (
+    KINDS,
+    KINKED,
+    Quantity,
+    Tensors,
+    scratch_state,
+    torch_state,
+    watch_scratch,
+    watch_torch,
+)
+from tinytorch_course.lockstep.inject import Injection
+from tinytorch_course.lockstep.source import Makers, Source, source_of_schedule, source_of_step
+from tinytorch_course.lockstep.ties import Ties, find_ties
+from tinytorch_course.lockstep.timeline import Distance, Entry, Timeline, distance, largest_error, spell, worst_entry
+from tinytorch_course.models import MODELS
+from tinytorch_course.seeds import derive_seed
+from tinytorch_course.training import loop
+from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.learners import LEARNERS, NAMESPACES, make_schedule
+from tinytorch_course.training.metrics import Metrics
+
+IMPLS = ("scratch", "torch")
+DEFAULT_STEPS = 100
+DEFAULT_TOLERANCE = {"float64": 1e-9, "float32": None}
+ROUNDING = {"float64": 1e-12, "float32": 1e-4}  # up to this relative error two tensors differ by rounding alone
+
+
+class Row(NamedTuple):
+    """One step, in numbers."""
+
+    step: int  # from 1
+    losses: dict[str, float]  # by implementation
+    gradients: Distance  # the largest over all parameters' gradients
+    parameters: Distance  # the largest over all parameters
+    seconds: dict[str, float]  # of the step alone, without what it takes to compare
+    ties: Ties = Ties()  # counted where some were broken differently, else none
+    handed_over: bool = False  # whether our optimizer was given torch's gradients, because rounding had grown
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "loss": {impl: spell(loss) for impl, loss in self.losses.items()},
+            "gradients": spell(self.gradients.error),
+            "parameters": spell(self.parameters.error),
+            "seconds": self.seconds,
+            "ties": self.ties._asdict() if self.ties.differ else None,
+            "handed_over": self.handed_over,
+        }
+
+
+class Divergence(NamedTuple):
+    """The first tensor out of tolerance."""
+
+    step: int
+    quantity: Quantity
+    distance: Distance
+    entry: Entry  # in which the two differ most
+    source: Source  # the line of the from-scratch code that made it
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "kind": self.quantity.kind,
+            "name": self.quantity.name,
+            "relative_error": spell(self.distance.error),
+            "index": list(self.entry.index),
+            "scratch": spell(self.entry.ours),
+            "torch": spell(self.entry.twin),
+            "source": self.source._asdict(),
+        }
+
+
+class Outcome(NamedTuple):
+    """Both networks on the test images, at the end."""
+
+    accuracies: dict[str, float]
+    different: int  # predictions that differ
+    count: int
+
+
+@dataclasses.dataclass
+class Comparison:
+    """What a comparison came to."""
+
+    config: TrainConfig
+    device: str
+    tolerance: float | None
+    injection: Injection | None
+    timeline: Timeline
+    rows: list[Row]
+    divergence: Divergence | None
+    memory: dict[str, int | None]  # bytes at the peak of one step
+    test: Outcome | None  # None after a divergence
+
+    def seconds(self) -> dict[str, float]:
+        """The median time of a step; the first, which warms up, does not count if there are others."""
+        rows = self.rows[1:] or self.rows
+        return {impl: statistics.median(row.seconds[impl] for row in rows) for impl in IMPLS}
+
+    def ties(self) -> Ties:
+        """All ties of the steps in which some were broken differently."""
+        return reduce(Ties.plus, (row.ties for row in self.rows), Ties())
+
+    def handed_over(self) -> int:
+        """In how many steps our optimizer was given torch's gradients."""
+        return sum(row.handed_over for row in self.rows)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON, without the timeline."""
+        return {
+            "config": {name: value for name, value in self.config.to_dict().items() if name != "impl"},
+            "device": self.device,
+            "tolerance": self.tolerance,
+            "injected": self.injection and self.injection.name,
+            "steps": len(self.rows),
+            "divergence": self.divergence and self.divergence.to_dict(),
+            "largest_errors": {
+                kind: spell(found[2].error) for kind in KINDS if (found := self.timeline.largest([kind])) is not None
+            },
+            "ties": {"steps": sum(row.ties.differ for row in self.rows), **self.ties()._asdict()},
+            "steps_handed_over": self.handed_over(),
+            "seconds_per_step": self.seconds(),
+            "peak_memory_bytes": self.memory,
+            "test": self.test and self.test._asdict(),
+            "rows": [row.to_dict() for row in self.rows],
+        }
+
+
+class SeedRun(NamedTuple):
+    """The accuracy on the test images that both implementations reached from one seed."""
+
+    seed: int
+    accuracies: dict[str, float]
+
+    @property
+    def difference(self) -> float:
+        return self.accuracies["scratch"] - self.accuracies["torch"]
+
+
+@dataclasses.dataclass
+class SeedComparison:
+    """Final accuracies over several seeds."""
+
+    config: TrainConfig
+    device: str
+    injection: Injection | None
+    steps: int
+    test_count: int
+    runs: list[SeedRun]
+
+    def mean(self, impl: str) -> float:
+        return statistics.mean(run.accuracies[impl] for run in self.runs)
+
+    def deviation(self, impl: str) -> float:
+        return statistics.stdev(run.accuracies[impl] for run in self.runs)
+
+    @property
+    def difference(self) -> float:
+        """The mean of scratch − torch over the seeds."""
+        return statistics.mean(run.difference for run in self.runs)
+
+    @property
+    def standard_error(self) -> float:
+        """Of the difference. The runs of one seed share start and batches, so they are compared pair by pair."""
+        return statistics.stdev(run.difference for run in self.runs) / math.sqrt(len(self.runs))
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "config": {name: value for name, value in self.config.to_dict().items() if name not in ("impl", "seed")},
+            "device": self.device,
+            "injected": self.injection and self.injection.name,
+            "steps": self.steps,
+            "test_images": self.test_count,
+            "runs": [{"seed": run.seed, **run.accuracies} for run in self.runs],
+            "mean": {impl: self.mean(impl) for impl in IMPLS},
+            "standard_deviation": {impl: self.deviation(impl) for impl in IMPLS},
+            "difference": self.difference,
+            "standard_error": self.standard_error,
+        }
+
+
+def compare(
+    config: TrainConfig,
+    *,
+    steps: int | None = None,
+    tolerance: float | None = None,
+    injection: Injection | None = None,
+    display: Any,
+) -> Comparison:
+    """Train both implementations side by side, and stop at the first tensor out of ``tolerance``.
+
+    Args:
+        config: the run; its ``impl`` does not matter.
+        steps: how many. None: ``config.epochs`` epochs.
+        tolerance: the largest relative error allowed (see ``Distance``); None: any.
+        injection: a mistake to plant in the from-scratch path.
+        display: see ``compare_display``.
+
+    Raises:
+        InputError: if the data, the device or the batch size cannot be used.
+    """
+    with _injected(injection):
+        setup = _Setup(config, steps, display)
+        memory = {impl: peak_memory(*setup.rehearsal(impl), setup.device) for impl in IMPLS}
+        display.start(setup, memory, injection)
+        pair = _Pair(setup, injection)
+        timeline, rows, divergence = Timeline(), [], None
+        for step, epoch, batch, x, y in setup.batches():
+            last = step == setup.steps - 1
+            row, distances, divergence = pair.step(
+                step, (epoch, batch), x, y, tolerance, evaluate=step == 0 or last or setup.ends_epoch(batch)
+            )
+            timeline.steps.append(distances)
+            rows.append(row)
+            display.row(row, last=last or divergence is not None)
+            _require_finite(row.losses["torch"], step, setup.config)
+            if divergence is not None:
+                break
+        test = None if divergence else setup.test(pair.learners)
+    return Comparison(setup.config, str(setup.device), tolerance, injection, timeline, rows, divergence, memory, test)
+
+
+def compare_seeds(
+    config: TrainConfig,
+    count: int,
+    *,
+    steps: int | None = None,
+    injection: Injection | None = None,
+    display: Any,
+) -> SeedComparison:
+    """Train both from each of ``count`` seeds, ``config.seed`` and those after it, and compare their test accuracies.
+
+    Args and Raises: as :func:`compare`.
+    """
+    runs = []
+    with _injected(injection):
+        setup = _Setup(config, steps, display)
+        display.start_seeds(setup, count, injection)
+        for seed in range(config.seed, config.seed + count):
+            setup.config = dataclasses.replace(setup.config, seed=seed)
+            learners = {impl: setup.learner(impl) for impl in IMPLS}
+            _alter(injection, learners["scratch"])
+            schedules = {impl: setup.schedule(impl) for impl in IMPLS}
+            for step, epoch, batch, x, y in setup.batches():
+                for impl, learner in learners.items():
+                    loss, _ = learner.train_step(x, y, setup.masks(epoch, batch), schedules[impl](step))
+                _require_finite(loss.item(), step, setup.config)
+                display.seed_step(len(runs), step + 1)
+            test = setup.test(learners)
+            runs.append(SeedRun(seed, test.accuracies))
+            display.seed_row(runs[-1])
+    return SeedComparison(setup.config, str(setup.device), injection, setup.steps, test.count, runs)
+
+
+class _Setup:
+    """What both sides share: data, device, order of batches, masks."""
+
+    def __init__(self, config: TrainConfig, steps: int | None, display: Any) -> None:
+        session = loop.Session(dataclasses.replace(config, impl="scratch"), display)
+        self.config, self.device, self.dataset = session.config, session.device, session.dataset
+        self.steps_per_epoch = session.steps_per_epoch
+        self.parameter_count = session.learner.parameter_count()
+        self.steps = session.epochs * self.steps_per_epoch if steps is None else steps
+        # A schedule spans the run: so many steps, or so many epochs.
+        self.lengths = (self.steps_per_epoch, session.epochs) if steps is None else (steps, 1)
+        _, channels, _, side = self.dataset.train.images.shape
+        self.network = {"num_classes": len(self.dataset.classes), "in_channels": channels, "image_size": side}
+
+    def learner(self, impl: str) -> Any:
+        config = self.config
+        return LEARNERS[impl](
+            MODELS[config.model].build,
+            config,
+            classes=self.network["num_classes"],
+            channels=self.network["in_channels"],
+            image_size=self.network["image_size"],
+            device=self.device,
+            generator=torch.Generator().manual_seed(derive_seed("init", config.seed)),
+        )
+
+    def schedule(self, impl: str) -> Callable[[int], dict[str, float]]:
+        return make_schedule(NAMESPACES[impl].schedules, self.config, *self.lengths)
+
+    def masks(self, epoch: int, batch: int) -> torch.Generator:
+        return torch.Generator().manual_seed(derive_seed("masks", self.config.seed, epoch, batch))
+
+    def loader(self, split: Split) -> MemoryLoader:
+        dtype = getattr(torch, self.config.dtype)
+        return MemoryLoader(split, self.dataset.mean, self.dataset.std, device=self.device, dtype=dtype)
+
+    def batches(self) -> Iterator[tuple[int, int, int, Tensor, Tensor]]:
+        """(step, epoch, batch, x, y) of every step, all counted from 0: those of `tinytorch train`."""
+        loader, step, epoch = self.loader(self.dataset.train), 0, 0
+        while True:
+            order = epoch_order(len(self.dataset.train.images), self.config.seed, epoch)
+            for batch, (x, y) in enumerate(loader.batches(order, self.config.batch_size)):
+                if step == self.steps:
+                    return
+                yield step, epoch, batch, x, y
+                step += 1
+            epoch += 1
+
+    def ends_epoch(self, batch: int) -> bool:
+        return batch == self.steps_per_epoch - 1
+
+    def rehearsal(self, impl: str) -> tuple[Callable[[], Any], ...]:
+        """A step on a learner of its own that warms up, and another one to be measured."""
+        learner, schedule = self.learner(impl), self.schedule(impl)
+        _, _, _, x, y = next(self.batches())
+
+        def step() -> None:
+            learner.train_step(x, y, self.masks(0, 0), schedule(0))
+
+        def warm_up() -> None:
+            step()
+            if impl == "torch":
+                learner.optimizer.zero_grad()  # or the step would give back gradients that it never took
+
+        return warm_up, step
+
+    def test(self, learners: dict[str, Any]) -> Outcome:
+        """Both networks on the test images."""
+        metrics = {impl: Metrics() for impl in IMPLS}
+        different = 0
+        for x, y in self.loader(self.dataset.test).batches(None, loop.EVALUATION_BATCH):
+            logits = {}
+            for impl, learner in learners.items():
+                loss, logits[impl] = learner.evaluate(x, y)
+                metrics[impl].add(loss, logits[impl], y)
+            different += int((logits["scratch"].argmax(dim=1) != logits["torch"].argmax(dim=1)).sum())
+        accuracies = {impl: each.accuracy for impl, each in metrics.items()}
+        return Outcome(accuracies, different, metrics["torch"].count)
+
+
+class _Pair:
+    """Both learners, and recorders that look into them."""
+
+    def __init__(self, setup: _Setup, injection: Injection | None) -> None:
+        self.setup = setup
+        self.learners = {impl: setup.learner(impl) for impl in IMPLS}
+        self.schedules = {impl: setup.schedule(impl) for impl in IMPLS}
+        self.recorders = {
+            "scratch": watch_scratch(
+                self.learners["scratch"], MODELS[setup.config.model].build, scratch.layers, setup.network
+            ),
+            "torch": watch_torch(self.learners["torch"]),
+        }
+        _alter(injection, self.learners["scratch"])
+
+    def step(
+        self, step: int, position: tuple[int, int], x: Tensor, y: Tensor, tolerance: float | None, *, evaluate: bool
+    ) -> tuple[Row, dict[Quantity, Distance], Divergence | None]:
+        """One step of both, compared; the divergence is the first tensor out of tolerance."""
+        ours = self.learners["scratch"]
+        before = ours.params, ours.state, ours.opt_state
+        self.recorders["scratch"].given_inputs = {}
+        tensors, seconds, losses = {}, {}, {}
+        for impl in IMPLS:
+            tensors[impl], losses[impl], seconds[impl] = self._train(impl, step, position, x, y)
+        repeat = partial(self._repeat, before, partial(self._train, "scratch", step, position, x, y))
+        ties = self._settle_ties(tensors["scratch"], tensors["torch"], tolerance, repeat)
+        handed_over = tolerance is not None and self._hand_over(tensors["scratch"], tensors["torch"], tolerance, repeat)
+        if evaluate:
+            for impl in IMPLS:
+                tensors[impl] |= self._evaluate(impl, x, y)
+        distances = self._distances(tensors["scratch"], tensors["torch"])
+        gradients, parameters = (largest_error(distances, kind) for kind in ("gradient", "parameter"))
+        row = Row(step + 1, losses, gradients, parameters, seconds, ties, handed_over)
+        if tolerance is None:
+            return row, distances, None
+        first = next(
+            (quantity for quantity in Timeline([distances]).quantities() if not distances[quantity].error <= tolerance),
+            None,
+        )
+        if first is None:
+            return row, distances, None
+        entry = worst_entry(tensors["scratch"][first], tensors["torch"][first])
+        source = self._source(first, before, step, position, x, y)
+        return row, distances, Divergence(step + 1, first, distances[first], entry, source)
+
+    def _settle_ties(self, ours: Tensors, twin: Tensors, tolerance: float | None, repeat: Callable) -> Ties:
+        """Where the two broke ties differently, and so got other gradients, take ours at torch's own numbers.
+
+        Both are right, and at the same numbers both must choose the same: the step is repeated with relu and max
+        pooling differentiated at what entered torch's. What arrives in a pooling window in all does not depend on who
+        won, so that the parameters have to agree as they were. Only where a relu took another side may they differ
+        too: there ours goes on from the repeated step.
+        """
+        limit = ROUNDING[self.setup.config.dtype] if tolerance is None else tolerance
+        if self._within(limit, self._distances(ours, twin), "output gradient", "gradient", "update gradient"):
+            return Ties()
+        modules = self.learners["torch"].net.named_modules()
+        kinked = {name: module for name, module in modules if isinstance(module, KINKED)}
+        inputs = {impl: self.recorders[impl].inputs for impl in IMPLS}
+        if not all(distance(*(inputs[impl][name] for impl in IMPLS)).error <= limit for name in kinked):
+            return Ties()  # they differ by more than rounding
+        ties = find_ties(kinked, inputs["scratch"], inputs["torch"])
+        if ties.differ:
+            self.recorders["scratch"].given_inputs = {name: inputs["torch"][name] for name in kinked}
+            keep = None if ties.other_side else ("output gradient",)
+            repeat(ours, keep)
+        return ties
+
+    def _hand_over(self, ours: Tensors, twin: Tensors, tolerance: float, repeat: Callable) -> bool:
+        """Where the two make other steps of gradients that agree, let ours be made of torch's gradients.
+
+        Adam divides a gradient by its own size: where that is nothing but rounding, two right gradients that are
+        1e-13 apart move a parameter 1e-8 apart. Of the same gradients both must make the same step.
+        """
+        distances = self._distances(ours, twin)
+        kinds = [kind for kind in KINDS if kind != "parameter"]
+        if self._within(tolerance / 10, distances, "parameter") or not self._within(tolerance, distances, *kinds):
+            return False
+        net = self.learners["torch"].net
+        self.recorders["scratch"].given_gradients = {name: param.grad for name, param in net.named_parameters()}
+        repeat(ours, ("parameter", "moment"), go_on=True)
+        return True
+
+    def _repeat(
+        self, before: tuple, train: Callable, ours: Tensors, keep: tuple[str, ...] | None, go_on: bool = False
+    ) -> None:
+        """Our step once more, with what the recorder has been given; ``keep`` are the kinds of tensors to take from it.
+
+        None keeps all of them. Ours then goes on from it, as with ``go_on``.
+        """
+        learner, recorder = self.learners["scratch"], self.recorders["scratch"]
+        after = learner.params, learner.state, learner.opt_state
+        learner.params, learner.state, learner.opt_state = before
+        repeated, _, _ = train()
+        if keep is not None and not go_on:
+            learner.params, learner.state, learner.opt_state = after
+        recorder.given_gradients = {}
+        ours |= {quantity: tensor for quantity, tensor in repeated.items() if keep is None or quantity.kind in keep}
+
+    @staticmethod
+    def _within(limit: float, distances: dict[Quantity, Distance], *kinds: str) -> bool:
+        return all(each.error <= limit for quantity, each in distances.items() if quantity.kind in kinds)
+
+    def _train(self, impl: str, step: int, position: tuple[int, int], x: Tensor, y: Tensor):
+        """One step of one side: its tensors by quantity, its loss, the seconds it took."""
+        learner, recorder, masks = self.learners[impl], self.recorders[impl], self.setup.masks(*position)
+        recorder.start()
+        rates = self.schedules[impl](step)
+        self._wait()
+        began = time.perf_counter()
+        loss, _ = learner.train_step(x, y, masks, rates)
+        self._wait()
+        seconds = time.perf_counter() - began
+        tensors = recorder.tensors
+        tensors[Quantity("loss", "")] = loss
+        tensors |= {Quantity("rate", name): torch.tensor(rate, dtype=torch.float64) for name, rate in rates.items()}
+        tensors |= scratch_state(learner) if impl == "scratch" else torch_state(learner)
+        return tensors, loss.item(), seconds
+
+    def _evaluate(self, impl: str, x: Tensor, y: Tensor) -> Tensors:
+        recorder = self.recorders[impl]
+        recorder.start()
+        self.learners[impl].evaluate(x, y)
+        return {Quantity("evaluation", name): tensor for (_, name), tensor in recorder.tensors.items()}
+
+    def _distances(self, ours: Tensors, twin: Tensors) -> dict[Quantity, Distance]:
+        for quantity in ours:  # torch's are recorded before clipping only, because after it they are still there
+            if quantity.kind == "update gradient":
+                twin[quantity] = self.learners["torch"].net.get_parameter(quantity.name).grad
+        if ours.keys() != twin.keys():
+            raise RuntimeError(f"only one implementation computed {sorted(map(str, ours.keys() ^ twin.keys()))}")
+        return {quantity: distance(tensor, twin[quantity]) for quantity, tensor in ours.items()}
+
+    def _source(self, quantity: Quantity, before: tuple, step: int, position, x: Tensor, y: Tensor) -> Source:
+        """The line that made our tensor, found by making it once more under a profiler."""
+        if quantity.kind == "rate":
+            return source_of_schedule(self.setup.config.schedule.replace("-", "_"))
+        ours, makers = self.learners["scratch"], Makers(self.recorders["scratch"])
+        if quantity.kind == "evaluation":
+            with makers:
+                self._evaluate("scratch", x, y)
+            found = makers.source_of(Quantity("activation", quantity.name))
+        else:
+            ours.params, ours.state, ours.opt_state = before
+            with makers:
+                tensors, _, _ = self._train("scratch", step, position, x, y)
+            found = makers.source_of(quantity, tensors[quantity])
+        return found or source_of_step()
+
+    def _wait(self) -> None:
+        """A CUDA device works on while Python goes ahead; a clock is to be read only when it is done."""
+        if self.setup.device.type == "cuda":
+            torch.cuda.synchronize(self.setup.device)
+
+
+def _require_finite(loss: float, step: int, config: TrainConfig) -> None:
+    """The twin's loss: where it is lost itself, there is nothing to compare with."""
+    if not math.isfinite(loss):
+        raise InputError(
+            f"training diverged: torch's loss is {loss} in step {step + 1}; try a smaller --lr than {config.lr:g}"
+        )
+
+
+def _injected(injection: Injection | None) -> contextlib.AbstractContextManager:
+    return contextlib.nullcontext() if injection is None else injection.active()
+
+
+def _alter(injection: Injection | None, learner: Any) -> None:
+    if injection is not None:
+        injection.alter(learner)

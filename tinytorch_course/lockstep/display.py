@@ -1,0 +1,311 @@
+"""What a person sees of a comparison.
+
+The table and the findings go to stdout, notes to stderr. Not every step has its line: 1, 2, 3, 5, 10, 20, 30, 50, ...
+and the last; on a terminal the line below the table follows every step.
+"""
+
+import sys
+import time
+from typing import Any, TextIO
+
+from rich.live import Live
+from rich.text import Text
+
+from tinytorch_course.lockstep.compare import Comparison, Row, SeedComparison, SeedRun
+from tinytorch_course.lockstep.inject import Injection
+from tinytorch_course.lockstep.source import shown_path
+from tinytorch_course.lockstep.timeline import Distance
+from tinytorch_course.training.display import SECONDS_BETWEEN_DRAWS, Stream, number, percent
+
+COLUMNS = (  # 79 characters
+    ("step", 5),
+    ("scratch", 8),
+    ("torch", 8),
+    ("apart", 8),
+    ("gradients", 9),
+    ("parameters", 10),
+    ("scratch ms", 10),
+    ("torch ms", 8),
+    ("ratio", 5),
+)
+WHY_FLOAT32_PARTS = (
+    "In float32 every sum is rounded to seven digits, and the two add up in different orders: they differ from the "
+    "first step on, and once a relu or a pooling window decides differently, each step makes it worse. Torch parts "
+    "from itself in the same way when it is given another number of threads, so look at --dtype float64, or at "
+    "--seeds 5, which compares the accuracies of several runs."
+)
+
+
+def make_display(json: bool = False) -> "PlainDisplay":
+    """The display that fits stderr; ``json`` keeps stdout free for the one document."""
+    table = sys.stderr if json else sys.stdout
+    return (TerminalDisplay if sys.stderr.isatty() else PlainDisplay)(table, sys.stderr)
+
+
+class PlainDisplay:
+    """Lines and nothing else: for files, pipes and terminals that cannot move their cursor.
+
+    A context manager, so that no error leaves half a line behind.
+    """
+
+    def __init__(self, table: TextIO, notes: TextIO) -> None:
+        self.table = Stream(file=table, highlight=False, soft_wrap=not table.isatty())
+        self.notes = Stream(file=notes, highlight=False, soft_wrap=not notes.isatty())
+
+    def __enter__(self) -> "PlainDisplay":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.clear()
+
+    def notice(self, sentence: str) -> None:
+        """Something worth knowing, which is no error."""
+        self.clear()
+        self.notes.print(Text.assemble(("Note: ", "yellow"), sentence))
+
+    def start(self, setup: Any, memory: dict[str, int | None], injection: Injection | None) -> None:
+        """Say what is about to be compared."""
+        self._introduce(setup, f"{setup.steps:,} steps", injection)
+        if None not in memory.values():
+            self.notes.print(f"Peak memory of a step: {memory_line(memory)}.")
+        self.notes.print()
+        self.table.print(Text(table_line([title for title, _ in COLUMNS]), "bold"))
+
+    def row(self, row: Row, *, last: bool) -> None:
+        """A step is done."""
+        if last or is_shown(row.step):
+            self.clear()
+            self.table.print(table_row(row))
+
+    def finish(self, comparison: Comparison, files: list[str]) -> None:
+        """What the comparison came to."""
+        self.clear()
+        self.table.print()
+        for line in findings(comparison):
+            self.table.print(line)
+        self._say_saved(files)
+
+    def start_seeds(self, setup: Any, count: int, injection: Injection | None) -> None:
+        """Say what is about to be compared."""
+        self.count, self.steps = count, setup.steps
+        self._introduce(setup, f"{count} seeds, {setup.steps:,} steps each", injection)
+        self.notes.print()
+        self.table.print(Text(f"{'seed':>6}  {'from scratch':>12}  {'torch':>10}  {'difference':>10}", "bold"))
+
+    def seed_step(self, done: int, step: int) -> None:
+        """``step`` steps are done from the seed after the first ``done``."""
+
+    def seed_row(self, run: SeedRun) -> None:
+        """Both have been trained from a seed."""
+        self.clear()
+        ours, twin = (percent(run.accuracies[impl]) for impl in ("scratch", "torch"))
+        self.table.print(f"{run.seed:>6}  {ours:>12}  {twin:>10}  {signed_percent(run.difference):>10}")
+
+    def finish_seeds(self, comparison: SeedComparison, files: list[str]) -> None:
+        """What the comparison came to."""
+        self.clear()
+        self.table.print()
+        for line in seed_findings(comparison):
+            self.table.print(line)
+        self._say_saved(files)
+
+    def clear(self) -> None:
+        """Take what is not there to stay off the terminal."""
+
+    def _introduce(self, setup: Any, length: str, injection: Injection | None) -> None:
+        config = setup.config
+        self.notes.print(
+            Text.assemble(
+                (config.model, "bold"),
+                f", {setup.parameter_count:,} parameters, from scratch and in torch side by side: {length} with "
+                f"{config.batch_size} images of {setup.dataset.title}, {config.dtype} on {setup.device}, "
+                f"{config.optimizer}, {config.schedule} rate of {config.lr:g}.",
+            )
+        )
+        if injection is not None:
+            self.notes.print(Text.assemble(("Planted in the from-scratch path: ", "bold"), f"{injection.what}."))
+
+    def _say_saved(self, files: list[str]) -> None:
+        if files:
+            self.table.print(Text.assemble(("Saved: ", "dim"), ", ".join(files)), soft_wrap=True)
+
+
+class TerminalDisplay(PlainDisplay):
+    """The same, and below the table a line that follows every step."""
+
+    live: Live | None = None
+    next_draw = 0.0
+
+    def row(self, row: Row, *, last: bool) -> None:
+        super().row(row, last=last)
+        if not last and not is_shown(row.step):
+            self._show(table_row(row))
+
+    def seed_step(self, done: int, step: int) -> None:
+        self._show(Text(f"seed {done + 1} of {self.count}: step {step:,} of {self.steps:,}", "dim"))
+
+    def clear(self) -> None:
+        if self.live is not None:
+            self.live.stop()
+            self.live = None
+
+    def _show(self, line: Text) -> None:
+        now = time.monotonic()
+        if now < self.next_draw:
+            return
+        self.next_draw = now + SECONDS_BETWEEN_DRAWS
+        if self.live is None:
+            self.live = Live(console=self.notes, transient=True, auto_refresh=False, redirect_stdout=False)
+            self.live.start()
+        self.live.update(line, refresh=True)
+
+
+def is_shown(step: int) -> bool:
+    """Whether a step has a line of its own: 1, 2, 3, 5 and their multiples by powers of ten."""
+    digits = str(step)
+    return digits[0] in "1235" and set(digits[1:]) <= {"0"}
+
+
+def table_line(cells: list[str]) -> str:
+    return " ".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True))
+
+
+def table_row(row: Row) -> Text:
+    """A step as a line of the table."""
+    ours, twin = row.losses["scratch"], row.losses["torch"]
+    milliseconds = {impl: 1000 * seconds for impl, seconds in row.seconds.items()}
+    cells = [
+        str(row.step),
+        number(ours),
+        number(twin),
+        apart(abs(ours - twin)),
+        apart(row.gradients.error),
+        apart(row.parameters.error),
+        f"{milliseconds['scratch']:.1f}",
+        f"{milliseconds['torch']:.1f}",
+        f"{milliseconds['scratch'] / milliseconds['torch']:.1f}",
+    ]
+    line = Text(table_line(cells))
+    begin = 0
+    for (_, width), distance in zip(COLUMNS, (None,) * 4 + (row.gradients, row.parameters) + (None,) * 3, strict=True):
+        if distance is not None:
+            line.stylize(color(distance), begin, begin + width)
+        begin += width + 1
+    return line
+
+
+def apart(error: float) -> str:
+    return "equal" if error == 0 else f"{error:.1e}"
+
+
+def color(distance: Distance) -> str:
+    """Green for rounding, yellow for much of it, red beyond."""
+    return "green" if distance.ulps < 1e4 else "yellow" if distance.ulps < 1e7 else "red"
+
+
+def findings(comparison: Comparison) -> list[Text]:
+    """The last word on a comparison, line by line."""
+    lines = []
+    if comparison.divergence is not None:
+        lines += divergence_lines(comparison)
+    else:
+        step, quantity, distance = comparison.timeline.largest()
+        steps = f"{len(comparison.rows):,} steps"
+        largest = f"the largest relative error is {apart(distance.error)}, in {quantity}, step {step}"
+        if comparison.tolerance is not None:
+            lines.append(
+                Text.assemble(
+                    ("Same: ", "bold green"),
+                    f"over {steps}, every tensor is within {comparison.tolerance:g} of torch's; {largest}.",
+                )
+            )
+        else:
+            lines.append(Text(f"Over {steps}, {largest}."))
+        test = comparison.test
+        lines.append(
+            Text(
+                f"Test accuracy: {percent(test.accuracies['scratch'])} from scratch, "
+                f"{percent(test.accuracies['torch'])} in torch; "
+                f"{test.different:,} of {test.count:,} predictions differ."
+            )
+        )
+    ties = comparison.ties()
+    if ties.differ:
+        lines.append(Text(f"Ties, where only rounding decides: {ties}."))
+    if handed_over := comparison.handed_over():
+        lines.append(
+            Text(
+                f"In {handed_over:,} step{'s' if handed_over > 1 else ''} the two made other steps of gradients that "
+                "agree, for the optimizer divides by gradients that are nothing but rounding; of torch's own gradients "
+                "ours makes torch's step, and went on from there."
+            )
+        )
+    seconds = comparison.seconds()
+    lines.append(
+        Text(
+            f"Time of a step (median): {1000 * seconds['scratch']:.1f} ms from scratch, "
+            f"{1000 * seconds['torch']:.1f} ms in torch ({seconds['scratch'] / seconds['torch']:.1f} times)."
+        )
+    )
+    if None not in comparison.memory.values():
+        lines.append(Text(f"Peak memory of a step: {memory_line(comparison.memory)}."))
+    if comparison.config.dtype == "float32" and comparison.injection is None:
+        lines.append(Text(WHY_FLOAT32_PARTS))
+    return lines
+
+
+def divergence_lines(comparison: Comparison) -> list[Text]:
+    """The first tensor out of tolerance, and where it was made."""
+    step, quantity, distance, entry, source = comparison.divergence
+    index = f" at {list(entry.index)}" if entry.index else ""
+    lines = [
+        Text.assemble(
+            (f"Step {step}: {quantity} is out of tolerance", "bold red"),
+            f", by a relative error of {distance.error:.2g} (allowed: {comparison.tolerance:g}). Worst{index}:",
+        ),
+        Text(f"  from scratch  {entry.ours:.17g}"),
+        Text(f"  torch         {entry.twin:.17g}"),
+        Text.assemble("Made by ", (source.function, "bold"), f", {shown_path(source.file)}:{source.line}"),
+        Text(f"  {source.text}"),
+    ]
+    if comparison.injection is not None:
+        lines.append(Text(f"Planted was {comparison.injection.name}: {comparison.injection.what}."))
+    return lines
+
+
+def seed_findings(comparison: SeedComparison) -> list[Text]:
+    """The last word on a comparison of accuracies, line by line."""
+    lines = [
+        Text(
+            f"{name:<12}  mean {percent(comparison.mean(impl))}, "
+            f"standard deviation {100 * comparison.deviation(impl):.2f} points"
+        )
+        for impl, name in (("scratch", "from scratch"), ("torch", "torch"))
+    ]
+    difference, error = comparison.difference, comparison.standard_error
+    lines.append(
+        Text(f"{'difference':<12}  {signed_percent(difference)[:-2]} ± {100 * error:.2f} points (standard error)")
+    )
+    if error == 0:
+        verdict = "Every seed gave both the same accuracy." if difference == 0 else "Every seed gave this difference."
+    elif abs(difference) <= 3 * error:
+        verdict = (
+            f"That is {abs(difference) / error:.1f} times its standard error, "
+            f"which chance alone may make of {len(comparison.runs)} seeds."
+        )
+    else:
+        verdict = (
+            f"That is {abs(difference) / error:.1f} times its standard error, "
+            "more than chance alone would make of it: the two do not train alike."
+        )
+    lines.append(Text(verdict))
+    return lines
+
+
+def memory_line(memory: dict[str, int]) -> str:
+    ours, twin = memory["scratch"], memory["torch"]
+    return f"{ours / 1e6:.1f} MB from scratch, {twin / 1e6:.1f} MB in torch ({ours / twin:.1f} times)"
+
+
+def signed_percent(share: float) -> str:
+    return f"{100 * share:+.2f} %"

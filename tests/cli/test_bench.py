@@ -6,7 +6,7 @@ import torch
 
 from tinytorch_course.bench import subjects
 from tinytorch_course.cli.app import run
-from tinytorch_course.training import compiling
+from tinytorch_course.training.options import compiling
 
 
 @pytest.fixture(autouse=True)

@@ -7,7 +7,7 @@ import pytest
 from tinytorch_course.cli.app import run
 from tinytorch_course.training import config
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.presets import PRESETS
+from tinytorch_course.training.options.presets import PRESETS
 
 # One value for every field of TrainConfig that is not its default.
 OTHER = {

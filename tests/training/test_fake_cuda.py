@@ -17,12 +17,12 @@ from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS
 from tinytorch_course.scratch import layers
 from tinytorch_course.training import loop
-from tinytorch_course.training.augmentation import Augment
-from tinytorch_course.training.averaging import Average, holding
 from tinytorch_course.training.config import OPTIMIZER_DEFAULTS, TrainConfig
 from tinytorch_course.training.learners import ScratchLearner
 from tinytorch_course.training.loop import Interrupted, Session, resume, train
 from tinytorch_course.training.metrics import Metrics
+from tinytorch_course.training.options.augmentation import Augment
+from tinytorch_course.training.options.averaging import Average, holding
 
 RATES = {"lr": 1e-3}
 EVERYTHING = {"clip_norm": 0.5, "label_smoothing": 0.1, "weight_decay": 0.01, "dtype": "float64"}

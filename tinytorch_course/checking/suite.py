@@ -39,9 +39,7 @@ class Subject(NamedTuple):
     check: Callable[..., list[GradientCheck]]  # check(dtype=, device=, seed=)
 
 
-Diagnose = Callable[
-    [list[GradientCheck]], list[Any]
-]  # the diagnosis, from the room above
+Diagnose = Callable[[list[GradientCheck]], list[Any]]  # the diagnosis, from the room above
 
 STEPS = 40  # of an optimizer at most; the tests take 200
 EVERY_THIRD = "_naive"  # loops in Python are slow: of their cases every third; the tests take all

@@ -23,8 +23,8 @@ from tinytorch_course.training.config import (
     flag,
     read_config_under,
 )
+from tinytorch_course.training.options.presets import PRESETS, settings_under
 from tinytorch_course.training.parsing import AUGMENTATIONS, parse_seeds
-from tinytorch_course.training.presets import PRESETS, settings_under
 
 DEFAULT = TrainConfig()
 USUAL = DEFAULT.resolved()  # with the optimizer's own numbers in place of None

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from tinytorch_course.models import MODELS
-from tinytorch_course.training.averaging import Average
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import LEARNERS
+from tinytorch_course.training.options.averaging import Average
 
 THREADS = (1, 2, 3, 4, 8)
 ODD_BATCH = 37  # the last one: a size that nothing divides

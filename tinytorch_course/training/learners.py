@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from tinytorch_course import reference, scratch
-from tinytorch_course.training.compiling import CompiledGradients, CompiledModule
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.freezing import trainable
-from tinytorch_course.training.graphs import GraphedStep
-from tinytorch_course.training.half import scratch_in_bfloat16, torch_in_bfloat16
-from tinytorch_course.training.starts import start_scratch, start_torch
+from tinytorch_course.training.options.compiling import CompiledGradients, CompiledModule
+from tinytorch_course.training.options.freezing import trainable
+from tinytorch_course.training.options.graphs import GraphedStep
+from tinytorch_course.training.options.half import scratch_in_bfloat16, torch_in_bfloat16
+from tinytorch_course.training.options.starts import start_scratch, start_torch
 
 Tensors = dict[str, Tensor]
 Rates = dict[str, float]  # this step's hyper-parameters, from a schedule

@@ -20,9 +20,6 @@ from tinytorch_course.models import MODELS
 from tinytorch_course.scratch.ops.products import PIECES
 from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training import checkpoints
-from tinytorch_course.training.augmentation import Augment
-from tinytorch_course.training.averaging import Average, holding
-from tinytorch_course.training.class_weights import class_weights
 from tinytorch_course.training.config import TrainConfig, flag
 from tinytorch_course.training.environment import (
     check_cuda_graph,
@@ -32,17 +29,20 @@ from tinytorch_course.training.environment import (
     set_generator_states,
     versions,
 )
-from tinytorch_course.training.freezing import describe
-from tinytorch_course.training.gradient_log import GradientLog
 from tinytorch_course.training.learners import LEARNERS, NAMESPACES, make_schedule
 from tinytorch_course.training.memory import keep_freed_memory
 from tinytorch_course.training.metrics import Metrics, wilson_interval
 from tinytorch_course.training.networks import Pictures
+from tinytorch_course.training.options.augmentation import Augment
+from tinytorch_course.training.options.averaging import Average, holding
+from tinytorch_course.training.options.class_weights import class_weights
+from tinytorch_course.training.options.freezing import describe
+from tinytorch_course.training.options.gradient_log import GradientLog
+from tinytorch_course.training.options.tensorboard import Board, require_tensorboard
+from tinytorch_course.training.options.transfer import start_from
 from tinytorch_course.training.progress import Interrupted, Progress, Result
 from tinytorch_course.training.runs import RunFolder
 from tinytorch_course.training.signals import StopRequested, StopSignals
-from tinytorch_course.training.tensorboard import Board, require_tensorboard
-from tinytorch_course.training.transfer import start_from
 from tinytorch_course.training.watching import Watcher
 
 LOOK_EVERY = 50  # steps, where to look at a loss Python has to wait for the device

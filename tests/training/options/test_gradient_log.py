@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from tinytorch_course.errors import InputError
-from tinytorch_course.training.gradient_log import GradientLog
+from tinytorch_course.training.options.gradient_log import GradientLog
 
 GRADS = {"fc.weight": torch.tensor([[3.0, 4.0]]), "fc.bias": torch.tensor([-2.0])}
 

@@ -11,11 +11,11 @@ from tinytorch_course.data.loaders import MemoryLoader
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS
 from tinytorch_course.scratch import schedules
-from tinytorch_course.training import graphs
-from tinytorch_course.training.averaging import holding
 from tinytorch_course.training.config import OPTIMIZER_DEFAULTS, TrainConfig
 from tinytorch_course.training.environment import check_cuda_graph
 from tinytorch_course.training.learners import LEARNERS, make_schedule
+from tinytorch_course.training.options import graphs
+from tinytorch_course.training.options.averaging import holding
 
 CPU = torch.device("cpu")
 STEPS = 7

@@ -6,7 +6,7 @@ from tinytorch_course.models import MODELS
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import LEARNERS
-from tinytorch_course.training.transfer import start_from
+from tinytorch_course.training.options.transfer import start_from
 
 
 def learner(model="mlp-12", classes=10, impl="scratch", seed=0, size=28, **settings):

@@ -10,9 +10,9 @@ from tinytorch_course import data
 from tinytorch_course.data.loaders import MemoryLoader
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS
-from tinytorch_course.training import compiling
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import LEARNERS
+from tinytorch_course.training.options import compiling
 
 CPU = torch.device("cpu")
 

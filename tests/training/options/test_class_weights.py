@@ -6,7 +6,7 @@ import torch
 
 from tinytorch_course.data.splits import Split
 from tinytorch_course.errors import InputError
-from tinytorch_course.training.class_weights import class_weights
+from tinytorch_course.training.options.class_weights import class_weights
 
 sklearn = pytest.importorskip("sklearn.utils.class_weight")
 LABELS = torch.tensor([0, 2, 2, 1, 2, 0, 2, 2])

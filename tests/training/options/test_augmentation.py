@@ -10,7 +10,7 @@ from torchvision.transforms.v2 import functional as vision
 
 from tinytorch_course.data.splits import Split
 from tinytorch_course.errors import InputError
-from tinytorch_course.training.augmentation import Augment, apply, check_augment, draw
+from tinytorch_course.training.options.augmentation import Augment, apply, check_augment, draw
 from tinytorch_course.training.parsing import AUGMENTATIONS, parse_augment
 
 COUNT, SIZE = 200, 28

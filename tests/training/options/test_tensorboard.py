@@ -92,7 +92,7 @@ class Writer:
 @pytest.fixture
 def writers(monkeypatch):
     monkeypatch.setattr(Writer, "made", [])
-    monkeypatch.setattr("tinytorch_course.training.tensorboard.require_tensorboard", lambda: Writer)
+    monkeypatch.setattr("tinytorch_course.training.options.tensorboard.require_tensorboard", lambda: Writer)
     monkeypatch.setattr("tinytorch_course.training.loop.require_tensorboard", lambda: Writer)
     return Writer.made
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from tinytorch_course.training.averaging import Average, holding
+from tinytorch_course.training.options.averaging import Average, holding
 
 
 def network(seed):

@@ -4,8 +4,8 @@ import torch
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.freezing import describe, trainable
 from tinytorch_course.training.learners import LEARNERS
+from tinytorch_course.training.options.freezing import describe, trainable
 
 NAMES = ("conv1.weight", "norm1.weight", "norm1.bias", "layer1.0.conv1.weight", "layer10.bias", "fc.weight", "fc.bias")
 

@@ -4,7 +4,7 @@ import pytest
 
 from tinytorch_course.errors import InputError
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.presets import PRESETS, settings_under
+from tinytorch_course.training.options.presets import PRESETS, settings_under
 
 
 @pytest.mark.parametrize("name", PRESETS)

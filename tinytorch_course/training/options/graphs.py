@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from tinytorch_course.scratch.layers import Layer
-from tinytorch_course.training.compiling import masks_of
+from tinytorch_course.training.options.compiling import masks_of
 
 WARM_UPS = 3  # runs before the recording, in which libraries set up what they need
 

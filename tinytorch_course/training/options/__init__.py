@@ -1,0 +1,1 @@
+"""Options of training, one command-line flag a file."""

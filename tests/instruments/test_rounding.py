@@ -116,6 +116,13 @@ def test_inference_mode_is_the_same_machine():
     assert not torch.equal(expected[1], x @ x.mT)
 
 
+def test_a_network_can_be_exported_on_such_a_machine():
+    net = torch.nn.Sequential(torch.nn.Conv2d(1, 2, 3), torch.nn.BatchNorm2d(2)).eval()
+    with RoundingAdversary(1):
+        program = torch.export.export(net, (torch.randn(2, 1, 5, 5),), dynamic_shapes=({0: torch.export.Dim("n")},))
+    assert program.module()(torch.ones(3, 1, 5, 5)).shape == (3, 2, 3, 3)
+
+
 def test_no_random_number_changes():
     torch.manual_seed(0)
     expected = torch.rand(3)

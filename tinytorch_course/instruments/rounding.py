@@ -66,10 +66,11 @@ class RoundingAdversary(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None) -> Any:
         kwargs = kwargs or {}
-        with self:  # under inference mode, operations that are made of others come here whole
-            results = func.decompose(*args, **kwargs)
-        if results is not NotImplemented:
-            return results
+        if func.namespace == "aten":  # torch.export asks for a tensor's device by prim::device, which has no kernel
+            with self:  # under inference mode, operations that are made of others come here whole
+                results = func.decompose(*args, **kwargs)
+            if results is not NotImplemented:
+                return results
         results = func(*args, **kwargs)
         name = func.overloadpacket.__name__
         if name in MOVED:

@@ -3,4 +3,4 @@
 Nothing heavy is imported here, so that ``tinytorch --help`` answers at once.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -1,11 +1,10 @@
 """What ``--data`` takes: the name of a set, or a path. Importable without torch, for the command line."""
 
-import difflib
 import os
 from pathlib import Path
 from typing import NamedTuple
 
-from tinytorch_course.errors import InputError
+from tinytorch_course.errors import InputError, did_you_mean
 
 DATA_NAMES = (
     "auto",
@@ -87,9 +86,7 @@ def _looks_like_path(name: str) -> bool:
 
 
 def _unknown(name: object) -> InputError:
-    close = difflib.get_close_matches(name.lower(), DATA_NAMES, n=1) if isinstance(name, str) else []
-    hint = f": did you mean {close[0]}?" if close else ""
     return InputError(
         f"--data must be one of {', '.join(DATA_NAMES)}, or the path of a folder of images or of an .npz file, "
-        f"but it is {name!r}{hint}"
+        f"but it is {name!r}{did_you_mean(name, DATA_NAMES)}"
     )

@@ -46,7 +46,7 @@ def test_help_lists_the_commands(args, capsys):
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["trian"], "there is no command 'trian'; did you mean 'train'?"),
+        (["trian"], "there is no command 'trian'; did you mean train?"),
         (["frobnicate"], "there is no command 'frobnicate'; the commands are "),
         (["--versoin"], "tinytorch has no option '--versoin'; did you mean '--version'?"),
         (["train", "--epoch", "3"], "tinytorch train has no option '--epoch'; did you mean '--epochs'?"),
@@ -104,7 +104,7 @@ def test_main_exits_with_the_code(monkeypatch, capsys):
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 2
-    assert "did you mean 'train'?" in capsys.readouterr().err
+    assert "did you mean train?" in capsys.readouterr().err
 
 
 def test_expected_errors_hide_their_traceback_unless_asked(loop, capsys, monkeypatch):

@@ -195,9 +195,9 @@ def test_verify_where_there_is_nothing(tinytorch, tmp_path):
 @pytest.mark.parametrize(
     ("args", "words"),
     [
-        (["lst"], "there is no command 'lst'; did you mean 'list'?"),
+        (["lst"], "there is no command 'lst'; did you mean list?"),
         (["fetch"], "Missing argument 'NAME'"),
-        (["fetch", "cifr10"], "but it is 'cifr10': did you mean cifar10?"),
+        (["fetch", "cifr10"], "but it is 'cifr10'; did you mean cifar10?"),
         (["fetch", "mnist", "--mirror", "example.org"], "--mirror must be the URL of a folder"),
         (["fetch", "./photos"], "NAME must be one of mnist, "),
         (["verify", "auto"], "NAME must be one of mnist, "),

@@ -45,14 +45,14 @@ NAN, INF = math.nan, math.inf
     ("name", "value", "message"),
     [
         ("impl", "numpy", "--impl must be one of scratch, torch, but it is 'numpy'"),
-        ("impl", "scrach", "--impl must be one of scratch, torch, but it is 'scrach': did you mean scratch?"),
+        ("impl", "scrach", "--impl must be one of scratch, torch, but it is 'scrach'; did you mean scratch?"),
         ("impl", None, "--impl must be one of scratch, torch, but it is None"),
-        ("model", "mnist-cnn", "resnet18_imagenet, but it is 'mnist-cnn': did you mean mnist_cnn?"),
-        ("model", "MLP", "but it is 'MLP': did you mean mlp?"),
+        ("model", "mnist-cnn", "resnet18_imagenet, but it is 'mnist-cnn'; did you mean mnist_cnn?"),
+        ("model", "MLP", "but it is 'MLP'; did you mean mlp?"),
         (
             "data",
             "minst",
-            "of a folder of images or of an .npz file, but it is 'minst': did you mean mnist?",
+            "of a folder of images or of an .npz file, but it is 'minst'; did you mean mnist?",
         ),
         ("data", "imagenet", "--data must be one of auto, mnist, fashion-mnist, kmnist, "),
         ("data", ["mnist"], "but it is ['mnist']"),
@@ -61,20 +61,20 @@ NAN, INF = math.nan, math.inf
         (
             "optimizer",
             "adm",
-            "--optimizer must be one of sgd, adam, adamw, rmsprop, but it is 'adm': did you mean adam?",
+            "--optimizer must be one of sgd, adam, adamw, rmsprop, but it is 'adm'; did you mean adam?",
         ),
         (
             "schedule",
             "onecycle",
-            "step, cosine, linear-warmup, one-cycle, but it is 'onecycle': did you mean one-cycle?",
+            "step, cosine, linear-warmup, one-cycle, but it is 'onecycle'; did you mean one-cycle?",
         ),
         ("dtype", "float16", "--dtype must be one of float32, float64, but it is 'float16'"),
         ("compile", "yes", "--compile must be true or false, but it is 'yes'"),
         ("cuda_graph", 1, "--cuda-graph must be true or false, but it is 1"),
         ("precision", "float16", "--precision must be one of float32, tf32, bfloat16, but it is 'float16'"),
         ("loader", "disk", "--loader must be one of memory, stream, but it is 'disk'"),
-        ("device", "gpu", "--device must be one of auto, cpu, cuda, cuda:N, but it is 'gpu': did you mean cuda?"),
-        ("device", "cuda:", "--device must be one of auto, cpu, cuda, cuda:N, but it is 'cuda:': did you mean cuda?"),
+        ("device", "gpu", "--device must be one of auto, cpu, cuda, cuda:N, but it is 'gpu'; did you mean cuda?"),
+        ("device", "cuda:", "--device must be one of auto, cpu, cuda, cuda:N, but it is 'cuda:'; did you mean cuda?"),
         ("device", "cuda:-1", "but it is 'cuda:-1'"),
         ("device", "cuda:1\n", r"but it is 'cuda:1\n'"),
         ("device", 0, "--device must be one of auto, cpu, cuda, cuda:N, but it is 0"),
@@ -100,11 +100,11 @@ NAN, INF = math.nan, math.inf
         ("augment", "shift,blur", "--augment takes shift, rotate, scale, shear, elastic, flip, erase, but it is '"),
         ("augment", True, "--augment must be a list with commas and no gaps, but it is True"),
         ("class_weights", "1,0", "--class-weights must be balanced or one number above 0 for each class, with commas"),
-        ("class_weights", "balance", "but it is 'balance': did you mean balanced?"),
+        ("class_weights", "balance", "but it is 'balance'; did you mean balanced?"),
         ("class_weights", 1.5, "--class-weights must be a list with commas and no gaps, but it is 1.5"),
         ("ema", 1.0, "--ema must be at least 0 and below 1, but it is 1.0"),
         ("ema", NAN, "--ema must be at least 0 and below 1, but it is nan"),
-        ("init", "xavier", "but it is 'xavier': did you mean xavier-normal?"),
+        ("init", "xavier", "but it is 'xavier'; did you mean xavier-normal?"),
         ("init", None, "--init must be one of default, zeros, normal, xavier-uniform"),
         ("from_", " ", "--from must be a run folder or a file of parameters, but it is ' '"),
         ("freeze", "conv1,,norm1", "--freeze must be a list with commas and no gaps, but it is 'conv1,,norm1'"),
@@ -152,7 +152,7 @@ def test_settings_of_none_can_be_left_out():
 
 def test_from_is_called_from_in_a_file():
     assert TrainConfig(from_="runs/one").to_dict()["from"] == "runs/one"
-    with pytest.raises(InputError, match=r"no setting 'from_': did you mean from\?"):
+    with pytest.raises(InputError, match=r"no setting 'from_'; did you mean from\?"):
         TrainConfig.from_dict({"from_": "runs/one"})
 
 
@@ -171,7 +171,7 @@ def test_settings_as_they_are_typed(name, value, words):
 
 
 def test_unknown_settings_are_named():
-    with pytest.raises(InputError, match=r"no setting 'batchsize': did you mean batch_size\?"):
+    with pytest.raises(InputError, match=r"no setting 'batchsize'; did you mean batch_size\?"):
         TrainConfig.from_dict({"batchsize": 4})
     with pytest.raises(InputError, match=r"no setting 'colour'$"):
         TrainConfig.from_dict({"colour": "red"})

@@ -19,7 +19,7 @@ def test_augmentations_have_usual_amounts():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("shfit", "shift, rotate, scale, shear, elastic, flip, erase, but it is 'shfit': did you mean shift?"),
+        ("shfit", "shift, rotate, scale, shear, elastic, flip, erase, but it is 'shfit'; did you mean shift?"),
         ("shift,,flip", "--augment must be a list with commas and no gaps, but it is 'shift,,flip'"),
         ("", "--augment must be a list with commas and no gaps, but it is ''"),
         (7, "--augment must be a list with commas and no gaps, but it is 7"),

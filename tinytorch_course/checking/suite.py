@@ -1,6 +1,5 @@
 """Everything that can be checked: each op, loss, layer, optimizer, schedule and network of the from-scratch layer."""
 
-import difflib
 import functools
 import inspect
 import warnings
@@ -18,7 +17,7 @@ from tinytorch_course.checking.networks import check_layer, check_model
 from tinytorch_course.checking.optimizers import check_optimizer
 from tinytorch_course.checking.rows import Row
 from tinytorch_course.checking.step_curve import step_curve
-from tinytorch_course.errors import InputError
+from tinytorch_course.errors import InputError, did_you_mean
 from tinytorch_course.models import MODELS
 
 KINDS = {
@@ -101,9 +100,8 @@ def select(name: str | None) -> list[Subject]:
     if chosen:
         return chosen
     names = sorted({subject.name for subject in subjects()})
-    near = difflib.get_close_matches(name, names, n=1)
-    advice = f"did you mean {near[0]}?" if near else "`tinytorch check --list` shows what there is"
-    raise InputError(f"there is no op, layer, optimizer or network '{name}'; {advice}")
+    hint = did_you_mean(name, names, "`tinytorch check --list` shows what there is")
+    raise InputError(f"there is no op, layer, optimizer or network '{name}'{hint}")
 
 
 def find_device(name: str) -> str:

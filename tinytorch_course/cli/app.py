@@ -5,7 +5,6 @@ be used) or 128 + the number of the signal that stopped it (130 for Ctrl-C). Wha
 sentence on stderr; TINYTORCH_TRACEBACK=1 adds the traceback.
 """
 
-import difflib
 import errno
 import io
 import os
@@ -35,7 +34,7 @@ from tinytorch_course.cli.predict import predict
 from tinytorch_course.cli.report import report
 from tinytorch_course.cli.summary import summary
 from tinytorch_course.cli.train import train
-from tinytorch_course.errors import InputError
+from tinytorch_course.errors import InputError, did_you_mean
 
 # Typer's usage errors are click's; which package holds them (click, or a copy inside typer) depends on the version.
 UsageError = typer.BadParameter.__base__
@@ -46,10 +45,9 @@ class Commands(TyperGroup):
 
     def resolve_command(self, ctx, args):
         if args[0] not in self.commands and not ctx.resilient_parsing:  # resilient: a shell asks for completions
-            near = difflib.get_close_matches(args[0], self.commands, n=1)
             *others, last = sorted(self.commands)
-            advice = f"did you mean '{near[0]}'?" if near else f"the commands are {', '.join(others)} and {last}"
-            raise InputError(f"there is no command '{args[0]}'; {advice}")
+            hint = did_you_mean(args[0], self.commands, f"the commands are {', '.join(others)} and {last}")
+            raise InputError(f"there is no command '{args[0]}'{hint}")
         return super().resolve_command(ctx, args)
 
 

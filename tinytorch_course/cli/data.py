@@ -11,7 +11,7 @@ import typer
 
 from tinytorch_course.cli.options import GroupedHelp
 from tinytorch_course.data_names import CHOICES, DATA_NAMES, check_data_name
-from tinytorch_course.errors import InputError
+from tinytorch_course.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from tinytorch_course.data import Dataset
@@ -279,11 +279,7 @@ def half_blocks(pairs: Any) -> Any:
 def require_name(name: str) -> None:
     """Only what can be downloaded or is built in: not a path."""
     if name not in NAMES:
-        import difflib
-
-        close = difflib.get_close_matches(name.lower(), NAMES, n=1)
-        hint = f": did you mean {close[0]}?" if close else ""
-        raise InputError(f"NAME must be one of {', '.join(NAMES)}, but it is '{name}'{hint}")
+        raise InputError(f"NAME must be one of {', '.join(NAMES)}, but it is '{name}'{did_you_mean(name, NAMES)}")
 
 
 def find_folder(data_dir: str | None) -> Path:

@@ -1,7 +1,6 @@
 """What runs in the process of its own in which a learner's code is checked. See ``own_code.py``."""
 
 import contextlib
-import difflib
 import functools
 import importlib.util
 import json
@@ -24,7 +23,7 @@ from tinytorch_course.checking.rows import Row
 from tinytorch_course.checking.step_curve import step_curve
 from tinytorch_course.checking.suite import find_device, quiet_and_exact, summarise
 from tinytorch_course.diagnosis import diagnose
-from tinytorch_course.errors import InputError
+from tinytorch_course.errors import InputError, did_you_mean
 from tinytorch_course.grading.adapters import (
     Outcome,
     Pair,
@@ -237,10 +236,8 @@ def _guess(name: str) -> str | None:
 def _instead_of(name: str, module: ModuleType) -> str:
     """What the module has in place of ``name``."""
     own = [key for key, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
-    near = difflib.get_close_matches(name, own, n=1)
-    if near:
-        return f"; did you mean {near[0]}?"
-    return f", which has {', '.join(own[:6])}{' ...' * (len(own) > 6)}" if own else ", which has no functions"
+    has = f"it has {', '.join(own[:6])}{' ...' * (len(own) > 6)}" if own else "it has no functions"
+    return did_you_mean(name, own, has)
 
 
 def _shown(filename: str) -> str:

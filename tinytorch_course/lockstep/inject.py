@@ -5,11 +5,10 @@ Which tensor tells each of them first, and in which step, stands in ``tests/lock
 """
 
 import contextlib
-import difflib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from tinytorch_course.errors import InputError
+from tinytorch_course.errors import InputError, did_you_mean
 from tinytorch_course.lockstep.mistakes import MISTAKES, Mistake, planted
 from tinytorch_course.models import MODELS
 
@@ -96,9 +95,9 @@ def find_injection(name: str) -> Injection:
     for injection in INJECTIONS:
         if injection.name == name:
             return injection
-    near = difflib.get_close_matches(name, [injection.name for injection in INJECTIONS], n=1)
-    advice = f"did you mean {near[0]}?" if near else "`tinytorch compare --list-mistakes` lists them"
-    raise InputError(f"there is no mistake {name!r} to inject; {advice}")
+    names = [injection.name for injection in INJECTIONS]
+    hint = did_you_mean(name, names, "`tinytorch compare --list-mistakes` lists them")
+    raise InputError(f"there is no mistake {name!r} to inject{hint}")
 
 
 class _Names:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinytorch_course.data_names import check_data_name
-from tinytorch_course.errors import InputError
+from tinytorch_course.errors import InputError, did_you_mean
 from tinytorch_course.models import MODELS
-from tinytorch_course.training.parsing import did_you_mean, parse_augment, parse_class_weights, parse_freeze
+from tinytorch_course.training.parsing import parse_augment, parse_class_weights, parse_freeze
 
 IMPL_NAMES = ("scratch", "torch")
 OPTIMIZER_NAMES = ("sgd", "adam", "adamw", "rmsprop")
@@ -180,7 +180,7 @@ class TrainConfig:
     def _require_device(self) -> None:
         if not isinstance(self.device, str) or not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", self.device):
             names = ["auto", "cpu", "cuda"]
-            hint = ": did you mean cuda?" if self.device == "gpu" else did_you_mean(self.device, names)
+            hint = "; did you mean cuda?" if self.device == "gpu" else did_you_mean(self.device, names)
             self._refuse("device", "one of auto, cpu, cuda, cuda:N", hint)
 
     def _require_integer(self, name: str, *, at_least: int) -> None:

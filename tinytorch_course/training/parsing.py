@@ -1,11 +1,10 @@
 """Flags that hold a list: how ``--augment shift,rotate=15`` and its kind are read. Importable without torch."""
 
-import difflib
 import math
 import re
 from typing import NamedTuple
 
-from tinytorch_course.errors import InputError
+from tinytorch_course.errors import InputError, did_you_mean
 
 
 class Amount(NamedTuple):
@@ -89,12 +88,6 @@ def parse_seeds(text: str, first: int) -> tuple[int, ...]:
     if len(set(seeds)) < len(seeds):
         raise InputError(f"--seeds names a seed twice: {text!r}")
     return seeds
-
-
-def did_you_mean(value: object, names: object) -> str:
-    """The end of a sentence about a name that does not exist; empty if none is near."""
-    close = difflib.get_close_matches(value.lower(), list(names), n=1) if isinstance(value, str) else []
-    return f": did you mean {close[0]}?" if close else ""
 
 
 def _entries(flag: str, text: object) -> list[str]:

@@ -24,5 +24,5 @@ def test_a_rate_tuned_for_another_optimizer_is_left_out():
 
 
 def test_an_unknown_preset_is_refused():
-    with pytest.raises(InputError, match=r"--preset must be one of fast.*, but it is 'fats': did you mean fast\?"):
+    with pytest.raises(InputError, match=r"--preset must be one of fast.*, but it is 'fats'; did you mean fast\?"):
         settings_under("fats", {})

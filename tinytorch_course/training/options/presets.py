@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from tinytorch_course.errors import InputError
-from tinytorch_course.training.parsing import did_you_mean
+from tinytorch_course.errors import InputError, did_you_mean
 
 
 class Preset(NamedTuple):

@@ -104,3 +104,10 @@ def test_rooms_know_only_those_below(name):
         if room_of(other) and room_of(other) != mine and floors[room_of(other)] >= floors[mine]
     }
     assert not strange
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name.startswith("tinytorch_course.cli.")])
+def test_no_command_imports_another(name):
+    shared = {"tinytorch_course.cli.options"}
+    if not name.endswith(".app"):
+        assert {other for other in GRAPH[name] if other.startswith("tinytorch_course.cli")} <= shared

@@ -7,17 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from tinytorch_course.cli.train import number_parser
+from tinytorch_course.cli.options import number_parser, option
 from tinytorch_course.errors import InputError
 
 WHAT, HOW, OUTPUT = "What to time", "How to time it", "What comes out"
 QUICK_ROUNDS, ROUNDS, MOST = 3, 11, 1_000_000
-
-
-def option(flag: str, value: str | None, help: str, heading: str) -> Any:
-    return typer.Option(
-        flag, metavar=value, parser=number_parser(flag, value), help=help, show_default=False, rich_help_panel=heading
-    )
 
 
 def bench(

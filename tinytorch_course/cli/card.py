@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinytorch_course.cli.evaluate import DEVICE, check_options, wish
+from tinytorch_course.cli.options import DEVICE, check_names, option
 from tinytorch_course.errors import InputError
 from tinytorch_course.report.sources import find_sources, runs_of_seeds
 
@@ -23,21 +23,23 @@ def card(
             show_default=False,
         ),
     ] = None,
-    out: Annotated[Path | None, wish("--out", "FOLDER", "Where to save the card. (default: in the run folder)")] = None,
-    verify: Annotated[Path | None, wish("--verify", "FILE", "Check this card against its runs instead.")] = None,
+    out: Annotated[
+        Path | None, option("--out", "FOLDER", "Where to save the card. (default: in the run folder)")
+    ] = None,
+    verify: Annotated[Path | None, option("--verify", "FILE", "Check this card against its runs instead.")] = None,
     data_dir: Annotated[
-        str | None, wish("--data-dir", "FOLDER", "Where data sets lie. (default: what the run says)")
+        str | None, option("--data-dir", "FOLDER", "Where data sets lie. (default: what the run says)")
     ] = None,
     device: Annotated[str, DEVICE] = "auto",
     json: Annotated[
-        bool, wish("--json", None, "Print the card, or what differs from it, as one JSON document.")
+        bool, option("--json", None, "Print the card, or what differs from it, as one JSON document.")
     ] = False,
 ) -> None:
     """Make a result card: accuracy with its interval, how it was chosen, data, settings, machine, versions.
 
     All figures are computed from the weights. --verify computes them again and ends with exit code 1 if any differs.
     """
-    check_options("test", None, None, device)
+    check_names(None, device)
     if verify is not None:
         if out is not None:
             raise InputError("--out is for making a card, --verify for checking one: leave out one of them")

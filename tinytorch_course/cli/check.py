@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinytorch_course.cli.train import number_parser
+from tinytorch_course.cli.options import LONGEST, option
 from tinytorch_course.errors import InputError
 
 if TYPE_CHECKING:
@@ -15,13 +15,6 @@ if TYPE_CHECKING:
 
 WHAT, HOW, OUTPUT = "What to check", "How to check it", "What comes out"
 DTYPES = ("float64", "float32")
-LONGEST = 86_400.0  # seconds
-
-
-def option(flag: str, value: str | None, help: str, heading: str) -> Any:
-    return typer.Option(
-        flag, metavar=value, parser=number_parser(flag, value), help=help, show_default=False, rich_help_panel=heading
-    )
 
 
 def check(

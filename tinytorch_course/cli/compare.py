@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinytorch_course.cli.train import DEFAULT, HEADINGS, number_parser, option, was_typed
+from tinytorch_course.cli.options import DEFAULT, HEADINGS, option, setting, was_typed
 from tinytorch_course.errors import InputError
 from tinytorch_course.training.config import TrainConfig
 
@@ -36,69 +36,68 @@ SETTINGS = (
     "dtype",
 )
 _, HOW, WHERE = HEADINGS
-WHAT_IS_COMPARED = "What to compare"
+COMPARED = "What to compare"
 FEWEST_SEEDS = 3  # a deviation of two says next to nothing
-
-
-def own_option(flag: str, value: str | None, help: str, heading: str = WHAT_IS_COMPARED) -> Any:
-    """An option that `tinytorch train` does not have."""
-    return typer.Option(
-        flag, metavar=value, parser=number_parser(flag, value), help=help, show_default=False, rich_help_panel=heading
-    )
 
 
 def compare(
     context: typer.Context,
-    model: Annotated[str, option("model")] = DEFAULT.model,
-    data: Annotated[str, option("data")] = DEFAULT.data,
-    data_dir: Annotated[str | None, option("data_dir")] = DEFAULT.data_dir,
-    limit: Annotated[int | None, option("limit")] = DEFAULT.limit,
+    model: Annotated[str, setting("model")] = DEFAULT.model,
+    data: Annotated[str, setting("data")] = DEFAULT.data,
+    data_dir: Annotated[str | None, setting("data_dir")] = DEFAULT.data_dir,
+    limit: Annotated[int | None, setting("limit")] = DEFAULT.limit,
     steps: Annotated[
-        int | None, own_option("--steps", "N", "How many steps. (default: 100, unless there are --epochs)", HOW)
+        int | None, option("--steps", "N", "How many steps. (default: 100, unless there are --epochs)", HOW)
     ] = None,
     epochs: Annotated[
         int | None,
-        own_option(
+        option(
             "--epochs", "N", "Or how often to go through all images. (default: with --seeds the data set's own)", HOW
         ),
     ] = None,
-    batch_size: Annotated[int, option("batch_size")] = DEFAULT.batch_size,
-    optimizer: Annotated[str, option("optimizer")] = DEFAULT.optimizer,
-    lr: Annotated[float | None, option("lr")] = DEFAULT.lr,
-    schedule: Annotated[str, option("schedule")] = DEFAULT.schedule,
-    momentum: Annotated[float | None, option("momentum")] = DEFAULT.momentum,
-    weight_decay: Annotated[float | None, option("weight_decay")] = DEFAULT.weight_decay,
-    label_smoothing: Annotated[float, option("label_smoothing")] = DEFAULT.label_smoothing,
-    clip_norm: Annotated[float | None, option("clip_norm")] = DEFAULT.clip_norm,
-    seed: Annotated[int, option("seed")] = DEFAULT.seed,
+    batch_size: Annotated[int, setting("batch_size")] = DEFAULT.batch_size,
+    optimizer: Annotated[str, setting("optimizer")] = DEFAULT.optimizer,
+    lr: Annotated[float | None, setting("lr")] = DEFAULT.lr,
+    schedule: Annotated[str, setting("schedule")] = DEFAULT.schedule,
+    momentum: Annotated[float | None, setting("momentum")] = DEFAULT.momentum,
+    weight_decay: Annotated[float | None, setting("weight_decay")] = DEFAULT.weight_decay,
+    label_smoothing: Annotated[float, setting("label_smoothing")] = DEFAULT.label_smoothing,
+    clip_norm: Annotated[float | None, setting("clip_norm")] = DEFAULT.clip_norm,
+    seed: Annotated[int, setting("seed")] = DEFAULT.seed,
     tolerance: Annotated[
         float | None,
-        own_option(
+        option(
             "--tolerance",
             "X",
             "Stop at the first tensor with a larger relative error. (default: 1e-09 in float64, none in float32)",
+            COMPARED,
         ),
     ] = None,
     seeds: Annotated[
         int | None,
-        own_option("--seeds", "N", "Compare the test accuracies of N runs each instead, from N seeds. (default: no)"),
+        option(
+            "--seeds", "N", "Compare the test accuracies of N runs each instead, from N seeds. (default: no)", COMPARED
+        ),
     ] = None,
     inject: Annotated[
         str | None,
-        own_option(
-            "--inject", "NAME", "Plant a classic mistake in the from-scratch path; float64 unless told otherwise."
+        option(
+            "--inject",
+            "NAME",
+            "Plant a classic mistake in the from-scratch path; float64 unless told otherwise.",
+            COMPARED,
         ),
     ] = None,
     list_mistakes: Annotated[
-        bool, own_option("--list-mistakes", None, "List the mistakes that --inject can plant, and end.")
+        bool, option("--list-mistakes", None, "List the mistakes that --inject can plant, and end.", COMPARED)
     ] = False,
-    device: Annotated[str, option("device")] = DEFAULT.device,
-    dtype: Annotated[str, option("dtype")] = DEFAULT.dtype,
+    device: Annotated[str, setting("device")] = DEFAULT.device,
+    dtype: Annotated[str, setting("dtype")] = DEFAULT.dtype,
     out: Annotated[
-        str | None, own_option("--out", "FOLDER", "Save the findings as JSON and as a picture, in a new folder.", WHERE)
+        str | None, option("--out", "FOLDER", "Save the findings as JSON and as a picture, in a new folder.", WHERE)
     ] = None,
     json: Annotated[
-        bool, own_option("--json", None, "Print the findings as one JSON document; the table goes to stderr.", WHERE)
+        bool, option("--json", None, "Print the findings as one JSON document; the table goes to stderr.", WHERE)
     ] = False,
 ) -> None:
     """Train both implementations side by side: same weights, batches and dropout masks, compared tensor by tensor.

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinytorch_course.cli.check import LONGEST
-from tinytorch_course.cli.train import number_parser
+from tinytorch_course.cli.options import LONGEST, option
 from tinytorch_course.errors import InputError
 from tinytorch_course.exercises import EXERCISES, Exercise, find_exercise, write_start
 
@@ -29,12 +28,7 @@ def exercise(
     check: Annotated[Path | None, typer.Option(metavar="FILE", help="Grade this file instead.")] = None,
     timeout: Annotated[
         float,
-        typer.Option(
-            metavar="X",
-            parser=number_parser("--timeout", "X"),
-            help="Seconds after which a task's code is stopped. (default: 60)",
-            show_default=False,
-        ),
+        option("--timeout", "X", "Seconds after which a task's code is stopped. (default: 60)"),
     ] = 60.0,
     json: Annotated[bool, typer.Option("--json", help="Print the list or the grades as one JSON document.")] = False,
 ):

@@ -6,23 +6,25 @@ from typing import Annotated
 
 import typer
 
-from tinytorch_course.cli.evaluate import CHECKPOINT, DATA_DIR, MODEL, wish
+from tinytorch_course.cli.options import CHECKPOINT, DATA_DIR, MODEL, option
 from tinytorch_course.errors import InputError
 
 
 def export(
     checkpoint: Annotated[str, CHECKPOINT],
-    onnx: Annotated[Path | None, wish("--onnx", "FILE", "Write ONNX, for onnxruntime and most other programs.")] = None,
-    exported: Annotated[Path | None, wish("--exported", "FILE", "Write torch.export's form (.pt2).")] = None,
+    onnx: Annotated[
+        Path | None, option("--onnx", "FILE", "Write ONNX, for onnxruntime and most other programs.")
+    ] = None,
+    exported: Annotated[Path | None, option("--exported", "FILE", "Write torch.export's form (.pt2).")] = None,
     torchscript: Annotated[
-        Path | None, wish("--torchscript", "FILE", "Write TorchScript, for older programs that load it.")
+        Path | None, option("--torchscript", "FILE", "Write TorchScript, for older programs that load it.")
     ] = None,
     model: Annotated[str | None, MODEL] = None,
     data: Annotated[
-        str | None, wish("--data", "NAME", "What a file of weights without a run was trained on. (default: MNIST)")
+        str | None, option("--data", "NAME", "What a file of weights without a run was trained on. (default: MNIST)")
     ] = None,
     data_dir: Annotated[str | None, DATA_DIR] = None,
-    json: Annotated[bool, wish("--json", None, "Print one JSON document.")] = False,
+    json: Annotated[bool, option("--json", None, "Print one JSON document.")] = False,
 ) -> None:
     """Write a trained network in other forms, each read again and compared with the from-scratch forward.
 

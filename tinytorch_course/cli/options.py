@@ -1,8 +1,28 @@
-"""What the commands' help has in common: options under headings, each with its default at the end of its line."""
+"""What the commands have in common: their options, each with its default at the end of its line, under headings."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
+import typer
 from typer.core import TyperCommand
+
+from tinytorch_course.data_names import DATA_NAMES
+from tinytorch_course.errors import InputError
+from tinytorch_course.training.config import (
+    DTYPE_NAMES,
+    IMPL_NAMES,
+    INIT_NAMES,
+    OPTIMIZER_DEFAULTS,
+    OPTIMIZER_NAMES,
+    SCHEDULE_NAMES,
+    TrainConfig,
+    flag,
+)
+from tinytorch_course.training.options.presets import PRESETS
+from tinytorch_course.training.parsing import AUGMENTATIONS
+
+SPLITS = ("test", "val")
+LONGEST = 86_400.0  # seconds that code of one's own may take
 
 
 class GroupedHelp(TyperCommand):
@@ -23,3 +43,173 @@ class GroupedHelp(TyperCommand):
 
 def one_of(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def option(flag: str, value: str | None, help: str, heading: str | None = None) -> Any:
+    """An option whose help ends in its default; ``value`` stands for its value: N an integer, X a number."""
+    return typer.Option(
+        flag, metavar=value, parser=number_parser(flag, value), help=help, show_default=False, rich_help_panel=heading
+    )
+
+
+def number_parser(typed: str, kind: str | None) -> Callable[[Any], int | float] | None:
+    """What reads the value of the flag ``typed`` if that is a number, and names both if it is none."""
+    if kind not in ("N", "X"):
+        return None
+    convert, wanted = (int, "an integer") if kind == "N" else (float, "a number")
+
+    def parse(value: Any) -> int | float:
+        try:
+            return convert(value)
+        except ValueError:
+            raise InputError(f"{typed} must be {wanted}, but it is '{value}'") from None
+
+    return parse
+
+
+def was_typed(context: typer.Context, name: str) -> bool:
+    """Whether the option stood on the command line, even with the value that is its default."""
+    return context.get_parameter_source(name).name == "COMMANDLINE"
+
+
+# --- what is used: a trained network ---------------------------------------------------------------------------------
+
+CHECKPOINT = typer.Argument(metavar="CHECKPOINT", help="A run folder, or a file of weights.", show_default=False)
+IMPL = option("--impl", "NAME", "Who computes: scratch or torch, whichever trained it. (default: the run's own)")
+MODEL = option("--model", "NAME", "The network, for a file that does not say it. (default: the run's own)")
+DATA_DIR = option("--data-dir", "FOLDER", "Where data sets lie. (default: what the run says, else $TINYTORCH_DATA)")
+DEVICE = option("--device", "NAME", "auto, cpu, cuda or cuda:N. (default: auto, a GPU where there is one)")
+
+
+def check_split(split: str, limit: int | None) -> None:
+    """Raise InputError unless they name a part of the data and how much of it (None: all)."""
+    if split not in SPLITS:
+        raise InputError(f"--split must be {one_of(SPLITS)}, but it is '{split}'")
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit must be at least 1, but it is {limit}")
+
+
+def check_names(impl: str | None, device: str) -> None:
+    """Raise InputError unless they name an implementation (or None) and a device."""
+    if impl is not None and impl not in IMPL_NAMES:
+        raise InputError(f"--impl must be {one_of(IMPL_NAMES)}, but it is '{impl}'")
+    TrainConfig(device=device).validate()
+
+
+# --- the settings of `tinytorch train` ------------------------------------------------------------------------------
+
+DEFAULT = TrainConfig()
+USUAL = DEFAULT.resolved()  # with the optimizer's own numbers in place of None
+MOMENTA = [f"{own.momentum:g} for {name}" for name, own in OPTIMIZER_DEFAULTS.items() if own.momentum is not None]
+DECAYS = [f"{own.weight_decay:g} for {name}" for name, own in OPTIMIZER_DEFAULTS.items() if own.weight_decay]
+
+
+class Line(NamedTuple):
+    """One option's line in the help."""
+
+    value: str | None  # what stands for its value: N an integer, X a number; None: it takes none
+    help: str
+    default: str | None = None  # in words; None: the field of TrainConfig says it
+
+
+WHAT = {
+    "preset": Line(
+        "NAME",
+        "Take a recipe's settings: "
+        + "; ".join(f"{name}, {preset.purpose}" for name, preset in PRESETS.items())
+        + ". Options typed beside it come first.",
+        "",
+    ),
+    "impl": Line("NAME", "Whose gradients: scratch has them written by hand, torch uses nn.Module and autograd."),
+    "model": Line("NAME", "The network; `tinytorch models` lists them."),
+    "init": Line("NAME", f"How the first weights are drawn: {one_of(INIT_NAMES)}; default is as torch's layers do."),
+    "from_": Line(
+        "CHECKPOINT",
+        "Start from the network in a run folder or file; a head for other classes starts anew.",
+        "random numbers",
+    ),
+    "freeze": Line(
+        "PATTERNS",
+        "Leave these layers or parameters as they are: conv*,norm1 and the like. Batch norm's statistics still follow.",
+        "none",
+    ),
+    "data": Line(
+        "NAME",
+        f"The images: {', '.join(DATA_NAMES)}, or the path of a folder of images or an .npz file. auto is MNIST where "
+        "it can be had, else the built-in digits.",
+    ),
+    "data_dir": Line(
+        "FOLDER", "Where data sets lie, or are downloaded to.", "$TINYTORCH_DATA, else the user's cache folder"
+    ),
+    "val_size": Line("N", "Training images set aside to choose the best epoch.", "the data set's own number"),
+    "limit": Line("N", "Take no more than N images each to train, choose and test, for a quick look.", "all"),
+    "overfit_batches": Line(
+        "N", "Train on the first N batches of images only, to see whether they can be learned by heart.", "all"
+    ),
+}
+HOW = {
+    "epochs": Line("N", "How often to go through all training images.", "the data set's own number"),
+    "batch_size": Line("N", "Images in one step."),
+    "optimizer": Line("NAME", f"The rule that turns gradients into a step: {one_of(OPTIMIZER_NAMES)}."),
+    "lr": Line("X", "Learning rate: how far a step goes.", f"fits optimizer and schedule, here {USUAL.lr:g}"),
+    "schedule": Line("NAME", f"How the learning rate changes on the way: {one_of(SCHEDULE_NAMES)}."),
+    "momentum": Line("X", "How much of the last step goes into the next; sgd and rmsprop.", ", ".join(MOMENTA)),
+    "weight_decay": Line("X", "How strongly weights are pulled towards zero.", ", ".join([*DECAYS, "else 0"])),
+    "label_smoothing": Line("X", "The share of each label that is spread over all classes."),
+    "clip_norm": Line("X", "Scale gradients down to this norm where they are longer.", "no clipping"),
+    "augment": Line(
+        "LIST",
+        f"Change training images at random, each time anew: any of {', '.join(AUGMENTATIONS)}, with commas; "
+        "rotate=15 and the like set how far.",
+        "images as they are",
+    ),
+    "class_weights": Line(
+        "LIST", "How much each class counts: balanced, by how rare it is, or numbers with commas.", "all alike"
+    ),
+    "ema": Line(
+        "X", "Keep a running average of the network, which forgets with this factor: 0.999 and the like.", "no average"
+    ),
+    "patience": Line("N", "Stop after N epochs that were no better on the validation images.", "never"),
+    "seed": Line("N", "Where all randomness comes from: first weights, order of images, dropout."),
+}
+WHERE = {
+    "device": Line("NAME", "auto, cpu, cuda or cuda:N. auto is a GPU where there is one."),
+    "precision": Line(
+        "NAME",
+        "What networks compute in, weights staying float32: float32, tf32 (on NVIDIA GPUs) or bfloat16.",
+    ),
+    "compile": Line(None, "Compile forward and backward pass with torch.compile; the first step takes a minute or so."),
+    "cuda_graph": Line(None, "Send the from-scratch step to an NVIDIA GPU as one CUDA graph."),
+    "dtype": Line("NAME", f"The precision of all numbers: {one_of(DTYPE_NAMES)}."),
+    "loader": Line("NAME", "memory holds all images in memory, stream reads them batch by batch."),
+    "log_gradients": Line(None, "Write the norms of all gradients to gradients.csv."),
+    "out": Line("FOLDER", "The run folder to write.", "a new one in runs/"),
+    "tensorboard": Line(None, "Write curves, images and histograms for TensorBoard, a package of its own."),
+    "config": Line(
+        "FILE", "Take the settings of this file, such as a run's config.toml; options typed beside it come first.", ""
+    ),
+    "seeds": Line(
+        "LIST",
+        "Train from several seeds, 0,1,2 or 5 of them, and give mean and deviation; --out holds a run of each.",
+        "",
+    ),
+    "resume": Line("RUN", "Go on with the run in this folder; options typed beside it change its settings.", ""),
+    "json": Line(None, "Print the result as one JSON document; the table goes to stderr.", ""),
+}
+HEADINGS = {"What to train": WHAT, "How to train it": HOW, "Where, and what comes out": WHERE}
+
+
+def setting(name: str) -> Any:
+    """The option of a training setting: its heading, its help line, and its default at the end of it."""
+    heading, line = next((heading, lines[name]) for heading, lines in HEADINGS.items() if name in lines)
+    # typer's own "[default: ...]" cannot say what None means, and some versions of it print a stray backslash.
+    default = getattr(DEFAULT, name) if line.default is None else line.default
+    default = "" if default is False else default  # a flag that is off is not typed
+    return typer.Option(
+        flag(name),
+        metavar=line.value,
+        parser=number_parser(flag(name), line.value),
+        help=line.help + (f" (default: {default})" if default != "" else ""),
+        show_default=False,
+        rich_help_panel=heading,
+    )

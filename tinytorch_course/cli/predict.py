@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinytorch_course.cli.evaluate import CHECKPOINT, DATA_DIR, DEVICE, IMPL, MODEL, check_names, wish
-from tinytorch_course.cli.options import one_of
+from tinytorch_course.cli.options import CHECKPOINT, DATA_DIR, DEVICE, IMPL, MODEL, check_names, one_of, option
 from tinytorch_course.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,17 +28,18 @@ FORM_HELP = (
 def predict(
     checkpoint: Annotated[str, CHECKPOINT],
     images: Annotated[list[str], PICTURES],
-    top: Annotated[int, wish("--top", "K", "Show the K likeliest classes. (default: 3)")] = 3,
-    show: Annotated[bool, wish("--show", None, "Draw what the network sees.")] = False,
-    form: Annotated[str | None, wish("--form", "NAME", FORM_HELP)] = None,
+    top: Annotated[int, option("--top", "K", "Show the K likeliest classes. (default: 3)")] = 3,
+    show: Annotated[bool, option("--show", None, "Draw what the network sees.")] = False,
+    form: Annotated[str | None, option("--form", "NAME", FORM_HELP)] = None,
     impl: Annotated[str | None, IMPL] = None,
     model: Annotated[str | None, MODEL] = None,
     data: Annotated[
-        str | None, wish("--data", "NAME", "What it was trained on, for a file that does not say it. (default: MNIST)")
+        str | None,
+        option("--data", "NAME", "What it was trained on, for a file that does not say it. (default: MNIST)"),
     ] = None,
     data_dir: Annotated[str | None, DATA_DIR] = None,
     device: Annotated[str, DEVICE] = "auto",
-    json: Annotated[bool, wish("--json", None, "Print one JSON document instead of lines.")] = False,
+    json: Annotated[bool, option("--json", None, "Print one JSON document instead of lines.")] = False,
 ) -> None:
     """Ask a trained network about pictures: photographs, scans, drawings, of any size.
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tinytorch_course.cli.options import DATA_DIR, option
 from tinytorch_course.errors import InputError
 from tinytorch_course.report.sources import find_sources, runs_of_seeds
 
@@ -24,21 +25,15 @@ def report(
     ],
     out: Annotated[
         str | None,
-        typer.Option(
+        option(
             "--out",
-            metavar="FILE.html",
-            help="The file to write. (default: report.html in the folder; of several, in the current one)",
-            show_default=False,
+            "FILE.html",
+            "The file to write. (default: report.html in the folder; of several, in the current one)",
         ),
     ] = None,
     data_dir: Annotated[
         str | None,
-        typer.Option(
-            "--data-dir",
-            metavar="FOLDER",
-            help="Where data sets lie. (default: what the run says, $TINYTORCH_DATA, else the user's cache folder)",
-            show_default=False,
-        ),
+        DATA_DIR,
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print what was written as one JSON document.")] = False,
 ) -> None:

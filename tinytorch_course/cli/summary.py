@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinytorch_course.cli.train import number_parser
+from tinytorch_course.cli.options import option
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS, Model
 
@@ -30,19 +30,11 @@ def summary(
     ],
     size: Annotated[
         str,
-        typer.Option(
-            "--input", metavar="CxHxW", help="Channels, height and width. (default: 1x28x28)", show_default=False
-        ),
+        option("--input", "CxHxW", "Channels, height and width. (default: 1x28x28)"),
     ] = "1x28x28",
     classes: Annotated[
         int,
-        typer.Option(
-            "--classes",
-            metavar="N",
-            parser=number_parser("--classes", "N"),
-            help="How many classes. (default: 10)",
-            show_default=False,
-        ),
+        option("--classes", "N", "How many classes. (default: 10)"),
     ] = 10,
     explain: Annotated[
         bool, typer.Option("--explain", help="Add how each output's size follows from the input's.")

@@ -23,10 +23,14 @@ from tinytorch_course.diagnosis import (
     pooling,
     structure,
 )
-from tinytorch_course.diagnosis.hypotheses import Hypothesis, agree, predictions_of
+from tinytorch_course.diagnosis.hypotheses import Hypothesis, Predictions, agree, predictions_of
 
 FAMILIES = (activation, convolution, pooling, normalization, movement, losses, optimizers)
 HANDY = 20_000  # entries: larger cases are looked at only if no smaller one is wrong
+USE_FLOAT64 = (
+    "this is float32's rounding and no mistake: in float64 the same code passes on the same inputs; use float64 to "
+    "check gradients"
+)
 OVERFLOW = activation.OVERFLOW | losses.OVERFLOW
 
 
@@ -61,33 +65,30 @@ def diagnose(checks: Sequence[GradientCheck]) -> list[Finding]:
     only_rounding = [check for check in checks if not check.ok and check.in_double and check.in_double.ok]
     checks = [check.in_double or check for check in checks]
     if all(check.ok for check in checks):
-        return [_use_float64(only_rounding[0])]
+        return [_of_problem(only_rounding[0], "rounding", USE_FLOAT64)]
     form = _of_form(checks)
-    values = _of_values([check.evidence for check in checks])
+    values = _of_values([check.evidence for check in checks if check.evidence])
     raised = [finding for finding in form if finding.key == "raised"]
-    return [f for f in form if f not in raised] + values + raised or [_of_differences(checks)]
+    # Else nothing but a central difference disagrees, or forward gives another shape: there are no entries to compare.
+    findings = [finding for finding in form if finding not in raised] + values + raised
+    return findings or [_of_problem(next(check for check in checks if not check.ok))]
 
 
-def _use_float64(check: GradientCheck) -> Finding:
-    problem = check.problems[0]
-    sentence = (
-        "this is float32's rounding and no mistake: in float64 the same code passes on the same inputs; use float64 to "
-        "check gradients"
-    )
-    return Finding("rounding", problem.what, sentence, check.evidence.case, None)
+def _of_problem(check: GradientCheck, key: str = "", sentence: str = "", which: int = 0) -> Finding:
+    """A problem of a check as a finding, in its own words or in others."""
+    problem = check.problems[which]
+    case = check.evidence.case if check.evidence else check.name
+    return Finding(key or problem.key, problem.what, sentence or problem.sentence, case, None)
 
 
 def _of_form(checks: Sequence[GradientCheck]) -> list[Finding]:
     """Numbers, shapes and dtypes of the gradients, changed inputs, exceptions: one finding for each kind."""
     findings: dict[tuple[str, str], Finding] = {}
     for check in checks:
-        for problem in check.problems:
+        for which, problem in enumerate(check.problems):
             explanation = structure.explain_problem(problem, check)
-            if explanation is None or problem.key == "forward-shape":
-                continue
-            key, sentence = explanation
-            finding = Finding(key, problem.what, sentence, check.evidence.case, None)
-            findings.setdefault((problem.key, problem.what), finding)
+            if explanation is not None:
+                findings.setdefault((problem.key, problem.what), _of_problem(check, *explanation, which))
     return _merged(findings.values())
 
 
@@ -99,13 +100,6 @@ def _merged(findings: Iterable[Finding]) -> list[Finding]:
         what = f"{said.what} and {finding.what}" if said else finding.what
         merged[finding.key, finding.sentence] = (said or finding)._replace(what=what)
     return list(merged.values())
-
-
-def _of_differences(checks: Sequence[GradientCheck]) -> Finding:
-    """Nothing but a central difference disagrees, or forward gives another shape: there are no entries to compare."""
-    check = next(check for check in checks if not check.ok)
-    problem = check.problems[0]
-    return Finding(problem.key, problem.what, problem.sentence, check.evidence.case, None)
 
 
 # --- values ----------------------------------------------------------------------------------------------------------
@@ -171,7 +165,7 @@ def _handy(evidences: list[Evidence]) -> list[Evidence]:
 
 def _explained(hypothesis: Hypothesis, evidences: list[Evidence], quantities: list[Quantity]) -> list[Quantity]:
     """Those quantities for which the hypothesis predicts, in every case, what was got."""
-    predicted: dict[int, dict] = {}
+    predicted: dict[int, Predictions] = {}
 
     def holds(evidence: Evidence, quantity: Quantity) -> bool:
         if id(evidence) not in predicted:
@@ -187,7 +181,7 @@ def _explained(hypothesis: Hypothesis, evidences: list[Evidence], quantities: li
     return [quantity for quantity in quantities if believed(quantity)]
 
 
-def _fits(hypothesis: Hypothesis, predictions: dict, evidence: Evidence, quantity: Quantity) -> bool:
+def _fits(hypothesis: Hypothesis, predictions: Predictions, evidence: Evidence, quantity: Quantity) -> bool:
     got, right = evidence.got[quantity], evidence.right[quantity]
     predicted = predictions.get(quantity, right)
     if hypothesis.partly and got.shape == right.shape == predicted.shape:

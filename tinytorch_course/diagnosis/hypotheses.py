@@ -50,17 +50,41 @@ def function(key: str, ops: tuple[str, ...], other: Callable[..., Tensor], sente
 
 def of_function(evidence: Evidence, other: Callable[..., Tensor]) -> Predictions:
     """What out and the gradients are if ``other`` is the function."""
-    given, positions = arguments(evidence), evidence.positions
+    given = arguments(evidence)
     names = list(given)
 
-    def of_tensors(*tensors):
-        return other(**given | {names[position]: x for position, x in zip(positions, tensors, strict=True)})
+    def of_inputs(*inputs: Any) -> Tensor:
+        return other(**given | dict(zip(names, inputs, strict=False)))
 
-    out, vjp = torch.func.vjp(of_tensors, *(evidence.inputs[position] for position in positions))
+    return differentiated(evidence, evidence.inputs, of_inputs)
+
+
+def differentiated(evidence: Evidence, inputs: tuple, function: Callable[..., Tensor]) -> Predictions:
+    """What out and the gradients are if out is ``function(*inputs)``."""
+    positions = [i for i in evidence.positions if isinstance(inputs[i], Tensor)]
+
+    def of_tensors(*tensors: Tensor) -> Tensor:
+        changed = dict(zip(positions, tensors, strict=True))
+        return function(*(changed.get(i, x) for i, x in enumerate(inputs)))
+
+    out, pullback = vjp(of_tensors, *(inputs[i] for i in positions))
     predictions: Predictions = {"out": out}
-    if out.shape == evidence.dout.shape:
-        predictions |= dict(zip(positions, vjp(evidence.dout), strict=True))
+    if out.shape == cotangent(evidence).shape:
+        predictions |= dict(zip(positions, pullback(cotangent(evidence)), strict=True))
     return predictions
+
+
+def vjp(function: Callable[..., Tensor], *inputs: Tensor) -> tuple[Tensor, Callable[[Tensor], tuple[Tensor, ...]]]:
+    """``torch.func.vjp``, whose own type leaves open how many results it has."""
+    out, pullback = torch.func.vjp(function, *inputs)[:2]
+    return out, pullback
+
+
+def cotangent(evidence: Evidence) -> Tensor:
+    """The check's dout; an optimizer has none, so that a formula with it does not fit there."""
+    if evidence.dout is None:
+        raise ValueError("there is no dout")
+    return evidence.dout
 
 
 def whichever(key: str, ops: tuple[str, ...], variants: Iterable[Hypothesis], sentence: str) -> Hypothesis:
@@ -94,6 +118,7 @@ def predictions_of(hypothesis: Hypothesis, evidence: Evidence) -> Predictions:
 
 
 def agree(got: Tensor | None, expected: Tensor, tolerance: float) -> bool:
+    """Whether both have the same shape, and no entry's error is larger than ``tolerance``."""
     if got is None or got.shape != expected.shape:
         return False
     return not got.numel() or bool(entry_errors(got, expected).max() <= tolerance)

@@ -35,10 +35,8 @@ def place(key: str, ops: tuple[str, ...], region: Callable[[Evidence, Quantity],
 
 def at_kink(evidence: Evidence, quantity: Quantity) -> Tensor:
     """Where the first argument is 0, or equals the second."""
-    x = evidence.inputs[0]
-    if len(evidence.inputs) > 1:
-        return x == evidence.inputs[1]
-    return x == 0
+    x, other = (*evidence.inputs, 0)[:2]
+    return x == other
 
 
 def at_edge(evidence: Evidence, quantity: Quantity) -> Tensor:
@@ -54,6 +52,8 @@ def at_edge(evidence: Evidence, quantity: Quantity) -> Tensor:
 
 
 def in_sample(index: int) -> Callable[[Evidence, Quantity], Tensor]:
+    """The entries of one sample."""
+
     def region(evidence: Evidence, quantity: Quantity) -> Tensor:
         mask = torch.zeros_like(evidence.right[quantity], dtype=torch.bool)
         mask[index] = True
@@ -82,35 +82,20 @@ def _constant_factor(evidence: Evidence) -> Predictions:
     return predictions
 
 
-KINK = place(
-    "kink",
-    ("relu", "leaky_relu", "l1_loss"),
-    at_kink,
-    "it differs only where the function has a kink, and any slope between its two sides would do; torch takes the "
-    "left one for relu and leaky_relu, and 0 for l1_loss: follow it, or training beside torch will part",
-)
+# fmt: off
+KINK = place("kink", ("relu", "leaky_relu", "l1_loss"), at_kink,
+             "it differs only where the function has a kink, and any slope between its two sides would do; torch takes "
+             "the left one for relu and leaky_relu, and 0 for l1_loss: follow it, or training beside torch will part")
 
 PLACES = [
-    place(
-        "overlap-assigned",
-        WINDOWED,
-        lambda evidence, quantity: coverage(evidence) > 1,
-        "it is wrong only at pixels that several windows cover: what the windows give to one pixel must be added up "
-        "(+= for =)",
-    ),
+    place("overlap-assigned", WINDOWED, lambda evidence, quantity: coverage(evidence) > 1,
+          "it is wrong only at pixels that several windows cover: what the windows give to one pixel must be added up "
+          "(+= for =)"),
     place("edge", WINDOWED, at_edge, "it is wrong only at the edge of the image: look at the padding"),
-    place(
-        "target-class",
-        CLASSIFIED,
-        at_target,
-        "it is wrong only at the right classes: look at what is subtracted or picked there",
-    ),
-    place(
-        "other-classes",
-        CLASSIFIED,
-        lambda evidence, quantity: ~at_target(evidence, quantity),
-        "it is right at the right classes and wrong at all others: look at the softmax's own part",
-    ),
+    place("target-class", CLASSIFIED, at_target,
+          "it is wrong only at the right classes: look at what is subtracted or picked there"),
+    place("other-classes", CLASSIFIED, lambda evidence, quantity: ~at_target(evidence, quantity),
+          "it is right at the right classes and wrong at all others: look at the softmax's own part"),
     place("one-sample", (), in_sample(0), "it is wrong in the first sample only"),
     place("one-sample", (), in_sample(-1), "it is wrong in the last sample only"),
     Hypothesis("constant-factor", (), _constant_factor, "it is off by a constant factor"),

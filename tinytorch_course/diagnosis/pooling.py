@@ -1,6 +1,9 @@
 """Mistakes in the pools."""
 
 import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -8,28 +11,36 @@ from torch import Tensor
 
 from tinytorch_course.checking.evidence import Evidence
 from tinytorch_course.diagnosis.convolution import assign
-from tinytorch_course.diagnosis.hypotheses import Hypothesis, Predictions, arguments, function, whichever
-from tinytorch_course.diagnosis.windows import Grid, grid_of, layouts, recounted, windows_of
+from tinytorch_course.diagnosis.hypotheses import (
+    Hypothesis,
+    Predictions,
+    arguments,
+    cotangent,
+    function,
+    vjp,
+    whichever,
+)
+from tinytorch_course.diagnosis.windows import LAYOUTS, Grid, Layout, Pair, grid_of, pair, recounted, windows_of
 
 MAX, AVG, ADAPTIVE = ("max_pool2d",), ("avg_pool2d",), ("adaptive_avg_pool2d",)
 
 
 def _pooled(evidence: Evidence, x: Tensor, grid: Grid) -> Tensor:
     """The pool with its windows wherever ``grid`` says."""
-    if evidence.op.startswith("max"):
+    if evidence.op in MAX:
         return windows_of(x, grid, -math.inf).flatten(-2).max(dim=-1).values
     return windows_of(x, grid).sum(dim=(-2, -1)) / (grid.kernel[0] * grid.kernel[1])
 
 
-def elsewhere(key: str, layout, sentence: str) -> Hypothesis:
+def elsewhere(key: str, layout: Layout, sentence: str) -> Hypothesis:
     """The windows lie as they should not."""
 
     def predict(evidence: Evidence) -> Predictions:
         x, grid = evidence.inputs[0], layout(grid_of(evidence))
-        out, vjp = torch.func.vjp(lambda x: _pooled(evidence, x, grid), x)
-        predictions = {0: vjp(evidence.dout)[0]}
-        natural = out if grid.count == tuple(evidence.right["out"].shape[-2:]) else None
-        return predictions | {"out": natural if natural is not None else _pooled(evidence, x, recounted(grid))}
+        out, pullback = vjp(lambda x: _pooled(evidence, x, grid), x)
+        if grid.number != evidence.right["out"].shape[-2:]:
+            out = _pooled(evidence, x, recounted(grid))
+        return {0: pullback(cotangent(evidence))[0], "out": out}
 
     return Hypothesis(key, MAX + AVG, predict, sentence)
 
@@ -48,8 +59,8 @@ def _winners(evidence: Evidence) -> tuple[Tensor, Grid]:
 def _given_back(evidence: Evidence, shares: Tensor, grid: Grid) -> Predictions:
     """dx if each window deals its dout out by ``shares``; and the sum of the positions of whoever has a share."""
     x = evidence.inputs[0]
-    _, vjp = torch.func.vjp(lambda x: windows_of(x, grid).flatten(-2), x)
-    dx = vjp(shares * evidence.dout.unsqueeze(-1))[0]
+    _, pullback = vjp(lambda x: windows_of(x, grid).flatten(-2), x)
+    dx = pullback(shares * cotangent(evidence).unsqueeze(-1))[0]
     position = torch.arange(x.shape[-2] * x.shape[-1], dtype=x.dtype, device=x.device).view(x.shape[-2:])
     positions = windows_of(position, grid).flatten(-2)
     return {0: dx, "result 1": ((shares > 0) * positions).sum(-1).long()}
@@ -57,7 +68,7 @@ def _given_back(evidence: Evidence, shares: Tensor, grid: Grid) -> Predictions:
 
 def _every_tie(evidence: Evidence) -> Predictions:
     wins, grid = _winners(evidence)
-    return _given_back(evidence, wins.to(evidence.dout.dtype), grid)
+    return _given_back(evidence, wins.to(cotangent(evidence).dtype), grid)
 
 
 def _shared_ties(evidence: Evidence) -> Predictions:
@@ -68,7 +79,7 @@ def _shared_ties(evidence: Evidence) -> Predictions:
 def _last_tie(evidence: Evidence) -> Predictions:
     wins, grid = _winners(evidence)
     last = wins & (wins.flip(-1).cumsum(-1).flip(-1) == 1)
-    return _given_back(evidence, last.to(evidence.dout.dtype), grid)
+    return _given_back(evidence, last.to(cotangent(evidence).dtype), grid)
 
 
 def _mixed_up(evidence: Evidence) -> Predictions:
@@ -77,22 +88,22 @@ def _mixed_up(evidence: Evidence) -> Predictions:
     if grid.kernel[0] != grid.kernel[1]:
         return {}
     shares = _first(wins).unflatten(-1, grid.kernel).mT.flatten(-2)
-    return _given_back(evidence, shares.to(evidence.dout.dtype), grid)
+    return _given_back(evidence, shares.to(cotangent(evidence).dtype), grid)
 
 
 def _first(wins: Tensor) -> Tensor:
     return wins & (wins.cumsum(-1) == 1)
 
 
-def _assigned(by_windows: bool, zeros_too: bool):
+def _assigned(by_windows: bool, zeros_too: bool) -> Callable[[Evidence], Predictions]:
     """dx if the winner's share is assigned: the last window stays, and may bring zeros for the losers."""
 
     def predict(evidence: Evidence) -> Predictions:
         grid = grid_of(evidence)
-        if evidence.op.startswith("max"):
-            shares = _first(_winners(evidence)[0]) * evidence.dout.unsqueeze(-1)
+        if evidence.op in MAX:
+            shares = _first(_winners(evidence)[0]) * cotangent(evidence).unsqueeze(-1)
         else:
-            shares = (evidence.dout / _divisor(evidence)).unsqueeze(-1)
+            shares = (cotangent(evidence) / _divisor(evidence)).unsqueeze(-1)
             shares = shares.expand(*shares.shape[:-1], grid.kernel[0] * grid.kernel[1])
         values = shares.unflatten(-1, grid.kernel)
         if zeros_too:
@@ -121,45 +132,27 @@ def _assigned_winners(values: Tensor, grid: Grid) -> Tensor:
 
 def _divisor(evidence: Evidence) -> Tensor:
     """What each window is rightly divided by: the sum of ones over the mean of ones."""
-    given = arguments(evidence)
-    ones = torch.ones_like(given["x"])
-    return windows_of(ones, grid_of(evidence)).sum(dim=(-2, -1)) / evidence.twin(
-        ones, *evidence.inputs[1:], **evidence.kwargs
-    )
+    ones = torch.ones_like(evidence.inputs[0])
+    means = F.avg_pool2d(ones, *evidence.inputs[1:], **evidence.kwargs)
+    return windows_of(ones, grid_of(evidence)).sum(dim=(-2, -1)) / means
 
 
-def _plain_sum(x: Tensor, kernel_size, stride, padding, ceil_mode, **_) -> Tensor:
-    return F.avg_pool2d(x, kernel_size, stride, padding, ceil_mode, divisor_override=1)
-
-
-def _whole_window(x: Tensor, kernel_size, stride, padding, ceil_mode, **_) -> Tensor:
-    area = kernel_size**2 if isinstance(kernel_size, int) else kernel_size[0] * kernel_size[1]
-    return F.avg_pool2d(x, kernel_size, stride, padding, ceil_mode, divisor_override=area)
-
-
-def _one_side(x: Tensor, kernel_size, stride, padding, ceil_mode, **_) -> Tensor:
-    side = kernel_size if isinstance(kernel_size, int) else kernel_size[0]
-    return F.avg_pool2d(x, kernel_size, stride, padding, ceil_mode, divisor_override=side)
+def _divided_by(
+    count: Callable[[Pair], int], x: Tensor, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, **_: Any
+) -> Tensor:
+    return F.avg_pool2d(x, kernel_size, stride, padding, ceil_mode, divisor_override=count(pair(kernel_size)))
 
 
 def _outside(evidence: Evidence) -> Predictions:
     """As many windows as the ceiling of the division says, those that start outside the image included."""
-    grid = grid_of(evidence)
-    count = []
-    for axis in (0, 1):
-        reach = grid.dilation[axis] * (grid.kernel[axis] - 1) + 1
-        room = grid.size[axis] + grid.padding[2 * axis] + grid.padding[2 * axis + 1] - reach
-        count.append(-(-room // grid.stride[axis]) + 1)
+    number = recounted(grid_of(evidence), ceiling=True).number
     right, got = evidence.right["out"], evidence.got["out"]
-    if not arguments(evidence)["ceil_mode"] or tuple(count) == tuple(right.shape[-2:]):
+    if not arguments(evidence)["ceil_mode"] or right.shape[-2:] == number or got.shape[-2:] != number:
         return {}
-    beginning = got[..., : right.shape[-2], : right.shape[-1]]
-    if tuple(got.shape[-2:]) == tuple(count) and torch.equal(beginning, right):
-        return {"out": got}
-    return {}
+    return {"out": got} if torch.equal(got[..., : right.shape[-2], : right.shape[-1]], right) else {}
 
 
-def _adaptive_floor(x: Tensor, output_size) -> Tensor:
+def _adaptive_floor(x: Tensor, output_size: Any) -> Tensor:
     """Windows that end at ⌊(p + 1) · H / P⌋."""
     output = output_size if isinstance(output_size, (tuple, list)) else (output_size, output_size)
     for axis, count in zip((-2, -1), output, strict=True):
@@ -170,73 +163,35 @@ def _adaptive_floor(x: Tensor, output_size) -> Tensor:
     return x
 
 
+# fmt: off
 HYPOTHESES = [
-    Hypothesis(
-        "ties-all",
-        MAX,
-        _every_tie,
-        "where several pixels of a window share its maximum, all of them get the whole dout: only the first one in row "
-        "order may (images are full of ties: every window of background is one)",
-    ),
-    Hypothesis(
-        "ties-shared",
-        MAX,
-        _shared_ties,
-        "where several pixels of a window share its maximum, they share its dout, as amax does: torch's max_pool2d "
-        "gives all of it to the first one in row order",
-    ),
-    Hypothesis(
-        "ties-last",
-        MAX,
-        _last_tie,
-        "where several pixels of a window share its maximum, the last one gets its dout: torch gives it to the first",
-    ),
-    Hypothesis(
-        "axes-swapped",
-        MAX,
-        _mixed_up,
-        "the winner's row and column in its window are mixed up: position i of the flattened window is row i // K, "
-        "column i % K",
-    ),
-    function(
-        "missing-mean",
-        AVG,
-        _plain_sum,
-        "it is not divided by the number of pixels in the window: the mean's 1/K is forgotten",
-    ),
-    function(
-        "wrong-divisor",
-        AVG,
-        _one_side,
-        "it is divided by the kernel's side, and not by the number of pixels in the window, its square",
-    ),
-    function(
-        "wrong-divisor",
-        AVG,
-        _whole_window,
-        "it is always divided by the whole window's number of pixels: where a window hangs over the edge, or padding "
-        "does not count, there are fewer",
-    ),
-    function(
-        "floor-for-ceiling",
-        ADAPTIVE,
-        _adaptive_floor,
-        "the windows end too early: output row p covers rows from floor(p H / P) up to ceil((p + 1) H / P)",
-    ),
-    Hypothesis(
-        "window-outside",
-        MAX + AVG,
-        _outside,
-        "with ceil_mode there is a window too much: one that would start in the bottom or right padding is dropped",
-    ),
-    *(elsewhere(key, layout, sentence) for key, layout, sentence in layouts()),
-    whichever(
-        "overlap-assigned",
-        MAX + AVG,
-        [
-            Hypothesis("", MAX + AVG, _assigned(by_windows, zeros_too), "")
-            for by_windows, zeros_too in ((True, True), (False, True), (True, False))
-        ],
-        "where windows overlap, the last one's share overwrites the others': a pixel gets the sum (+= for =)",
-    ),
+    Hypothesis("ties-all", MAX, _every_tie,
+               "where several pixels of a window share its maximum, all of them get the whole dout: only the first one "
+               "in row order may (images are full of ties: every window of background is one)"),
+    Hypothesis("ties-shared", MAX, _shared_ties,
+               "where several pixels of a window share its maximum, they share its dout, as amax does: torch's "
+               "max_pool2d gives all of it to the first one in row order"),
+    Hypothesis("ties-last", MAX, _last_tie,
+               "where several pixels of a window share its maximum, the last one gets its dout: torch gives it to the "
+               "first"),
+    Hypothesis("axes-swapped", MAX, _mixed_up,
+               "the winner's row and column in its window are mixed up: position i of the flattened window is row "
+               "i // K, column i % K"),
+    function("missing-mean", AVG, partial(_divided_by, lambda kernel: 1),
+             "it is not divided by the number of pixels in the window: the mean's 1/K is forgotten"),
+    function("wrong-divisor", AVG, partial(_divided_by, lambda kernel: kernel[0]),
+             "it is divided by the kernel's side, and not by the number of pixels in the window, its square"),
+    function("wrong-divisor", AVG, partial(_divided_by, math.prod),
+             "it is always divided by the whole window's number of pixels: where a window hangs over the edge, or "
+             "padding does not count, there are fewer"),
+    function("floor-for-ceiling", ADAPTIVE, _adaptive_floor,
+             "the windows end too early: output row p covers rows from floor(p H / P) up to ceil((p + 1) H / P)"),
+    Hypothesis("window-outside", MAX + AVG, _outside,
+               "with ceil_mode there is a window too much: one that would start in the bottom or right padding is "
+               "dropped"),
+    *(elsewhere(key, layout, sentence) for key, layout, sentence in LAYOUTS),
+    whichever("overlap-assigned", MAX + AVG,
+              [Hypothesis("", MAX + AVG, _assigned(by_windows, zeros_too), "")
+               for by_windows, zeros_too in ((True, True), (False, True), (True, False))],
+              "where windows overlap, the last one's share overwrites the others': a pixel gets the sum (+= for =)"),
 ]

@@ -10,49 +10,24 @@ from tinytorch_course.checking.gradients import GradientCheck, Problem
 from tinytorch_course.diagnosis.hypotheses import agree
 
 Explanation = tuple[str, str]  # key and sentence
+SENTENCES = {  # by the key of the problem, which is {0}
+    "in-place": "{0.sentence}: what was given belongs to the caller, who still needs it; look for +=, *=, [...] = and "
+    "functions whose name ends in _, and work on a copy",
+    "count": "{0.sentence}; one for each tensor that forward takes, in its order",
+    "no-gradient": "{0.what} is None: no gradient was computed, as if the argument were detached or not used, but out "
+    "depends on it",
+    "dtype": "{0.sentence}: a gradient has the dtype and the device of its argument; look for torch.zeros without "
+    "dtype= and device= (torch.zeros_like has both), .float() and numpy",
+    "raised": "{0.sentence}",
+}
 
 
 def explain_problem(problem: Problem, check: GradientCheck) -> Explanation | None:
     """The key and the sentence of a problem of form; None for one of values."""
-    explain = {
-        "in-place": _in_place,
-        "count": _count,
-        "no-gradient": _no_gradient,
-        "shape": _shape,
-        "dtype": _dtype,
-        "forward-shape": _forward_shape,
-        "raised": lambda problem, evidence: ("raised", problem.sentence),
-    }.get(problem.key)
-    return explain(problem, check.evidence) if explain else None
-
-
-def _in_place(problem: Problem, evidence: Evidence) -> Explanation:
-    return "in-place", (
-        f"{problem.sentence}: what was given belongs to the caller, who still needs it; look for +=, *=, [...] = and "
-        "functions whose name ends in _, and work on a copy"
-    )
-
-
-def _count(problem: Problem, evidence: Evidence) -> Explanation:
-    return "count", f"{problem.sentence}; one for each tensor that forward takes, in its order"
-
-
-def _no_gradient(problem: Problem, evidence: Evidence) -> Explanation:
-    return "no-gradient", (
-        f"{problem.what} is None: no gradient was computed, as if the argument were detached or not used, but out "
-        "depends on it"
-    )
-
-
-def _dtype(problem: Problem, evidence: Evidence) -> Explanation:
-    return "dtype", (
-        f"{problem.sentence}: a gradient has the dtype and the device of its argument; look for torch.zeros without "
-        "dtype= and device= (torch.zeros_like has both), .float() and numpy"
-    )
-
-
-def _forward_shape(problem: Problem, evidence: Evidence) -> Explanation:
-    return "forward-shape", problem.sentence
+    if problem.key == "shape" and check.evidence is not None:
+        return _shape(problem, check.evidence)
+    sentence = SENTENCES.get(problem.key)
+    return (problem.key, sentence.format(problem)) if sentence else None
 
 
 def _shape(problem: Problem, evidence: Evidence) -> Explanation:

@@ -1,6 +1,7 @@
 """Mistakes with windows: what a convolution or a pool would give if its windows lay elsewhere."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -8,10 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tinytorch_course.checking.evidence import Evidence
-from tinytorch_course.diagnosis.hypotheses import arguments
+from tinytorch_course.diagnosis.hypotheses import arguments, cotangent, vjp
 from tinytorch_course.scratch.ops.convolution import padding_sides
 
 Pair = tuple[int, int]
+Sides = tuple[int, int, int, int]  # top, bottom, left, right
 
 
 class Grid(NamedTuple):
@@ -21,40 +23,43 @@ class Grid(NamedTuple):
     kernel: Pair
     stride: Pair
     dilation: Pair
-    padding: tuple[int, int, int, int]  # top, bottom, left, right
-    count: Pair  # (P, Q), the windows
+    padding: Sides
+    number: Pair  # (P, Q), of windows
 
 
-def pair(value: int | tuple[int, int]) -> Pair:
-    return (value, value) if isinstance(value, int) else tuple(value)
+Layout = Callable[[Grid], Grid]
+
+
+def pair(value: int | Sequence[int]) -> Pair:
+    """A number for both axes, or one for each."""
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 def grid_of(evidence: Evidence) -> Grid:
     """Where the windows of a case rightly lie."""
     given = arguments(evidence)
-    x, dout = given["x"], evidence.dout
-    kernel = tuple(given["weight"].shape[2:]) if "weight" in given else pair(given["kernel_size"])
+    kernel = pair(given["weight"].shape[2:] if "weight" in given else given["kernel_size"])
     stride = pair(kernel if given["stride"] in (None, ()) else given["stride"])
     dilation = pair(given.get("dilation", 1))
     sides = padding_sides(given["padding"], kernel, stride, dilation)
-    return Grid(tuple(x.shape[-2:]), kernel, stride, dilation, sides, tuple(dout.shape[-2:]))
+    return Grid(pair(given["x"].shape[-2:]), kernel, stride, dilation, sides, pair(cotangent(evidence).shape[-2:]))
 
 
-def recounted(grid: Grid) -> Grid:
-    """With as many windows as fit."""
+def recounted(grid: Grid, *, ceiling: bool = False) -> Grid:
+    """With as many windows as fit; ``ceiling``: and those that begin but do not end in it."""
     top, bottom, left, right = grid.padding
-    count = []
+    numbers = []
     for axis, sides in enumerate((top + bottom, left + right)):
-        reach = grid.dilation[axis] * (grid.kernel[axis] - 1) + 1
-        count.append((grid.size[axis] + sides - reach) // grid.stride[axis] + 1)
-    return grid._replace(count=tuple(count))
+        room = grid.size[axis] + sides - grid.dilation[axis] * (grid.kernel[axis] - 1) - 1
+        numbers.append((-(-room // grid.stride[axis]) if ceiling else room // grid.stride[axis]) + 1)
+    return grid._replace(number=pair(numbers))
 
 
 def windows_of(x: Tensor, grid: Grid, outside: float = 0.0) -> Tensor:
     """Every window's pixels, (..., P, Q, KH, KW); ``outside`` where there is no image."""
     indices = []
     for axis in (0, 1):
-        start = torch.arange(grid.count[axis]) * grid.stride[axis] - grid.padding[2 * axis]
+        start = torch.arange(grid.number[axis]) * grid.stride[axis] - grid.padding[2 * axis]
         index = start[:, None] + torch.arange(grid.kernel[axis]) * grid.dilation[axis]  # (P, KH)
         inside = (index >= 0) & (index < grid.size[axis])
         indices.append(torch.where(inside, index, grid.size[axis]).to(x.device))  # one past the end: outside
@@ -66,96 +71,59 @@ def windows_of(x: Tensor, grid: Grid, outside: float = 0.0) -> Tensor:
 def coverage(evidence: Evidence) -> Tensor:
     """How many windows cover each pixel, (H, W)."""
     grid = grid_of(evidence)
-    ones = torch.ones(grid.size, dtype=torch.float64, device=evidence.dout.device)
-    cover, vjp = torch.func.vjp(lambda image: windows_of(image, grid), ones)
-    return vjp(torch.ones_like(cover))[0]
+    ones = torch.ones(grid.size, dtype=torch.float64, device=cotangent(evidence).device)
+    cover, pullback = vjp(lambda image: windows_of(image, grid), ones)
+    return pullback(torch.ones_like(cover))[0]
 
 
 # --- ways in which windows are laid out wrongly ----------------------------------------------------------------------
 
-
-def _swapped(value: Pair) -> Pair:
-    return value[1], value[0]
+Axes = tuple[int, ...]
 
 
-def _one(value: Pair, axes: tuple[int, ...]) -> Pair:
-    return tuple(1 if axis in axes else v for axis, v in enumerate(value))
+def _ones(axes: Axes, value: Pair) -> Pair:
+    return pair([1 if axis in axes else v for axis, v in enumerate(value)])
 
 
-def _shifted(grid: Grid, axes: tuple[int, ...], by: int) -> Grid:
-    """The windows start ``by`` pixels earlier, as many of them as before."""
-    padding = list(grid.padding)
-    for axis in axes:
-        padding[2 * axis] += by
-        padding[2 * axis + 1] += by
-    return grid._replace(padding=tuple(padding))
+def _without_stride(axes: Axes, grid: Grid) -> Grid:
+    return grid._replace(stride=_ones(axes, grid.stride))
 
 
-def _without_padding(grid: Grid, axes: tuple[int, ...]) -> Grid:
-    padding = [0 if side // 2 in axes else value for side, value in enumerate(grid.padding)]
-    return grid._replace(padding=tuple(padding))
+def _without_dilation(axes: Axes, grid: Grid) -> Grid:
+    return grid._replace(dilation=_ones(axes, grid.dilation))
 
 
-AXES = ((0, 1), (0,), (1,))
-WHICH = {(0, 1): "", (0,): " along the rows", (1,): " along the columns"}
+def _padded(axes: Axes, change: Callable[[Pair], Pair], grid: Grid) -> Grid:
+    """With the padding of ``axes`` changed: as many windows as before, which start elsewhere."""
+    vertical, horizontal = pair(grid.padding[:2]), pair(grid.padding[2:])
+    vertical = change(vertical) if 0 in axes else vertical
+    return grid._replace(padding=(*vertical, *(change(horizontal) if 1 in axes else horizontal)))
 
 
-def layouts() -> list[tuple[str, Callable[[Grid], Grid], str]]:
-    """(key, the change, what is wrong) of every wrong layout."""
-    changes: list[tuple[str, Callable[[Grid], Grid], str]] = []
-    for axes in AXES:
-        changes += [
-            (
-                "stride-ignored",
-                lambda grid, axes=axes: grid._replace(stride=_one(grid.stride, axes)),
-                f"the stride is ignored{WHICH[axes]}: output pixel p sees the input from p · stride on, not from p on",
-            ),
-            (
-                "dilation-ignored",
-                lambda grid, axes=axes: grid._replace(dilation=_one(grid.dilation, axes)),
-                f"the dilation is ignored{WHICH[axes]}: tap a lies at a · dilation",
-            ),
-            (
-                "padding-ignored",
-                lambda grid, axes=axes: _without_padding(grid, axes),
-                f"the padding is forgotten{WHICH[axes]}: pixel h of the image is pixel h + padding of the padded one; "
-                "pad the input in forward, cut the padding off in backward",
-            ),
-            *(
-                (
-                    "padding-off-by-one",
-                    lambda grid, axes=axes, by=by: _shifted(grid, axes, by),
-                    f"the padding is off by one{WHICH[axes]}: the windows lie one pixel too far "
-                    f"{'towards the start' if by > 0 else 'towards the end'}",
-                )
-                for by in (1, -1)
-            ),
-            (
-                "padding-off-by-one",
-                lambda grid, axes=axes: grid._replace(padding=_sides_swapped(grid.padding, axes)),
-                f"the odd pixel of padding is on the wrong side{WHICH[axes]}: it belongs to the bottom and right",
-            ),
-        ]
-    changes += [
-        (
-            "axes-swapped",
-            lambda grid: grid._replace(stride=_swapped(grid.stride)),
-            "the two strides are mixed up: (vertical, horizontal)",
-        ),
-        (
-            "axes-swapped",
-            lambda grid: grid._replace(dilation=_swapped(grid.dilation)),
-            "the two dilations are mixed up: (vertical, horizontal)",
-        ),
-        (
-            "axes-swapped",
-            lambda grid: grid._replace(padding=grid.padding[2:] + grid.padding[:2]),
-            "the two paddings are mixed up: (vertical, horizontal)",
-        ),
-    ]
-    return changes
-
-
-def _sides_swapped(padding: tuple[int, int, int, int], axes: tuple[int, ...]) -> tuple[int, int, int, int]:
-    vertical, horizontal = padding[:2], padding[2:]
-    return (*(vertical[::-1] if 0 in axes else vertical), *(horizontal[::-1] if 1 in axes else horizontal))
+# fmt: off
+LAYOUTS: list[tuple[str, Layout, str]] = [  # key, the change, what is wrong
+    layout
+    for axes, which in (((0, 1), ""), ((0,), " along the rows"), ((1,), " along the columns"))
+    for layout in (
+        ("stride-ignored", partial(_without_stride, axes),
+         f"the stride is ignored{which}: output pixel p sees the input from p · stride on, not from p on"),
+        ("dilation-ignored", partial(_without_dilation, axes),
+         f"the dilation is ignored{which}: tap a lies at a · dilation"),
+        ("padding-ignored", partial(_padded, axes, lambda sides: (0, 0)),
+         f"the padding is forgotten{which}: pixel h of the image is pixel h + padding of the padded one; "
+         "pad the input in forward, cut the padding off in backward"),
+        ("padding-off-by-one", partial(_padded, axes, lambda sides: (sides[0] + 1, sides[1] + 1)),
+         f"the padding is off by one{which}: the windows lie one pixel too far towards the start"),
+        ("padding-off-by-one", partial(_padded, axes, lambda sides: (sides[0] - 1, sides[1] - 1)),
+         f"the padding is off by one{which}: the windows lie one pixel too far towards the end"),
+        ("padding-off-by-one", partial(_padded, axes, lambda sides: (sides[1], sides[0])),
+         f"the odd pixel of padding is on the wrong side{which}: it belongs to the bottom and right"),
+    )
+] + [
+    ("axes-swapped", lambda grid: grid._replace(stride=grid.stride[::-1]),
+     "the two strides are mixed up: (vertical, horizontal)"),
+    ("axes-swapped", lambda grid: grid._replace(dilation=grid.dilation[::-1]),
+     "the two dilations are mixed up: (vertical, horizontal)"),
+    ("axes-swapped", lambda grid: grid._replace(padding=grid.padding[2:] + grid.padding[:2]),
+     "the two paddings are mixed up: (vertical, horizontal)"),
+]

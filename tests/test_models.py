@@ -3,7 +3,8 @@ import torch
 import torch.nn.functional as F
 import torchvision
 
-from tinytorch_course.models import MODELS, resnet18
+from tinytorch_course.errors import InputError
+from tinytorch_course.models import MODELS, find_model, resnet18
 from tinytorch_course.reference import layers as twins
 from tinytorch_course.scratch import layers, losses
 
@@ -14,7 +15,7 @@ NAMES = [*MODELS, "mlp-20-30-15"]
 
 def both(name, dtype=torch.float64, **keywords):
     """A network's parameters and state, and its twin holding the same."""
-    net, module = MODELS[name].build(layers, **keywords), MODELS[name].build(twins, **keywords)
+    net, module = find_model(name).build(layers, **keywords), find_model(name).build(twins, **keywords)
     params, state = net.init(torch.Generator().manual_seed(0))
     module.load_state_dict(params | state, strict=True)
     params = {key: tensor.to(dtype) for key, tensor in params.items()}
@@ -87,7 +88,7 @@ def test_the_smallest_picture_is_taken_and_a_smaller_one_refused(name, smallest)
     out, _, _ = net.forward(params, state, torch.zeros(2, 1, smallest, smallest, dtype=torch.float64), training=False)
     assert out.shape == (2, 10)
     with pytest.raises(ValueError, match=f"it needs at least {smallest} x {smallest} pixels"):
-        MODELS[name].build(layers, image_size=smallest - 1)
+        find_model(name).build(layers, image_size=smallest - 1)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,12 +101,12 @@ def test_input_channels_and_classes_can_be_chosen(name):
 
 
 def test_the_mlp_is_784_128_64_10():
-    params, _ = MODELS["mlp"].build(layers).init(torch.Generator())
+    params, _ = find_model("mlp").build(layers).init(torch.Generator())
     assert [tuple(params[f"fc{i}.weight"].shape) for i in (1, 2, 3)] == [(128, 784), (64, 128), (10, 64)]
 
 
 def test_an_mlp_has_the_widths_of_its_name():
-    params, _ = MODELS["mlp-7-300-5"].build(layers, num_classes=4, in_channels=2).init(torch.Generator())
+    params, _ = find_model("mlp-7-300-5").build(layers, num_classes=4, in_channels=2).init(torch.Generator())
     assert [tuple(param.shape) for key, param in params.items() if key.endswith("weight")] == [
         (7, 2 * 784),
         (300, 7),
@@ -118,19 +119,18 @@ def test_an_mlp_has_the_widths_of_its_name():
     "name", ["mlp-", "mlp-0", "mlp-12-", "mlp-012", "mlp-3-0", "mlp-12345", "MLP-3", "mlp3", None, 3]
 )
 def test_other_names_are_no_networks(name):
-    assert name not in MODELS
-    with pytest.raises(KeyError):
-        MODELS[name]
+    with pytest.raises(InputError, match=f"there is no network {name!r}"):
+        find_model(name)
 
 
 def test_lenet5_has_the_papers_sizes():
-    params, _ = MODELS["lenet5"].build(layers).init(torch.Generator())
+    params, _ = find_model("lenet5").build(layers).init(torch.Generator())
     weights = [tuple(param.shape) for key, param in params.items() if key.endswith("weight")]
     assert weights == [(6, 1, 5, 5), (16, 6, 5, 5), (120, 400), (84, 120), (10, 84)]
 
 
 def test_mini_cnn_has_under_ten_thousand_parameters():
-    params, _ = MODELS["mini_cnn"].build(layers).init(torch.Generator())
+    params, _ = find_model("mini_cnn").build(layers).init(torch.Generator())
     assert sum(param.numel() for param in params.values()) < 10_000
 
 
@@ -139,7 +139,7 @@ def test_resnet18_is_torchvisions():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         module = torchvision.models.resnet18(num_classes=7).double()
-    net = MODELS["resnet18_imagenet"].build(layers, num_classes=7, in_channels=3)
+    net = find_model("resnet18_imagenet").build(layers, num_classes=7, in_channels=3)
     own, own_state = net.init(torch.Generator())
     theirs = {key: tensor.clone() for key, tensor in module.state_dict().items()}
     assert {key: tensor.shape for key, tensor in (own | own_state).items()} == {k: v.shape for k, v in theirs.items()}

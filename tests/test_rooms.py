@@ -11,10 +11,12 @@ ROOT = Path(tinytorch_course.__file__).parent
 # From the bottom to the top; a room may import those before it.
 FLOORS = [
     {"errors"},
-    {"seeds", "data_names", "caches", "parameter_groups"},
+    {"seeds", "data_names", "caches", "parameter_groups", "user_code"},
+    {"own_networks"},
     {"scratch", "reference"},
     {"models", "data", "instruments", "lessons"},
     {"summary"},
+    {"twins"},
     {"training"},
     {"checking"},
     {"diagnosis"},

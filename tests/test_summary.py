@@ -3,7 +3,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import MODELS, find_model
 from tinytorch_course.reference import layers as twins
 from tinytorch_course.scratch import layers
 from tinytorch_course.summary import parse_input, summarise
@@ -15,7 +15,7 @@ SIZE_OF = [(name, SIZES.get(name, (1, 28, 28))) for name in NAMES]
 
 def watched(name, size, classes):
     """What hooks on the twin see: of each layer without children its output's size and parameters, and all FLOPs."""
-    module, seen = MODELS[name].build(twins, num_classes=classes, in_channels=size[0], image_size=min(size[1:])), []
+    module, seen = find_model(name).build(twins, num_classes=classes, in_channels=size[0], image_size=min(size[1:])), []
     for key, layer in module.named_modules():
         if not list(layer.children()):
             count = sum(parameter.numel() for parameter in layer.parameters())
@@ -29,7 +29,7 @@ def watched(name, size, classes):
 
 @pytest.mark.parametrize(("name", "size"), SIZE_OF)
 def test_equal_to_what_a_forward_pass_of_the_twin_gives(name, size):
-    summary = summarise(MODELS[name], size, classes=7)
+    summary = summarise(find_model(name), size, classes=7)
     seen, flops = watched(name, size, classes=7)
     assert [(layer.name, layer.output, layer.parameters) for layer in summary.layers] == seen
     assert summary.flops == flops
@@ -41,7 +41,7 @@ def test_saved_bytes_are_those_the_cache_holds(name, size):
     """Of the whole network's cache, every memory once: four pictures more hold four times as much more."""
 
     def held(batch):
-        net = MODELS[name].build(layers, in_channels=size[0], image_size=min(size[1:]))
+        net = find_model(name).build(layers, in_channels=size[0], image_size=min(size[1:]))
         params, state = net.init(torch.Generator().manual_seed(0))
         _, _, cache = net.forward(
             params, state, torch.zeros(batch, *size), training=True, generator=torch.Generator().manual_seed(0)
@@ -57,14 +57,14 @@ def test_saved_bytes_are_those_the_cache_holds(name, size):
                 left += value
         return sum(memory.values())
 
-    assert held(6) - held(2) == 4 * summarise(MODELS[name], size).saved
+    assert held(6) - held(2) == 4 * summarise(find_model(name), size).saved
 
 
 @pytest.mark.parametrize(("name", "size"), SIZE_OF)
 def test_every_formula_gives_the_size_beside_it(name, size):
     """Each is evaluated as arithmetic."""
     formulas = 0
-    for layer in summarise(MODELS[name], size).layers:
+    for layer in summarise(find_model(name), size).layers:
         assert bool(layer.formula) == (layer.kind in ("conv2d", "max_pool2d", "avg_pool2d", "flatten"))
         sides = []
         for line in layer.formula:
@@ -79,7 +79,7 @@ def test_every_formula_gives_the_size_beside_it(name, size):
 
 
 def test_height_and_width_have_a_line_each_when_they_differ():
-    conv1 = summarise(MODELS["mini_cnn"], (1, 31, 28)).layers[0]
+    conv1 = summarise(find_model("mini_cnn"), (1, 31, 28)).layers[0]
     assert conv1.output == (8, 29, 26)
     assert conv1.formula == [
         "floor((31 + 2*0 - 1*(3 - 1) - 1) / 1) + 1 = 29",
@@ -88,7 +88,7 @@ def test_height_and_width_have_a_line_each_when_they_differ():
 
 
 def test_mnist_cnn_by_hand():
-    summary = summarise(MODELS["mnist_cnn"])
+    summary = summarise(find_model("mnist_cnn"))
     rows = {layer.name: layer for layer in summary.layers}
     assert rows["conv2"].flops == 2 * (64 * 14 * 14) * (32 * 3 * 3)
     assert rows["fc1"].flops == 2 * 3136 * 128
@@ -99,7 +99,7 @@ def test_mnist_cnn_by_hand():
 
 def test_published_multiply_adds_of_resnet18():
     """torchvision gives 1.81 G multiply-adds and 11,689,512 parameters for 224 x 224 pixels and 1000 classes."""
-    summary = summarise(MODELS["resnet18_imagenet"], (3, 224, 224), classes=1000)
+    summary = summarise(find_model("resnet18_imagenet"), (3, 224, 224), classes=1000)
     assert round(summary.flops / 2e9, 2) == 1.81
     assert summary.parameters == 11_689_512
 
@@ -134,5 +134,5 @@ def test_sizes_out_of_bounds_are_refused(text):
 )
 def test_a_network_that_cannot_take_the_size_says_where(name, size, words):
     with pytest.raises(InputError) as refusal:
-        summarise(MODELS[name], size)
+        summarise(find_model(name), size)
     assert words in str(refusal.value)

@@ -14,11 +14,15 @@ import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from tinytorch_course.errors import InputError, did_you_mean
+from tinytorch_course.own_networks import Code, adapt, code_of, is_own, load_own, parse_own
+
 
 class Model(NamedTuple):
     name: str
     build: Callable[..., Any]  # build(L, *, num_classes=10, in_channels=1, image_size=28)
     purpose: str
+    code: Code | None = None  # where it is written, if it is the user's own
 
 
 def softmax(L, *, num_classes=10, in_channels=1, image_size=28):
@@ -220,23 +224,10 @@ def _require_size(image_size, *, at_least):
         raise ValueError(f"it needs at least {at_least} x {at_least} pixels")
 
 
-class Models(dict[str, Model]):
-    """The networks by name; also, though unlisted, every mlp-A-B-..., whose hidden layers have those sizes."""
-
-    def __contains__(self, name):
-        return isinstance(name, str) and (super().__contains__(name) or WIDTHS.fullmatch(name) is not None)
-
-    def __missing__(self, name):
-        if name not in self:
-            raise KeyError(name)
-        widths = tuple(int(width) for width in name.split("-")[1:])
-        return Model(name, functools.partial(mlp, widths=widths), "a multi-layer perceptron of chosen widths")
-
-
 WIDTHS = re.compile(r"mlp(-[1-9][0-9]{0,3}){1,20}")  # such as mlp-256-128
 
-MODELS = Models(
-    (model.name, model)
+MODELS = {
+    model.name: model
     for model in (
         Model("softmax", softmax, "one linear layer: what a straight cut through pixel space can do"),
         Model("mlp", mlp, "784-128-64-10 with ReLU: the first deep network"),
@@ -248,4 +239,42 @@ MODELS = Models(
         Model("resnet18", resnet18, "18 layers with shortcuts, its first convolution made for small pictures"),
         Model("resnet18_imagenet", resnet18_imagenet, "torchvision's resnet18, key by key: takes over its weights"),
     )
-)
+}
+
+
+def require_model_name(name: object) -> None:
+    """Refuse what can name no network. Whether there is such a file, where it is one's own, is another question.
+
+    Raises:
+        InputError: naming what there is.
+    """
+    if is_own(name):
+        parse_own(name)
+    elif not isinstance(name, str) or (name not in MODELS and not WIDTHS.fullmatch(name)):
+        hint = did_you_mean(name, MODELS, "`tinytorch models` lists them, and FILE:NAME names one of your own")
+        raise InputError(f"there is no network {name!r}{hint}")
+
+
+def find_model(name: str | Callable[..., Any]) -> Model:
+    """The network of that name: one of ours, mlp-A-B-... with hidden layers of those sizes, or FILE:NAME.
+
+    A function of ``L`` may be given itself. Where a file is named, it is run.
+
+    Raises:
+        InputError: if there is none.
+    """
+    if callable(name):
+        code = code_of(name)
+        return Model(f"{code.file}:{code.function}", adapt(name, code.file), _purpose(name), code)
+    require_model_name(name)
+    if is_own(name):
+        build, code = load_own(name)
+        return Model(name, build, _purpose(build), code)
+    if name in MODELS:
+        return MODELS[name]
+    widths = tuple(int(width) for width in name.split("-")[1:])
+    return Model(name, functools.partial(mlp, widths=widths), "a multi-layer perceptron of chosen widths")
+
+
+def _purpose(build: Callable[..., Any]) -> str:
+    return (build.__doc__ or "a network of one's own").strip().splitlines()[0]

@@ -19,6 +19,7 @@ from tinytorch_course.models import Model
 from tinytorch_course.scratch import layers
 from tinytorch_course.scratch.layers import Layer
 from tinytorch_course.scratch.ops.checks import pair
+from tinytorch_course.user_code import blame
 
 # Two runs, whose difference is what one more picture costs. Not of one picture: batch norm could see a single value.
 BATCHES = 2, 3
@@ -91,6 +92,8 @@ def summarise(model: Model, size: tuple[int, int, int] = (1, 28, 28), classes: i
         root = model.build(_Nodes(), num_classes=classes, in_channels=size[0], image_size=min(size[1:]))
     except ValueError as error:
         raise InputError(f"{model.name} cannot take pictures of {picture}: {error}") from error
+    if not isinstance(root, _Node):
+        raise InputError(f"{model.name} must return a layer made by L, such as L.sequential(...), not {root!r:.60}")
     nodes = list(_leaves(root))
     params, state = root.layer.init(torch.Generator().manual_seed(0))
     saved = []
@@ -99,9 +102,12 @@ def summarise(model: Model, size: tuple[int, int, int] = (1, 28, 28), classes: i
             node.seen = None
         try:
             root.layer.forward(params, state, torch.zeros(batch, *size), training=True, generator=torch.Generator())
-        except ValueError as error:
-            where = next(name for name, node in nodes if node.seen is None)
-            raise InputError(f"{model.name} cannot take pictures of {picture}: at {where}, {error}") from error
+        except Exception as error:
+            if model.code is None and not isinstance(error, ValueError):
+                raise
+            where = next((f"at {name}, " for name, node in nodes if node.seen is None and name), "")
+            reason = blame(error) or " ".join(str(error).split())
+            raise InputError(f"{model.name} cannot take pictures of {picture}: {where}{reason}") from error
         saved.append(_bytes_by_layer(node for _, node in nodes))
     return Summary(
         model.name,

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tinytorch_course.bench.prices import measure_prices
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import find_model
 
 
 def prices(build, *shape):
@@ -27,13 +27,13 @@ def test_relu_by_hand():
 
 @pytest.mark.parametrize("name", ["mlp", "mnist_cnn"])
 def test_both_multiply_as_often(name):
-    ours, theirs = prices(MODELS[name].build, 4, 1, 28, 28)
+    ours, theirs = prices(find_model(name).build, 4, 1, 28, 28)
     assert ours.flops == theirs.flops > 0
 
 
 def test_without_padding_the_input_gradient_multiplies_a_little_more():
     """It slides over dout with a border of zeros, which the library knows to leave out."""
-    ours, theirs = prices(MODELS["mini_cnn"].build, 4, 1, 28, 28)
+    ours, theirs = prices(find_model("mini_cnn").build, 4, 1, 28, 28)
     assert theirs.flops < ours.flops < 1.15 * theirs.flops
 
 
@@ -43,7 +43,7 @@ def test_parameters_are_not_counted_as_kept():
 
 
 def test_float64_moves_and_keeps_twice_as_much():
-    build = MODELS["mini_cnn"].build
+    build = find_model("mini_cnn").build
     single, double = (
         measure_prices(build, torch.ones(2, 1, 28, 28, dtype=dtype)) for dtype in (torch.float, torch.double)
     )

@@ -5,7 +5,7 @@ from tinytorch_course import reference, scratch
 from tinytorch_course.bench import subjects
 from tinytorch_course.bench.subjects import LAYERS, QUICK_STEPS, STEPS, Setting, find_setting, matmul_ceiling
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import MODELS, find_model
 
 ONCE = Setting(torch.device("cpu"), torch.float32, 1)
 
@@ -33,7 +33,7 @@ def test_both_are_the_same_layer(name):
 @pytest.mark.parametrize("model", QUICK_STEPS)
 def test_a_training_step(model):
     measured = subjects.measure_step(model, 4, ONCE)
-    parameters = sum(p.numel() for p in MODELS[model].build(reference.layers).parameters())
+    parameters = sum(p.numel() for p in find_model(model).build(reference.layers).parameters())
     assert measured.flops % (3 * 4) == 0
     assert all(peak > parameters * 4 for peak in measured.memory.values())  # the gradients, at least
     document = measured.to_dict()

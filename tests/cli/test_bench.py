@@ -79,7 +79,7 @@ def test_a_step_in_the_table_has_its_rate_and_memory(capsys):
     ("args", "sentence"),
     [
         (["--op", "relus"], "--op must be one of linear, conv2d, "),
-        (["--model", "vgg19"], "--model must be one of softmax, mlp, "),
+        (["--model", "vgg19"], "there is no network 'vgg19'; "),
         (["--batch-size", "0"], "--batch-size must be at least 1 and at most 1,000,000, but it is 0."),
         (["--batch-size", "1,two"], "--batch-size must be an integer, but it is 'two'."),
         (["--batch-size", "1,0"], "--batch-size must be at least 1 and at most 1,000,000, but it is 0."),

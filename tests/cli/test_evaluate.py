@@ -8,7 +8,7 @@ from PIL import Image
 
 from tinytorch_course import data
 from tinytorch_course.cli.app import run
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import find_model
 from tinytorch_course.reference import layers as torch_layers
 from tinytorch_course.training import loop
 from tinytorch_course.training.config import TrainConfig
@@ -41,7 +41,7 @@ def by_hand(trained, images):
     """Answers of torch's own layers with the run's weights."""
     weights = torch.load(trained / "model.pt", weights_only=True)
     about = json.loads((trained / "data.json").read_text())
-    module = MODELS["softmax"].build(torch_layers)
+    module = find_model("softmax").build(torch_layers)
     module.load_state_dict(weights)
     with torch.no_grad():
         return module((images / 255 - about["mean"][0]) / about["std"][0])

@@ -7,7 +7,7 @@ import torch
 from tinytorch_course.cli.app import run
 from tinytorch_course.export import write
 from tinytorch_course.export.packages import FOR_ONNX
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import find_model
 from tinytorch_course.scratch import layers
 
 
@@ -15,7 +15,7 @@ from tinytorch_course.scratch import layers
 def here(tmp_path, monkeypatch):
     """A folder with a file of weights, and in it."""
     monkeypatch.chdir(tmp_path)
-    params, state = MODELS["mlp-8"].build(layers).init(torch.Generator().manual_seed(0))
+    params, state = find_model("mlp-8").build(layers).init(torch.Generator().manual_seed(0))
     torch.save(params | state, "mlp.pt")
     return tmp_path
 

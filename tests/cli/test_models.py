@@ -1,7 +1,7 @@
 import json
 
 from tinytorch_course.cli.app import run
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import MODELS, find_model
 
 # Counted by hand from the layers' shapes.
 PARAMETERS = {
@@ -19,7 +19,7 @@ def test_json(capsys):
     assert run(["models", "--json"]) == 0
     networks = json.loads(capsys.readouterr().out)
     assert [network["name"] for network in networks] == list(MODELS)
-    assert all(network["purpose"] == MODELS[network["name"]].purpose for network in networks)
+    assert all(network["purpose"] == find_model(network["name"]).purpose for network in networks)
     counts = {network["name"]: network["parameters"] for network in networks}
     assert {name: counts[name] for name in PARAMETERS} == PARAMETERS
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from pictures import drawing
 from tinytorch_course.cli.app import run
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import find_model
 from tinytorch_course.scratch import layers
 
 NETWORK = Path(drawing.__file__).parent / "network"
@@ -150,7 +150,7 @@ def test_a_picture_without_an_answer_does_not_stop_the_others(tinytorch):
 )
 def test_refusals(here, tinytorch, arguments, words):
     shutil.copytree(NETWORK, here / "net")
-    params, state = MODELS["mlp-8"].build(layers).init(torch.Generator().manual_seed(0))
+    params, state = find_model("mlp-8").build(layers).init(torch.Generator().manual_seed(0))
     torch.save(params | state, "mlp.pt")
     (here / "cut.jpg").write_bytes((here / "good" / "zero.jpg").read_bytes()[:700])
     (here / "empty.png").write_bytes(b"")

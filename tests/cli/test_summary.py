@@ -48,7 +48,7 @@ def test_json_is_one_document(capsys):
     ("args", "words"),
     [
         (["resnet8"], "there is no network 'resnet8'; did you mean resnet18?"),
-        (["xyz"], "there is no network 'xyz'; `tinytorch models` lists them"),
+        (["xyz"], "there is no network 'xyz'; `tinytorch models` lists them, and FILE:NAME names"),
         (["mlp-0"], "there is no network 'mlp-0'; did you mean mlp?"),
         (["mlp", "--input", "28by28"], "--input must be CHANNELSxHEIGHTxWIDTH, such as 1x28x28, but it is '28by28'"),
         (["tiny_vgg", "--input", "1x8x8"], "tiny_vgg cannot take pictures of 1x8x8: it needs at least 16 x 16 pixels"),

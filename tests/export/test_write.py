@@ -9,7 +9,7 @@ from tinytorch_course.errors import InputError
 from tinytorch_course.export.forms import FORMS
 from tinytorch_course.export.packages import FOR_ONNX, require_onnx
 from tinytorch_course.export.write import BATCHES, TOLERANCE, export, open_both, pictures
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import find_model
 from tinytorch_course.scratch import layers
 
 PLAIN = [form for form in FORMS if form.flag != "--onnx"]
@@ -20,7 +20,7 @@ def save(tmp_path):
     """Saves a network of random weights, and opens it by both implementations."""
 
     def save(model, dtype=torch.float32, **options):
-        params, state = MODELS[model].build(layers, **options).init(torch.Generator().manual_seed(0))
+        params, state = find_model(model).build(layers, **options).init(torch.Generator().manual_seed(0))
         tensors = {
             name: tensor.to(dtype) if tensor.is_floating_point() else tensor
             for name, tensor in (params | state).items()

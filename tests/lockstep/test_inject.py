@@ -159,4 +159,3 @@ def test_source_that_has_changed_is_an_error_of_input(plant):
 
 def test_layers_of_a_network():
     assert layers_of("mlp") == {"sequential", "flatten", "linear", "relu"}
-    assert layers_of("no such network") == set()

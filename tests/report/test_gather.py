@@ -59,7 +59,7 @@ def test_what_else_is_malformed_becomes_a_note(copy):
         ("history.jsonl", "epoch 1\n", "its line 1 is no epoch of a run"),
         ("history.jsonl", "[1]\n", "its line 1 is no epoch of a run"),
         ("config.toml", "model = ", "is not valid TOML"),
-        ("config.toml", 'model = "resnet8"', "--model must be one of"),
+        ("config.toml", 'model = "resnet8"', "there is no network 'resnet8'"),
     ],
 )
 def test_a_malformed_history_or_configuration_is_refused(copy, name, text, words):

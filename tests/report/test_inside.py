@@ -10,7 +10,7 @@ from PIL import Image
 
 from tinytorch_course import data
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import find_model
 from tinytorch_course.reference.layers import set_generator
 from tinytorch_course.report import drawing
 from tinytorch_course.report.gather import read_run
@@ -81,11 +81,12 @@ def test_gradients_are_those_of_training_mode():
     config = TrainConfig(model="mnist_cnn", dtype="float64").resolved()
     sizes = {"classes": 10, "channels": 1, "image_size": 28, "device": torch.device("cpu")}
     ours, twin = (
-        learner(MODELS[config.model].build, config, generator=torch.Generator().manual_seed(0), **sizes)
+        learner(find_model(config.model).build, config, generator=torch.Generator().manual_seed(0), **sizes)
         for learner in (ScratchLearner, TorchLearner)
     )
     pictures = Pictures.of(dataset)
-    network = Network(Path("model.pt"), None, config.model, "scratch", config, pictures, ours, sizes["device"])
+    build = find_model(config.model).build
+    network = Network(Path("model.pt"), None, config.model, "scratch", config, pictures, build, ours, sizes["device"])
     flow = {each.layer: each.norm for each in gradient_flow(network, dataset, 5, 8)}
 
     chosen = data.epoch_order(16, 5, 0)[:8]

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tinytorch_course import scratch
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import MODELS, find_model
 from tinytorch_course.scratch import clipping, layers, losses, optimizers
 
 FILES = sorted(Path(scratch.__file__).parent.rglob("*.py"))
@@ -134,7 +134,7 @@ IMAGES, LABELS = torch.linspace(-1, 1, 6 * 784).reshape(6, 1, 28, 28), torch.ara
 
 def training_steps(model, optimizer, steps=2):
     """Two whole steps, from drawing the parameters to clipping and updating them."""
-    net = MODELS[model].build(layers)
+    net = find_model(model).build(layers)
     params, state = net.init(torch.Generator().manual_seed(0))
     loss_of = losses.cross_entropy(label_smoothing=0.1)
     opt_state = optimizer.init(params)

@@ -3,7 +3,7 @@ import torch
 
 from tinytorch_course import reference
 from tinytorch_course.checking.case_tables.layers import EVERY, IMAGE, ROWS
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import find_model
 from tinytorch_course.reference import layers as twins
 from tinytorch_course.scratch import layers
 
@@ -115,7 +115,7 @@ def test_a_layer_that_is_asked_for_no_input_gradient_computes_none(layer, shape)
 
 
 def test_a_cache_that_need_not_be_kept_is_emptied_on_the_way():
-    net = MODELS["mini_cnn"].build(layers)
+    net = find_model("mini_cnn").build(layers)
     params, state = net.init(torch.Generator().manual_seed(0))
     x = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(1))
     out, _, cache = net.forward(params, state, x, training=True)

@@ -47,8 +47,8 @@ NAN, INF = math.nan, math.inf
         ("impl", "numpy", "--impl must be one of scratch, torch, but it is 'numpy'"),
         ("impl", "scrach", "--impl must be one of scratch, torch, but it is 'scrach'; did you mean scratch?"),
         ("impl", None, "--impl must be one of scratch, torch, but it is None"),
-        ("model", "mnist-cnn", "resnet18_imagenet, but it is 'mnist-cnn'; did you mean mnist_cnn?"),
-        ("model", "MLP", "but it is 'MLP'; did you mean mlp?"),
+        ("model", "mnist-cnn", "there is no network 'mnist-cnn'; did you mean mnist_cnn?"),
+        ("model", "MLP", "there is no network 'MLP'; did you mean mlp?"),
         (
             "data",
             "minst",

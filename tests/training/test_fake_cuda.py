@@ -14,7 +14,7 @@ from tinytorch_course import data
 from tinytorch_course.checking.networks import INPUTS
 from tinytorch_course.data.loaders import MemoryLoader, StreamLoader, epoch_order
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import MODELS, find_model
 from tinytorch_course.scratch import layers
 from tinytorch_course.training import loop
 from tinytorch_course.training.config import OPTIMIZER_DEFAULTS, TrainConfig
@@ -31,7 +31,7 @@ LONG = dataclasses.replace(SMALL, model="softmax", limit=480, batch_size=4, epoc
 
 def learner(config, device, image_size=28):
     return ScratchLearner(
-        MODELS[config.model].build,
+        find_model(config.model).build,
         config.resolved(),
         classes=10,
         channels=1,

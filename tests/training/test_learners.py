@@ -8,7 +8,7 @@ import torch
 
 from tinytorch_course import data
 from tinytorch_course.data.loaders import MemoryLoader, epoch_order
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import find_model
 from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training.config import SCHEDULE_NAMES, TrainConfig
 from tinytorch_course.training.learners import LEARNERS, NAMESPACES, make_schedule
@@ -23,7 +23,7 @@ def digits():
 
 def learner(impl, config, device=CPU):
     generator = torch.Generator().manual_seed(derive_seed("init", config.seed))
-    build = MODELS[config.model].build
+    build = find_model(config.model).build
     return LEARNERS[impl](build, config, classes=10, channels=1, image_size=28, device=device, generator=generator)
 
 

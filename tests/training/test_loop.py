@@ -12,7 +12,7 @@ from trials import SMALL, Display, final_state, same
 
 from tinytorch_course.data.loaders import MemoryLoader
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import find_model
 from tinytorch_course.reference import layers as twins
 from tinytorch_course.training import checkpoints, loop
 from tinytorch_course.training.learners import LEARNERS
@@ -83,7 +83,7 @@ def test_the_model_file_is_a_plain_state_dict_for_either_implementation(tmp_path
     display = Display()
     result = train(config, out=str(tmp_path / "run"), display=display)
     tensors = torch.load(tmp_path / "run" / "model.pt", weights_only=True)
-    module = MODELS["mnist_cnn"].build(twins)
+    module = find_model("mnist_cnn").build(twins)
     module.load_state_dict(tensors, strict=True)
 
     test, dataset = display.dataset.test, display.dataset
@@ -92,7 +92,7 @@ def test_the_model_file_is_a_plain_state_dict_for_either_implementation(tmp_path
     logits = {"module": module.eval()(x).detach()}
     for name, kind in LEARNERS.items():
         each = kind(
-            MODELS["mnist_cnn"].build,
+            find_model("mnist_cnn").build,
             config.resolved(),
             classes=10,
             channels=1,

@@ -7,7 +7,7 @@ import torch
 
 from tinytorch_course import data
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import find_model
 from tinytorch_course.reference import layers as twins
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig
@@ -45,7 +45,7 @@ def test_a_run_folder_gives_the_network_that_was_tested(run, impl):
 def test_the_logits_are_those_of_an_ordinary_module(run):
     folder, _ = run
     network = open_network(str(folder / "model.pt"))
-    module = MODELS["mini_cnn"].build(twins)
+    module = find_model("mini_cnn").build(twins)
     module.load_state_dict(torch.load(folder / "model.pt", weights_only=True))
     images = data.load("digits", limit=200).test.images  # two batches
     x = (images / 255 - network.mean[0]) / network.std[0]
@@ -72,7 +72,7 @@ def test_a_run_without_data_json_takes_its_data_again(run, tmp_path):
 
 
 def test_a_bare_file_takes_the_name_of_its_network(tmp_path):
-    module = MODELS["mlp-20"].build(twins, num_classes=7)
+    module = find_model("mlp-20").build(twins, num_classes=7)
     torch.save(module.state_dict(), tmp_path / "mine.pt")
     network = open_network(str(tmp_path / "mine.pt"), model="mlp-20")
     assert (network.run, network.data, network.classes) == (None, None, tuple("0123456"))
@@ -83,7 +83,7 @@ def test_a_bare_file_takes_the_name_of_its_network(tmp_path):
 
 @pytest.mark.parametrize(("name", "channels", "classes"), [("mnist_cnn", 3, 7), ("mlp", 3, 4), ("lenet5", 1, 26)])
 def test_the_first_and_the_last_weight_of_a_bare_file_say_what_it_takes(tmp_path, name, channels, classes):
-    module = MODELS[name].build(twins, num_classes=classes, in_channels=channels)
+    module = find_model(name).build(twins, num_classes=classes, in_channels=channels)
     torch.save(module.state_dict(), tmp_path / "mine.pt")
     network = open_network(str(tmp_path / "mine.pt"), model=name)
     assert (network.channels, network.image_size, len(network.classes)) == (channels, 28, classes)
@@ -110,7 +110,7 @@ def test_a_run_that_used_a_cuda_graph_is_opened_where_there_is_none(run, tmp_pat
 
 
 def test_double_precision_stays(tmp_path):
-    torch.save(MODELS["softmax"].build(twins).double().state_dict(), tmp_path / "double.pt")
+    torch.save(find_model("softmax").build(twins).double().state_dict(), tmp_path / "double.pt")
     network = open_network(str(tmp_path / "double.pt"), model="softmax")
     assert network.logits(torch.zeros(1, 1, 28, 28, dtype=torch.uint8)).dtype == torch.float64
 
@@ -132,7 +132,7 @@ def test_what_is_no_network_is_refused(run, tmp_path):
     checkpoints.save(tmp_path / "list.pt", [torch.ones(2)])
     refused("holds no state dict", checkpoint=str(tmp_path / "list.pt"), model="mlp")
     refused("lacks conv1.bias", "unexpected", "--model", checkpoint=str(folder), model="lenet5")
-    refused("--model must be one of", checkpoint=str(folder), model="alexnet")
+    refused("there is no network", checkpoint=str(folder), model="alexnet")
     network = open_network(str(folder))
     with pytest.raises(InputError, match=r"takes pictures of 1x28x28, but these are of 3x32x32"):
         network.logits(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))

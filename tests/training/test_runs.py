@@ -182,7 +182,7 @@ def test_what_is_no_run_is_named(tmp_path, stopped):
         (b"modell = 'mlp'", r"config\.toml cannot be used: .* no setting 'modell'; did you mean model\?"),
         (b"batch_size = 0", r"config\.toml cannot be used: --batch-size must be at least 1, but it is 0"),
         (b"lr = nan", r"config\.toml cannot be used: --lr must be a finite number above 0, but it is nan"),
-        (b"[model]\nname = 1", r"config\.toml cannot be used: --model must be one of"),
+        (b"[model]\nname = 1", r"config\.toml cannot be used: there is no network"),
     ],
 )
 def test_a_damaged_configuration_is_named(stopped, content, message):

@@ -11,7 +11,7 @@ from tinytorch_course.bench.prices import Prices, measure_prices
 from tinytorch_course.bench.timing import Timing, time_alternately
 from tinytorch_course.errors import InputError
 from tinytorch_course.instruments.memory import peak_memory
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import find_model
 from tinytorch_course.summary import summarise
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import LEARNERS
@@ -123,7 +123,7 @@ def measure_step(model: str, batch: int, setting: Setting) -> Measured:
     def stepper(impl: str) -> tuple[Callable[[], None], Callable[[], None]]:
         generator = torch.Generator().manual_seed(0)
         learner = LEARNERS[impl](
-            MODELS[model].build,
+            find_model(model).build,
             dataclasses.replace(config, cuda_graph=setting.cuda_graph and impl == "scratch"),
             classes=10,
             channels=1,
@@ -149,12 +149,12 @@ def measure_step(model: str, batch: int, setting: Setting) -> Measured:
         "torch": peak_memory(warm_theirs, theirs, setting.device),
     }
     # Backward multiplies twice as much as forward: once for the weights' gradients, once for the inputs'.
-    return Measured("step", model, batch, timing, 3 * batch * summarise(MODELS[model]).flops, memory)
+    return Measured("step", model, batch, timing, 3 * batch * summarise(find_model(model)).flops, memory)
 
 
 def price(kind: str, name: str, batch: int, setting: Setting) -> Prices:
     """What a layer's or a network's forward and backward pass costs apart from time."""
-    build, shape = LAYERS[name] if kind == "layer" else (MODELS[name].build, (1, 28, 28))
+    build, shape = LAYERS[name] if kind == "layer" else (find_model(name).build, (1, 28, 28))
     return measure_prices(build, torch.randn(batch, *shape, device=setting.device, dtype=setting.dtype))
 
 

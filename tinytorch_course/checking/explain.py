@@ -28,7 +28,7 @@ def explain(kind: str, name: str) -> Explanation:
         step = getattr(optimizers, STEPS[name])
         return _at(step, _formula(step))
     module = {"layer": layers, "schedule": schedules, "network": models}[kind]
-    function = models.MODELS[name].build if kind == "network" else getattr(module, name)
+    function = models.find_model(name).build if kind == "network" else getattr(module, name)
     return _at(function, _formula(function))
 
 

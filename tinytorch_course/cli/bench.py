@@ -9,6 +9,7 @@ import typer
 
 from tinytorch_course.cli.options import number_parser, option
 from tinytorch_course.errors import InputError
+from tinytorch_course.models import find_model
 
 WHAT, HOW, OUTPUT = "What to time", "How to time it", "What comes out"
 QUICK_ROUNDS, ROUNDS, MOST = 3, 11, 1_000_000
@@ -135,8 +136,8 @@ def plan(op: str | None, model: str | None, batches: list[int | None], quick: bo
     """What to time: (kind, name, batch), in order."""
     if op is not None and op not in subjects.LAYERS:
         raise InputError(f"--op must be one of {', '.join(subjects.LAYERS)}, but it is '{op}'")
-    if model is not None and model not in subjects.MODELS:
-        raise InputError(f"--model must be one of {', '.join(subjects.MODELS)}, but it is '{model}'")
+    if model is not None:
+        find_model(model)
     steps = subjects.QUICK_STEPS if quick else tuple(subjects.STEPS)
     layers = tuple(subjects.LAYERS)
     if op is not None or model is not None:

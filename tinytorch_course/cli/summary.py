@@ -1,6 +1,5 @@
 """``tinytorch summary``: what a network is made of, layer by layer."""
 
-import difflib
 import json as json_module
 import shutil
 import textwrap
@@ -10,7 +9,7 @@ import typer
 
 from tinytorch_course.cli.options import option
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import MODELS, Model
+from tinytorch_course.models import find_model
 
 if TYPE_CHECKING:
     from tinytorch_course.summary import LayerSummary, Summary
@@ -24,7 +23,8 @@ def summary(
         str,
         typer.Argument(
             metavar="MODEL",
-            help="The network; `tinytorch models` lists them. mlp-256-128 is an mlp with hidden layers of that size.",
+            help="The network; `tinytorch models` lists them. mlp-256-128 is an mlp with hidden layers of that size, "
+            "my_net.py:net a function of L in a file of your own.",
             show_default=False,
         ),
     ],
@@ -53,19 +53,6 @@ def summary(
         print(json_module.dumps(made.to_dict(), indent=2))
     else:
         print_table(made, explain)
-
-
-def find_model(name: str) -> Model:
-    """The network of that name.
-
-    Raises:
-        InputError: if there is none.
-    """
-    if name in MODELS:
-        return MODELS[name]
-    near = difflib.get_close_matches(name, list(MODELS), n=1)
-    advice = f"did you mean {near[0]}?" if near else "`tinytorch models` lists them"
-    raise InputError(f"there is no network '{name}'; {advice}")
 
 
 def print_table(made: "Summary", explain: bool) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import find_model
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import LEARNERS
 from tinytorch_course.training.options.averaging import Average
@@ -69,7 +69,7 @@ def train(impl: str, trial: Trial, threads: int) -> dict[str, Tensor]:
             impl=impl, model=trial.model, optimizer=trial.optimizer, clip_norm=0.5, label_smoothing=0.1
         ).resolved()
         learner = LEARNERS[impl](
-            MODELS[trial.model].build,
+            find_model(trial.model).build,
             config,
             classes=10,
             channels=1,

@@ -23,7 +23,7 @@ from tinytorch_course.checking.rows import Row
 from tinytorch_course.checking.step_curve import step_curve
 from tinytorch_course.checking.suite import find_device, quiet_and_exact, summarise
 from tinytorch_course.diagnosis import diagnose
-from tinytorch_course.errors import InputError, did_you_mean
+from tinytorch_course.errors import InputError
 from tinytorch_course.grading.adapters import (
     Outcome,
     Pair,
@@ -34,6 +34,7 @@ from tinytorch_course.grading.adapters import (
     pair_of_functions,
 )
 from tinytorch_course.grading.own_code import Request
+from tinytorch_course.user_code import find_in, run_file, saying_where, spell_error
 
 
 def main() -> None:
@@ -83,7 +84,9 @@ class _Checked:
             twin = self._twin(name) if self.request.twin else None
             outcome = self._running(lambda: check_shapes(pair, self.request.shapes, like, twin=twin, **self.options))
         else:
-            outcome = self._running(lambda: check_like(pair, like, spell=self._spell, **self.options))
+            outcome = self._running(
+                lambda: check_like(pair, like, spell=lambda error: spell_error(error, self.file), **self.options)
+            )
         if not outcome.plain:
             reason = next(iter(outcome.left_out), "its arguments are others")
             raise InputError(f"no case of {like} fits {name}: {reason}; name its arguments as `{like}` names them")
@@ -92,25 +95,17 @@ class _Checked:
     # --- the learner's file ------------------------------------------------------------------------------------------
 
     def _import(self) -> ModuleType:
-        sys.path.insert(0, str(self.file.parent))  # its neighbours, as if it were run
-        spec = importlib.util.spec_from_file_location(self.file.stem, self.file)
-        if spec is None or spec.loader is None:
-            raise InputError(f"{self.request.path} is no Python file: its name must end in .py")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[self.file.stem] = module
-        self._running(lambda: spec.loader.exec_module(module))
-        return module
+        with quiet_and_exact():
+            return run_file(self.file)
 
     def _find(self, module: ModuleType) -> tuple[str, Any]:
         """The name, and what it stands for; for a pair, the forward."""
         name = self.request.names[0]
         if len(self.request.names) == 1 and not hasattr(module, name) and hasattr(module, f"{name}_forward"):
             name = f"{name}_forward"
-        for wanted in (name, *self.request.names[1:]):
-            if not callable(getattr(module, wanted, None)):
-                what = "is no function or class" if hasattr(module, wanted) else "is not there"
-                raise InputError(f"'{wanted}' {what} in {self.request.path}{_instead_of(wanted, module)}")
-        return name, getattr(module, name)
+        for wanted in (*self.request.names[1:], name):
+            code = find_in(module, wanted, self.request.path)
+        return name, code
 
     def _pair(self, name: str, code: Any, module: ModuleType) -> Pair:
         if isinstance(code, type) and issubclass(code, torch.autograd.Function):
@@ -153,29 +148,11 @@ class _Checked:
 
     def _running(self, run: Callable[[], Any]) -> Any:
         """Run the learner's code; whatever it raises becomes one sentence with its own line."""
-        try:
-            with quiet_and_exact():
-                return run()
-        except SystemExit as stop:
-            raise InputError(f"{self._spell(stop)}: code that is checked must return") from None
-        except Exception as error:
-            raise InputError(self._spell(error)) from None
+        with saying_where(self.file), quiet_and_exact():
+            return run()
 
     def _spell(self, error: BaseException) -> str:
-        message = " ".join(str(error).split()).rstrip(".") or "without a message"
-        if isinstance(error, SyntaxError) and error.filename:
-            return f"{_shown(error.filename)} line {error.lineno}: {type(error).__name__}: {error.msg}"
-        frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename).parent == self.file.parent]
-        if not frames:
-            return f"{self.request.path}: {message}"
-        last = frames[-1]
-        where = f"{_shown(last.filename)} line {last.lineno}"
-        where += f", in {last.name}" if last.name != "<module>" else ""
-        needs_gpu = re.search("cuda|nvidia|gpu", message, re.IGNORECASE) and not torch.cuda.is_available()
-        hint = "; it asks for a GPU, and there is none here" if needs_gpu else ""
-        if isinstance(error, SystemExit):
-            return f"{where}: it calls sys.exit({error.code!r})"
-        return f"{where}: {type(error).__name__}: {message}{hint}"
+        return spell_error(error, self.file)
 
     # --- what came out -----------------------------------------------------------------------------------------------
 
@@ -231,15 +208,3 @@ def _guess(name: str) -> str | None:
 
     names = {plain(op): op for op in (*tables_by_op(), *TORCH)}
     return names.get(plain(name))
-
-
-def _instead_of(name: str, module: ModuleType) -> str:
-    """What the module has in place of ``name``."""
-    own = [key for key, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
-    has = f"it has {', '.join(own[:6])}{' ...' * (len(own) > 6)}" if own else "it has no functions"
-    return did_you_mean(name, own, has)
-
-
-def _shown(filename: str) -> str:
-    path = Path(filename)
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tinytorch_course.reference.layers import is_inside_own
 from tinytorch_course.scratch.layers import Layer
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def watch_torch(learner: "TorchLearner") -> Recorder:
         recorder.put("gradient", name, grad if learner.clip_norm is None else grad.clone())
 
     for name, module in learner.net.named_modules():
-        if name:
+        if name and not is_inside_own(learner.net, name):
             module.register_forward_hook(partial(after_forward, name=name))
     for name, param in learner.net.named_parameters():
         param.register_hook(partial(after_backward, name=name))

@@ -35,7 +35,6 @@ from tinytorch_course.lockstep.inject import Injection
 from tinytorch_course.lockstep.source import Makers, Source, source_of_schedule, source_of_step
 from tinytorch_course.lockstep.ties import Ties, find_ties
 from tinytorch_course.lockstep.timeline import Distance, Entry, Timeline, distance, largest_error, spell, worst_entry
-from tinytorch_course.models import MODELS
 from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training import loop
 from tinytorch_course.training.config import TrainConfig
@@ -282,6 +281,7 @@ class _Setup:
     def __init__(self, config: TrainConfig, steps: int | None, display: Any) -> None:
         session = loop.Session(dataclasses.replace(config, impl="scratch"), display)
         self.config, self.device, self.dataset = session.config, session.device, session.dataset
+        self.build = session.model.build
         self.steps_per_epoch = session.steps_per_epoch
         self.parameter_count = session.learner.parameter_count()
         self.steps = session.epochs * self.steps_per_epoch if steps is None else steps
@@ -293,7 +293,7 @@ class _Setup:
     def learner(self, impl: str) -> Any:
         config = self.config
         return LEARNERS[impl](
-            MODELS[config.model].build,
+            self.build,
             config,
             classes=self.network["num_classes"],
             channels=self.network["in_channels"],
@@ -364,9 +364,7 @@ class _Pair:
         self.learners = {impl: setup.learner(impl) for impl in IMPLS}
         self.schedules = {impl: setup.schedule(impl) for impl in IMPLS}
         self.recorders = {
-            "scratch": watch_scratch(
-                self.learners["scratch"], MODELS[setup.config.model].build, scratch.layers, setup.network
-            ),
+            "scratch": watch_scratch(self.learners["scratch"], setup.build, scratch.layers, setup.network),
             "torch": watch_torch(self.learners["torch"]),
         }
         _alter(injection, self.learners["scratch"])

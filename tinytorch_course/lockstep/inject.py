@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tinytorch_course.errors import InputError, did_you_mean
 from tinytorch_course.lockstep.mistakes import MISTAKES, Mistake, planted
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import MODELS, find_model
 
 
 class Injection(NamedTuple):
@@ -112,10 +112,9 @@ class _Names:
 
 
 def layers_of(model: str) -> set[str]:
-    """The names of the layers that a network is made of; none for an unknown one."""
+    """The names of the layers that a network is made of."""
     names = _Names()
-    if model in MODELS:
-        MODELS[model].build(names)
+    find_model(model).build(names)
     return names.asked
 
 

@@ -5,6 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from tinytorch_course.reference.layers import is_inside_own
+
 
 @torch.no_grad()
 def reset_parameters(module: nn.Module, generator: torch.Generator) -> None:
@@ -15,14 +17,19 @@ def reset_parameters(module: nn.Module, generator: torch.Generator) -> None:
 
     Args:
         module: is changed in place. Linear layers and convolutions draw weight, then bias; batch norms draw nothing
-            and start over with weight 1, bias 0 and fresh statistics.
+            and start over with weight 1, bias 0 and fresh statistics. A layer of one's own draws as its twin does.
         generator: on the CPU.
 
     Raises:
         TypeError: for a layer that has parameters and is none of these.
     """
     for name, layer in module.named_modules():
-        if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
+        if is_inside_own(module, name):
+            continue
+        if hasattr(layer, "draw_own"):  # a layer of one's own, which starts as its from-scratch twin
+            params, state = layer.draw_own(generator)
+            layer.load_state_dict(params | state)
+        elif isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)):
             _draw(layer.weight, nn.init.kaiming_uniform_, generator, a=math.sqrt(5))
             if layer.bias is not None:
                 bound = 1 / math.sqrt(layer.weight[0].numel())

@@ -1,9 +1,12 @@
 """The twin of ``scratch.layers``: the same names, as ``torch.nn`` modules with autograd."""
 
+import copy
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 linear = nn.Linear
 conv2d = nn.Conv2d
@@ -48,6 +51,44 @@ def set_generator(module: nn.Module, generator: torch.Generator | None) -> None:
     for layer in module.modules():
         if isinstance(layer, dropout):
             layer.generator = generator
+
+
+def _drawn(params: dict[str, Any], generator: torch.Generator) -> dict[str, Tensor]:
+    """The first values of parameters: as they are given, or drawn by the function that is."""
+    return {
+        name: value(generator) if callable(value) else torch.as_tensor(value, dtype=torch.float32).clone()
+        for name, value in params.items()
+    }
+
+
+class _Function(nn.Module):
+    """A function of ``(x, *params)`` as a module that has these parameters."""
+
+    def __init__(self, function: Callable, params: dict[str, Any]):
+        super().__init__()
+        self.function, self.names = function, list(params)
+        for name, tensor in _drawn(params, torch.Generator()).items():
+            self.register_parameter(name, nn.Parameter(tensor))
+
+    def forward(self, x):
+        return self.function(x, *(getattr(self, name) for name in self.names))
+
+
+def own(*, scratch, reference: nn.Module | Callable, params: dict[str, Any] | None = None) -> nn.Module:
+    """A layer of one's own, given for both namespaces: here ``reference`` counts. See ``scratch.layers.own``.
+
+    It starts from the numbers that its from-scratch twin draws.
+    """
+    is_module = isinstance(reference, nn.Module)
+    module = copy.deepcopy(reference) if is_module else _Function(reference, params or {})
+    module.draw_own = getattr(scratch, "init", None) or (lambda generator: (_drawn(params or {}, generator), {}))
+    return module
+
+
+def is_inside_own(module: nn.Module, name: str) -> bool:
+    """Whether the submodule of that name is a part of a layer of one's own, which is looked at as a whole."""
+    parts = name.split(".") if name else []
+    return any(hasattr(module.get_submodule(".".join(parts[:end])), "draw_own") for end in range(len(parts)))
 
 
 def sequential(*layers: nn.Module, **named: nn.Module) -> nn.Sequential:

@@ -19,7 +19,6 @@ from tinytorch_course.data.loaders import epoch_order
 from tinytorch_course.errors import InputError
 from tinytorch_course.evaluation.scores import Scores, score
 from tinytorch_course.instruments.recording import Recorder, watch_scratch
-from tinytorch_course.models import MODELS
 from tinytorch_course.report.gather import Run
 from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training.networks import Network, open_network
@@ -230,7 +229,7 @@ def _watch(network: Network) -> Recorder:
         "in_channels": network.channels,
         "image_size": network.image_size,
     }
-    return watch_scratch(network.learner, MODELS[network.model].build, scratch.layers, options)
+    return watch_scratch(network.learner, network.build, scratch.layers, options)
 
 
 def _norm(tensors: dict[str, Tensor], names: list[str]) -> float:

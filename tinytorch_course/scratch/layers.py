@@ -310,6 +310,48 @@ def dropout(p: float = 0.5) -> Layer:
     return Layer(init, forward, backward)
 
 
+def own(
+    *,
+    scratch: Layer | tuple[Callable, Callable],
+    reference: Any,
+    params: dict[str, Tensor | float | Callable[[torch.Generator], Tensor]] | None = None,
+) -> Layer:
+    """A layer of one's own, given for both namespaces: here ``scratch`` counts, in ``reference.layers`` the twin.
+
+    Args:
+        scratch: a :class:`Layer`, or the pair of an op: ``out, cache = forward(x, *params)`` and
+            ``dx, *dparams = backward(dout, cache)`` (without parameters dx alone will do).
+        reference: its twin: an ``nn.Module`` with the same ``state_dict`` keys, or a function of ``(x, *params)``.
+        params: of a pair, in the order of its arguments: each parameter's first value, or a function that draws it from
+            a generator. A ``Layer`` draws its own.
+    """
+    if isinstance(scratch, Layer):
+        require(not params, "params are for an op pair; a Layer draws its own in init")
+        return scratch
+    forward_op, backward_op = scratch
+    names = list(params or {})
+
+    def init(generator):
+        return _drawn(params or {}, generator), {}
+
+    def forward(params, state, x, *, training, generator=None):
+        out, cache = forward_op(x, *(params[name] for name in names))
+        return out, state, cache
+
+    def backward(dout, cache, *, need_dx=True):
+        gradients = backward_op(dout, cache)
+        dx, *dparams = gradients if isinstance(gradients, tuple) else (gradients,)
+        wanted = ", ".join(["dx", *(f"d{name}" for name in names)])
+        require(
+            len(dparams) == len(names),
+            f"{backward_op.__name__} must return {wanted}, but it returned "
+            f"{1 + len(dparams)} gradient{'s' * bool(dparams)}",
+        )
+        return dx, dict(zip(names, dparams, strict=True))
+
+    return Layer(init, forward, backward)
+
+
 # --- layers made of layers -------------------------------------------------------------------------------------------
 
 
@@ -401,6 +443,14 @@ def residual(*, downsample: Layer | None = None, activation: Layer | None = None
 def _named(**values: Any) -> dict[str, Any]:
     """The values that are there, by name."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def _drawn(params: dict[str, Any], generator: torch.Generator) -> dict[str, Tensor]:
+    """The first values of parameters: as they are given, or drawn by the function that is."""
+    return {
+        name: value(generator) if callable(value) else torch.as_tensor(value, dtype=torch.float32).clone()
+        for name, value in params.items()
+    }
 
 
 def _with_prefix(name: str, tensors: Tensors) -> Tensors:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tinytorch_course.data_names import check_data_name
 from tinytorch_course.errors import InputError, did_you_mean
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import require_model_name
 from tinytorch_course.training.parsing import parse_augment, parse_class_weights, parse_freeze
 
 IMPL_NAMES = ("scratch", "torch")
@@ -87,7 +87,7 @@ class TrainConfig:
     def validate(self) -> None:
         """Raise :class:`InputError` for the first value that no run can have, naming the flag as it is typed."""
         self._require_name("impl", IMPL_NAMES)
-        self._require_name("model", MODELS)
+        require_model_name(self.model)
         check_data_name(self.data)
         self._require_name("optimizer", OPTIMIZER_NAMES)
         self._require_name("schedule", SCHEDULE_NAMES)

@@ -16,7 +16,8 @@ import torch
 from tinytorch_course import data
 from tinytorch_course.data.loaders import MemoryLoader, StreamLoader, epoch_order
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import Model, find_model
+from tinytorch_course.own_networks import is_own
 from tinytorch_course.scratch.ops.products import PIECES
 from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training import checkpoints
@@ -40,10 +41,12 @@ from tinytorch_course.training.options.freezing import describe
 from tinytorch_course.training.options.gradient_log import GradientLog
 from tinytorch_course.training.options.tensorboard import Board, require_tensorboard
 from tinytorch_course.training.options.transfer import start_from
+from tinytorch_course.training.own_model import keep_code, model_of_run
 from tinytorch_course.training.progress import Interrupted, Progress, Result
 from tinytorch_course.training.runs import RunFolder
 from tinytorch_course.training.signals import StopRequested, StopSignals
 from tinytorch_course.training.watching import Watcher
+from tinytorch_course.twins import require_twins
 
 LOOK_EVERY = 50  # steps, where to look at a loss Python has to wait for the device
 EVALUATION_BATCH = 128  # a larger one would need temporaries so large that memory is paged in every time
@@ -63,38 +66,48 @@ FIELDS = {  # of a checkpoint; with --ema there is an "average" too
 MAY_CHANGE_ON_RESUME = ("impl", "device", "data_dir", "epochs", "loader", "patience", "log_gradients", "tensorboard")
 
 
-def train(config: TrainConfig, *, out: str | None = None, display: Any) -> Result:
+def train(config: TrainConfig, *, out: str | None = None, display: Any, model: Model | None = None) -> Result:
     """Train a network from the start.
 
     Args:
         config: the run.
         out: its folder; None: a new one under ``runs/``.
         display: see ``training.display``.
+        model: the network. None: the one that ``config`` names.
 
     Raises:
         InputError: if something that the user gave cannot be used; nothing is written then.
         Interrupted: after Ctrl-C or SIGTERM; the run is saved.
     """
     config.validate()
-    session = Session(config, display)
+    session = Session(config, display, model=model)
     with RunFolder.create(out, session.config) as folder:
+        if session.model.code is not None:
+            keep_code(folder.path, session.model.code)
         return session.run(folder, Progress())
 
 
-def resume(run: str, changes: dict[str, Any], *, display: Any) -> Result:
+def resume(run: str, changes: dict[str, Any], *, display: Any, trust: bool = False) -> Result:
     """Go on with a run that stopped, where it stopped.
 
     Args:
         run: its folder.
         changes: settings that shall be different from now on: only those that leave what was done so far valid.
+            A network of the user's own has to be named again, and must be the same.
         display: see ``training.display``.
+        trust: whether the code of such a network that the run folder keeps may be run instead.
 
     Raises:
         InputError, Interrupted: as :func:`train`.
     """
     with RunFolder.open(run) as folder:
+        given = None
+        if is_own(folder.config.model):
+            changes = dict(changes)
+            given = changes.pop("model", None)
         config = _changed(folder.config, changes)
-        session = Session(config, display, fresh=False)
+        model = model_of_run(folder.path, config.model, given, trust=trust)
+        session = Session(config, display, model=model, fresh=False)
         progress = session.restore(folder.last_path)
         if config.epochs is not None and config.epochs < progress.epoch + (progress.batch > 0):
             raise InputError(f"--epochs is {config.epochs}, but the run has already begun epoch {progress.epoch + 1}")
@@ -112,11 +125,13 @@ class Session:
     Args:
         config: the run.
         display: see ``training.display``.
+        model: its network. None: the one that ``config`` names.
         fresh: whether it starts now; otherwise :meth:`restore` brings what it has learned.
     """
 
-    def __init__(self, config: TrainConfig, display: Any, *, fresh: bool = True):
+    def __init__(self, config: TrainConfig, display: Any, *, model: Model | None = None, fresh: bool = True):
         self.display = display
+        self.model = find_model(config.model) if model is None else model
         self.device = find_device(config.device)
         compute_alike(config.precision, self.device, config.dtype)
         if config.cuda_graph:
@@ -380,9 +395,10 @@ class Session:
 
     def _make_learner(self) -> Any:
         _, channels, _, side = self.dataset.train.images.shape
+        require_twins(self.model, num_classes=len(self.dataset.classes), in_channels=channels, image_size=side)
         try:
             return LEARNERS[self.config.impl](
-                MODELS[self.config.model].build,
+                self.model.build,
                 self.config,
                 classes=len(self.dataset.classes),
                 channels=channels,

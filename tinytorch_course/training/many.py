@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinytorch_course.errors import InputError
+from tinytorch_course.own_networks import short_name
 from tinytorch_course.training import loop
 from tinytorch_course.training.checkpoints import write_atomically
 from tinytorch_course.training.config import TrainConfig
@@ -76,7 +77,7 @@ def choose_folder(out: str | None, config: TrainConfig) -> Path:
         InputError: if it holds anything else than runs of several seeds.
     """
     if out is None:
-        return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model}-{config.impl}-seeds"
+        return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{short_name(config.model)}-{config.impl}-seeds"
     if not out.strip():
         raise InputError(f"--out must be the path of a folder, but it is {out!r}")
     folder = Path(out)

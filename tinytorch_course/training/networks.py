@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,13 @@ from tinytorch_course import data
 from tinytorch_course.data.loaders import MemoryLoader
 from tinytorch_course.data.splits import Dataset, Split
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import find_model
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import LEARNERS
+from tinytorch_course.training.own_model import model_of_run
 from tinytorch_course.training.runs import CONFIG, DATA, MODEL, read_config
+from tinytorch_course.twins import require_twins
 
 BATCH = 128
 MNIST_SIZE, MNIST_MEAN, MNIST_STD = 28, (0.1307,), (0.3081,)  # for a bare state dict that nothing is known of
@@ -53,6 +57,7 @@ class Network:
     impl: str
     config: TrainConfig | None  # the run's
     pictures: Pictures
+    build: Callable[..., Any]  # makes it, of a layer namespace
     learner: Any  # see training.learners
     device: torch.device
 
@@ -105,40 +110,50 @@ class Network:
         return (x for x, _ in loader.batches(None, size))
 
 
+def print_note(sentence: str) -> None:
+    print(f"Note: {sentence}", file=sys.stderr)
+
+
 def open_network(
     checkpoint: str,
     *,
-    model: str | None = None,
+    model: str | Callable[..., Any] | None = None,
     impl: str | None = None,
     data: str | None = None,
     data_dir: str | None = None,
     device: str = "cpu",
+    trust: bool = False,
+    notify: Callable[[str], None] = print_note,
 ) -> Network:
     """The network in a run folder, in a run's ``model.pt``, or in any file that holds a state dict.
 
     Args:
         checkpoint: the folder or file.
-        model: its name. None: what the run says; a file without a run needs it.
+        model: its name, or a function of L. None: what the run says; a file without a run needs it, and a run of a
+            network of one's own unless ``trust``.
         impl: the implementation to use, whichever trained it. None: the run's, else scratch.
         data: what a file without a run was trained on. None: MNIST's statistics are taken, and classes are numbered.
         data_dir: where data sets lie, for a run of an older version, which did not note its data's statistics.
         device: "cpu", "cuda" or "cuda:N".
+        trust: whether code that the run folder keeps may be run.
+        notify: is told if ``model`` is not quite what the run was trained with.
 
     Raises:
         InputError: if there is no such file, it is no checkpoint, or one of another network (the keys are named).
     """
     path, run, tensors = read_state_dict(checkpoint)
     config = read_config(run / CONFIG) if run else None
-    name = model or (config.model if config else None)
-    if name is None:
+    if config:
+        found = model_of_run(run, config.model, model, trust=trust, notify=notify)
+    elif model is not None:
+        found = find_model(model)
+    else:
         raise InputError(f"{path} does not say which network it holds: name it with --model")
-    if name not in MODELS:
-        raise InputError(f"--model must be one of {', '.join(MODELS)}, but it is {name!r}")
     impl = impl or (config.impl if config else "scratch")
     pictures = _pictures(run, config, data_dir) if config and data is None else _guess(tensors, data, data_dir, path)
     settings = dataclasses.replace(
         config or TrainConfig(),
-        model=name,
+        model=found.name,
         impl=impl,
         dtype=_dtype(tensors),
         freeze=None,  # this and the next two are for training
@@ -146,8 +161,10 @@ def open_network(
         cuda_graph=False,
     )
     where = torch.device(device)
+    sizes = {"in_channels": pictures.channels, "image_size": pictures.image_size}
+    require_twins(found, num_classes=len(pictures.classes), **sizes)
     learner = LEARNERS[impl](
-        MODELS[name].build,
+        found.build,
         settings.resolved(),
         classes=len(pictures.classes),
         channels=pictures.channels,
@@ -158,7 +175,7 @@ def open_network(
     shapes = {key: tuple(tensor.shape) for key, tensor in learner.state_dict().items()}
     checkpoints.check_state_dict(tensors, shapes, path)
     learner.load_state_dict(tensors)
-    return Network(path, run, name, impl, config, pictures, learner, where)
+    return Network(path, run, found.name, impl, config, pictures, found.build, learner, where)
 
 
 def read_state_dict(checkpoint: str) -> tuple[Path, Path | None, dict[str, Tensor]]:

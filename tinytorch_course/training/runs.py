@@ -4,6 +4,7 @@
     data.json       what the network was trained on, as far as its use needs it
     history.jsonl   one JSON object a line, one line an epoch
     last.pt         everything that is needed to go on
+    model.py, model.json    the network's code, where it is the user's own: see own_model.py
     model.pt        the parameters of the best epoch, a plain state dict
     result.json     the outcome
     loss.png        the curves
@@ -27,6 +28,7 @@ from typing import Any
 import tomli_w
 
 from tinytorch_course.errors import InputError
+from tinytorch_course.own_networks import short_name
 from tinytorch_course.training.checkpoints import explain, write_atomically
 from tinytorch_course.training.config import TrainConfig, read_config
 
@@ -168,7 +170,7 @@ class RunFolder:
 
 def _make_default(config: TrainConfig) -> Path:
     """A new folder ``runs/<date>-<time>-<model>-<impl>``, with -2, -3, ... where that is taken."""
-    first = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{config.model}-{config.impl}"
+    first = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{short_name(config.model)}-{config.impl}"
     for number in itertools.count(1):
         path = first if number == 1 else first.with_name(f"{first.name}-{number}")
         try:

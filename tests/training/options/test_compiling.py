@@ -9,7 +9,7 @@ import torch
 from tinytorch_course import data
 from tinytorch_course.data.loaders import MemoryLoader
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import find_model
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import LEARNERS
 from tinytorch_course.training.options import compiling
@@ -25,7 +25,7 @@ def captured_only(monkeypatch):
 
 def learner(impl, model, compile):
     return LEARNERS[impl](
-        MODELS[model].build,
+        find_model(model).build,
         TrainConfig(model=model, compile=compile, dtype="float64").resolved(),
         classes=10,
         channels=1,

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import find_model
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import LEARNERS
 from tinytorch_course.training.options.freezing import describe, trainable
@@ -55,7 +55,7 @@ def test_patterns_that_freeze_nothing_or_all_are_refused(freeze, message):
 def test_frozen_parameters_keep_every_bit_and_have_no_state(impl, optimizer):
     config = TrainConfig(model="mini_cnn", freeze="conv*,norm1", **optimizer).resolved()
     learner = LEARNERS[impl](
-        MODELS["mini_cnn"].build,
+        find_model("mini_cnn").build,
         config,
         classes=10,
         channels=1,

@@ -9,7 +9,7 @@ from fake_cuda import CUDA, on_cuda
 from tinytorch_course import data
 from tinytorch_course.data.loaders import MemoryLoader
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import find_model
 from tinytorch_course.scratch import schedules
 from tinytorch_course.training.config import OPTIMIZER_DEFAULTS, TrainConfig
 from tinytorch_course.training.environment import check_cuda_graph
@@ -46,7 +46,7 @@ def tensors(outputs):
 
 def make_learner(model, device, **settings):
     return LEARNERS["scratch"](
-        MODELS[model].build,
+        find_model(model).build,
         TrainConfig(model=model, **settings).resolved(),
         classes=10,
         channels=1,

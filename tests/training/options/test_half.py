@@ -5,7 +5,7 @@ import torch
 
 from tinytorch_course import data
 from tinytorch_course.data.loaders import MemoryLoader
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import find_model
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import LEARNERS
 
@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 def learner(impl, model, precision):
     return LEARNERS[impl](
-        MODELS[model].build,
+        find_model(model).build,
         TrainConfig(model=model, precision=precision).resolved(),
         classes=10,
         channels=1,

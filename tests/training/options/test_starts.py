@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import find_model
 from tinytorch_course.training.config import INIT_NAMES, TrainConfig
 from tinytorch_course.training.learners import LEARNERS
 
@@ -10,7 +10,7 @@ def start(impl, model, init, seed=0):
     config = TrainConfig(model=model, init=init).resolved()
     generator = torch.Generator().manual_seed(seed)
     learner = LEARNERS[impl](
-        MODELS[model].build,
+        find_model(model).build,
         config,
         classes=10,
         channels=1,

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import find_model
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import LEARNERS
@@ -11,7 +11,7 @@ from tinytorch_course.training.options.transfer import start_from
 
 def learner(model="mlp-12", classes=10, impl="scratch", seed=0, size=28, **settings):
     return LEARNERS[impl](
-        MODELS[model].build,
+        find_model(model).build,
         TrainConfig(model=model, **settings).resolved(),
         classes=classes,
         channels=1,

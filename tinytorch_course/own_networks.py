@@ -1,0 +1,118 @@
+"""Networks of the user's own: a function of ``L`` in a Python file, named FILE:NAME.
+
+The function is run where somebody named the file, and nowhere else: not because a run folder's config.toml does.
+Importable without torch, as far as the file is.
+"""
+
+import functools
+import hashlib
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tinytorch_course.errors import InputError, did_you_mean
+from tinytorch_course.user_code import find_in, run_file, saying_where, shown
+
+KEYWORDS = ("num_classes", "in_channels", "image_size")  # what a function of L may ask for besides
+FORM = "FILE:NAME, such as my_net.py:net, for a function of L in a file of your own"
+
+
+class Code(NamedTuple):
+    """Where a network of one's own is written."""
+
+    file: Path
+    function: str
+    text: str  # of the file, or of the function alone where there is none
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the text."""
+        return hashlib.sha256(self.text.encode("utf-8")).hexdigest()
+
+
+def is_own(name: object) -> bool:
+    """Whether ``name`` is of the form FILE:NAME, or was meant to be."""
+    return isinstance(name, str) and (":" in name or name.endswith(".py"))
+
+
+def parse_own(name: str) -> tuple[Path, str]:
+    """``my_net.py:net`` as the file and the function in it; neither is looked for.
+
+    Raises:
+        InputError: if it is not of that form.
+    """
+    file, _, function = name.rpartition(":")
+    if not file.endswith(".py") or not function.isidentifier():
+        raise InputError(f"'{name}' is not of the form {FORM}")
+    return Path(file), function
+
+
+def short_name(name: str) -> str:
+    """What files and folders of a network are called: its name, or the function's where it is the user's own."""
+    return name.rpartition(":")[2]
+
+
+def load_own(name: str) -> tuple[Callable[..., Any], Code]:
+    """The function that ``name``, FILE:NAME, stands for, made to take every keyword of ours; and where it is written.
+
+    Raises:
+        InputError: if there is no such function of L, or its file cannot be run.
+    """
+    file, function = parse_own(name)
+    if not file.is_file():
+        what = "is a folder" if file.is_dir() else "does not exist"
+        near = [str(other) for other in file.parent.glob("*.py")] if file.parent.is_dir() else []
+        raise InputError(f"the file '{file}' of --model {what}{did_you_mean(str(file), near)}")
+    try:
+        code = Code(file, function, file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot read '{file}' as Python: {getattr(error, 'strerror', None) or error}") from error
+    namespace = _run_once(file.resolve(), code.digest)
+    return adapt(find_in(namespace, function, shown(str(file))), file), code
+
+
+@functools.lru_cache
+def _run_once(file: Path, digest: str):
+    return run_file(file, f"tinytorch_own_{file.stem}_{digest[:12]}")
+
+
+def code_of(function: Callable[..., Any]) -> Code:
+    """Where a function of L is written that was given as such, from Python."""
+    try:
+        text = inspect.getsource(function)
+        file = Path(inspect.getsourcefile(function) or "<python>.py")
+        text = file.read_text(encoding="utf-8") if file.is_file() else text
+    except (OSError, TypeError, UnicodeDecodeError):  # typed into an interpreter that keeps nothing
+        file, text = Path("<python>.py"), ""
+    return Code(file, getattr(function, "__name__", "network"), text)
+
+
+def adapt(function: Callable[..., Any], file: Path) -> Callable[..., Any]:
+    """``function(L)`` as ``build(L, num_classes=, in_channels=, image_size=)``, which hands on what it asks for.
+
+    What goes wrong in it is an InputError that names the line.
+    """
+    where = f"{getattr(function, '__name__', 'it')} in {shown(str(file))}"
+    if isinstance(function, type):
+        raise InputError(f"{where} is a class, but a network is a function of L: def net(L): return L.sequential(...)")
+    parameters = list(inspect.signature(function).parameters.values())
+    any_keyword = any(one.kind is one.VAR_KEYWORD for one in parameters)
+    asked = [name for name in KEYWORDS if any_keyword or any(name == one.name for one in parameters)]
+    positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
+    if not positional or positional[0].name in KEYWORDS:
+        raise InputError(f"{where} takes no L: write def {getattr(function, '__name__', 'net')}(L, ...)")
+    for one in parameters:
+        required = one.default is one.empty and one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
+        if one is not positional[0] and required and one.name not in KEYWORDS:
+            raise InputError(
+                f"{where} asks for '{one.name}', which nobody gives: a network is a function of L and, where it wants "
+                f"them, of {', '.join(KEYWORDS)}"
+            )
+
+    @functools.wraps(function)
+    def build(L: Any, **sizes: int) -> Any:
+        with saying_where(file):
+            return function(L, **{name: value for name, value in sizes.items() if name in asked})
+
+    return build

@@ -1,0 +1,87 @@
+"""Networks of the user's own in a run folder: what is kept of them, and when their code is run.
+
+    model.py      the file that the network was written in, as it was
+    model.json    where it lay, the function's name, and the SHA-256 of model.py
+
+Code in a run folder is never run unasked, nor is a file that its config.toml names: a run folder may come from anybody.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tinytorch_course.errors import InputError
+from tinytorch_course.models import Model, find_model
+from tinytorch_course.own_networks import Code, is_own
+from tinytorch_course.training.checkpoints import write_atomically
+
+CODE, ABOUT = "model.py", "model.json"
+
+
+def keep_code(run: Path, code: Code) -> None:
+    """Write both files."""
+    about = {"file": str(code.file), "function": code.function, "sha256": code.digest}
+    write_atomically(run / CODE, code.text.encode("utf-8"))
+    write_atomically(run / ABOUT, json.dumps(about, indent=2).encode() + b"\n")
+
+
+def model_of_run(
+    run: Path,
+    name: str,
+    given: str | Callable[..., Any] | None = None,
+    *,
+    trust: bool = False,
+    notify: Callable[[str], None] | None = None,
+) -> Model:
+    """The network of a run.
+
+    Args:
+        run: its folder.
+        name: what its configuration calls the network.
+        given: the network that the user names, or a function of L; None: none.
+        trust: whether the copy in the run folder may be run.
+        notify: is told if ``given`` is another file than the run keeps. None: that is refused.
+
+    Raises:
+        InputError: if the network is the user's own, and neither given again nor to be trusted; or there is none.
+    """
+    if not is_own(name):
+        return find_model(name if given is None else given)
+    if given is not None:
+        model = find_model(given)
+        kept = _read_about(run)
+        if model.code is None or (model.code.digest, model.code.function) != (kept["sha256"], kept["function"]):
+            sentence = f"{model.name} is not the code that {run} was trained with, which {run / CODE} keeps"
+            if notify is None:
+                raise InputError(f"{sentence}: put it back as it was, or go on with the copy by --trust")
+            notify(f"{sentence}.")
+        return model
+    if not trust:
+        raise InputError(
+            f"{run} was trained with code of its own, {name}, and code that a run folder names or holds is not run "
+            f"unasked, because it can do anything and may be anybody's: give --model {name} again, or --trust to run "
+            f"{run / CODE}"
+        )
+    kept = _read_about(run)
+    try:
+        text = (run / CODE).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot read {run / CODE}: {error.strerror}") from error
+    if hashlib.sha256(text).hexdigest() != kept["sha256"]:
+        raise InputError(f"{run / CODE} has been changed since the run was trained: its SHA-256 is not {ABOUT}'s")
+    return find_model(f"{run / CODE}:{kept['function']}")._replace(name=name)
+
+
+def _read_about(run: Path) -> dict[str, str]:
+    path = run / ABOUT
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        if not all(isinstance(about[field], str) for field in ("file", "function", "sha256")):
+            raise TypeError
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path} is malformed: it does not say which code the run was trained with") from error
+    return about

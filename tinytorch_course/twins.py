@@ -1,0 +1,84 @@
+"""Whether a network of the user's own is one network: the same parameters and sizes in both namespaces."""
+
+import torch
+from torch import Tensor, nn
+
+from tinytorch_course.errors import InputError
+from tinytorch_course.models import Model
+from tinytorch_course.reference import layers as twins
+from tinytorch_course.scratch import layers
+from tinytorch_course.scratch.layers import Layer
+from tinytorch_course.summary import summarise
+from tinytorch_course.user_code import blame
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def require_twins(model: Model, *, num_classes: int, in_channels: int, image_size: int) -> None:
+    """Refuse a network of the user's own that cannot be trained on such pictures, or is not the same in both.
+
+    It is built in both namespaces, and both are shown two black pictures; from scratch it goes back as well. Ours are
+    not looked at: tests have done that.
+
+    Raises:
+        InputError: saying what differs, and where.
+    """
+    if model.code is None:
+        return
+    sizes = {"num_classes": num_classes, "in_channels": in_channels, "image_size": image_size}
+    net, module = model.build(layers, **sizes), model.build(twins, **sizes)
+    for made, kind in ((net, Layer), (module, nn.Module)):
+        if not isinstance(made, kind):
+            raise InputError(f"{model.name} must return a layer made by L, such as L.sequential(...), not {made!r:.60}")
+    x = torch.zeros(2, in_channels, image_size, image_size)
+    summarise(model, tuple(x.shape[1:]), num_classes)  # says at which layer pictures do not fit
+    try:
+        _compare(model, net, module, x, num_classes)
+    except InputError:
+        raise
+    except Exception as error:
+        message = " ".join(str(error).split())
+        raise InputError(blame(error) or f"{model.name} cannot be run: {type(error).__name__}: {message}") from error
+
+
+@torch.no_grad()
+def _compare(model: Model, net: Layer, module: nn.Module, x: Tensor, num_classes: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    params, state = net.init(generator)
+    ours = {**_shapes(params), **_shapes(state)}
+    theirs = _shapes(module.state_dict())
+    if ours != theirs:
+        raise InputError(f"{model.name} is not the same network in both namespaces: {_difference(ours, theirs)}")
+    if list(params) != [name for name, _ in module.named_parameters()]:
+        raise InputError(f"{model.name} has its parameters in another order in torch: give them in the same in both")
+    out, new_state, cache = net.forward(params, state, x, training=True, generator=generator)
+    twin = module(x)
+    for shape, whose in ((out.shape, "from scratch"), (twin.shape, "in torch")):
+        if tuple(shape) != (len(x), num_classes):
+            raise InputError(
+                f"{model.name} makes {_spell(shape)} of {len(x)} pictures {whose}, but it must make {len(x)} x "
+                f"{num_classes}, a number for each class: the argument num_classes tells a network how many there are"
+            )
+    if _shapes(new_state) != _shapes(state):
+        raise InputError(f"{model.name} changes what it keeps: {_difference(_shapes(new_state), _shapes(state))}")
+    _, grads = net.backward(torch.ones_like(out), cache, need_dx=False)
+    if _shapes(grads) != _shapes(params):
+        difference = _difference(_shapes(grads), _shapes(params), "among its gradients", "among its parameters")
+        raise InputError(f"{model.name} has a backward that does not fit: {difference}")
+
+
+def _difference(ours: Shapes, theirs: Shapes, first: str = "from scratch", second: str = "in torch") -> str:
+    """The first thing in which they differ, in words."""
+    for name in ours:
+        if name in theirs and ours[name] != theirs[name]:
+            return f"{name} is {_spell(ours[name])} {first} and {_spell(theirs[name])} {second}"
+    alone = [f"{name} is there {first} only" for name in ours if name not in theirs]
+    return ", ".join([*alone, *(f"{name} is there {second} only" for name in theirs if name not in ours)])
+
+
+def _shapes(tensors: dict[str, Tensor]) -> Shapes:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _spell(shape: tuple[int, ...]) -> str:
+    return " x ".join(str(size) for size in shape) or "a single number"

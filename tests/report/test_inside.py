@@ -161,7 +161,7 @@ def test_other_data_are_refused(trained):
 def test_the_confusion_table_has_the_counts(seen):
     _, _, inside = seen
     rows = drawing.confusion_rows(inside)
-    assert [[cell.count for cell in cells] for _, cells in rows] == inside.scores.confusion.tolist()
+    assert [[cell.answers for cell in cells] for _, cells in rows] == inside.scores.confusion.tolist()
     assert all(
         cell.right == (row == column) for row, (_, cells) in enumerate(rows) for column, cell in enumerate(cells)
     )

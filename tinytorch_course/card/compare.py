@@ -10,6 +10,8 @@ NEVER = ("evaluated", "folder")  # when, where and on which machine
 
 
 class Difference(NamedTuple):
+    """A figure that is not the same."""
+
     figure: str  # runs[0].test.accuracy
     says: Any  # the card
     gives: Any  # the evaluation
@@ -40,12 +42,7 @@ def _agree(ours: Any, theirs: Any, name: str) -> bool:
         return True  # last.pt, which knew it, need not be kept
     if ours is None and name.startswith("settings."):
         return True  # a setting that came after the card
-    if not (_is_number(ours) and _is_number(theirs)):
-        return ours == theirs
-    if isinstance(ours, int) and isinstance(theirs, int):
+    numbers = all(isinstance(value, (int, float)) for value in (ours, theirs))
+    if not numbers or not any(isinstance(value, float) for value in (ours, theirs)):
         return ours == theirs
     return math.isclose(ours, theirs, rel_tol=LOSS, abs_tol=1e-6 if "loss" in name else SHARE)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -5,6 +5,7 @@ What the run itself has noted is compared with that, so that weights and notes t
 
 import datetime
 import hashlib
+import itertools
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -101,15 +102,14 @@ def _refuse_strangers(runs: list[Run]) -> None:
                     f"{run.path} was trained otherwise than {first.path}: {name} is {theirs[name]}, not {ours[name]}; "
                     "one card is about one way to train, from several seeds"
                 )
-    seeds: dict[int, Path] = {}
-    for run in runs:
-        if run.config.seed in seeds:
-            raise InputError(f"{seeds[run.config.seed]} and {run.path} have the same seed, {run.config.seed}")
-        seeds[run.config.seed] = run.path
+    for run, following in itertools.pairwise(runs):  # sorted by their seeds
+        if run.config.seed == following.config.seed:
+            raise InputError(f"{run.path} and {following.path} have the same seed, {run.config.seed}")
 
 
 def _entry(run: Run, network: Network, dataset: Dataset, base: Path) -> dict[str, Any]:
     """One run's part of the card."""
+    result = run.result or {}
     entry = {
         "folder": Path(os.path.relpath(run.path, base)).as_posix(),
         "seed": run.config.seed,
@@ -120,9 +120,9 @@ def _entry(run: Run, network: Network, dataset: Dataset, base: Path) -> dict[str
         "val": _figures(network, dataset.val),
         "test": _figures(network, dataset.test),
         "seconds": round(sum(row["seconds"] for row in run.history), 1),
-        "trained_with": {"device": run.result.get("device"), "dtype": run.config.dtype, **run.versions},
+        "trained_with": {"device": result.get("device"), "dtype": run.config.dtype, **run.versions},
     }
-    _refuse_contradiction(run, entry)
+    _refuse_contradiction(run, result, entry)
     return entry
 
 
@@ -137,7 +137,7 @@ def _figures(network: Network, split: Split) -> dict[str, Any]:
     }
 
 
-def _refuse_contradiction(run: Run, entry: dict[str, Any]) -> None:
+def _refuse_contradiction(run: Run, result: dict[str, Any], entry: dict[str, Any]) -> None:
     """Raise if the history chose another epoch than the best, or the run noted other figures than its weights give."""
     best = max(run.history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
     if best["epoch"] != run.best["epoch"]:
@@ -148,7 +148,7 @@ def _refuse_contradiction(run: Run, entry: dict[str, Any]) -> None:
         return  # noted in another precision than this card's float32
     noted = {
         "val": {"accuracy": run.best["val_accuracy"], "loss": run.best["val_loss"]},
-        "test": {"accuracy": run.result["test_accuracy"], "loss": run.result.get("test_loss")},
+        "test": {"accuracy": result["test_accuracy"], "loss": result.get("test_loss")},
     }
     found = {part: {name: entry[part][name] for name in figures} for part, figures in noted.items()}
     for figure, says, gives in differences(noted, found):
@@ -156,8 +156,7 @@ def _refuse_contradiction(run: Run, entry: dict[str, Any]) -> None:
 
 
 def _describe_data(dataset: Dataset) -> dict[str, Any]:
-    splits = {name: getattr(dataset, name) for name in ("train", "val", "test")}
-    seen = [dataset.train.images, dataset.val.images]
+    splits = {"train": dataset.train, "val": dataset.val, "test": dataset.test}
     return {
         "name": dataset.name,
         "title": dataset.title,
@@ -166,7 +165,7 @@ def _describe_data(dataset: Dataset) -> dict[str, Any]:
             name: {"images": len(split.labels), "sha256": _digest(split.images, split.labels)}
             for name, split in splits.items()
         },
-        "test_images_seen_in_training": _shared(dataset.test.images, seen),
+        "test_images_seen_in_training": _shared(dataset.test.images, (dataset.train.images, dataset.val.images)),
     }
 
 
@@ -181,7 +180,7 @@ def _digest(*tensors: Tensor) -> str:
     digest = hashlib.sha256()
     for tensor in tensors:
         digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().numpy())
+        digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()
 
 

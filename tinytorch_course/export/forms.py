@@ -32,10 +32,10 @@ class Normalised(nn.Module):
     def __init__(self, net: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]):
         super().__init__()
         self.net = net
-        for name, values in (("mean", mean), ("std", std)):
-            self.register_buffer(name, torch.tensor(values).view(-1, 1, 1))  # (C, 1, 1)
+        self.mean, self.std = (nn.Buffer(torch.tensor(values).view(-1, 1, 1)) for values in (mean, std))  # (C, 1, 1)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Logits of pixels from 0 to 1."""
         return self.net((images - self.mean) / self.std)
 
 
@@ -67,6 +67,7 @@ def notes_of(network: Network) -> dict[str, str]:
 
 
 def make_onnx(module: nn.Module, images: Tensor, notes: dict[str, str]) -> bytes:
+    """A checked ONNX model that carries the notes."""
     import onnx
 
     with quiet():
@@ -80,6 +81,8 @@ def make_onnx(module: nn.Module, images: Tensor, notes: dict[str, str]) -> bytes
             opset_version=OPSET,
             dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}},
         )
+    if program is None:
+        raise RuntimeError("torch's exporter gave nothing back")
     model = program.model_proto
     onnx.helper.set_model_props(model, notes)
     onnx.checker.check_model(model)
@@ -87,6 +90,7 @@ def make_onnx(module: nn.Module, images: Tensor, notes: dict[str, str]) -> bytes
 
 
 def read_onnx(data: bytes) -> Run:
+    """Onnxruntime's session, on the CPU."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -99,6 +103,7 @@ def read_onnx(data: bytes) -> Run:
 
 
 def make_torchscript(module: nn.Module, images: Tensor, notes: dict[str, str]) -> bytes:
+    """A traced module, with each note as a file beside it."""
     buffer = io.BytesIO()
     with quiet(), torch.no_grad():
         traced = torch.jit.trace(module, images)
@@ -107,11 +112,13 @@ def make_torchscript(module: nn.Module, images: Tensor, notes: dict[str, str]) -
 
 
 def read_torchscript(data: bytes) -> Run:
+    """The traced module."""
     with quiet():
         return torch.jit.load(io.BytesIO(data))
 
 
 def make_exported(module: nn.Module, images: Tensor, notes: dict[str, str]) -> bytes:
+    """An exported program, with each note as a file beside it."""
     buffer = io.BytesIO()
     with quiet():
         program = torch.export.export(module, (images,), dynamic_shapes={INPUT: {0: torch.export.Dim("batch")}})
@@ -120,6 +127,7 @@ def make_exported(module: nn.Module, images: Tensor, notes: dict[str, str]) -> b
 
 
 def read_exported(data: bytes) -> Run:
+    """The exported program's module."""
     with quiet():
         return torch.export.load(io.BytesIO(data)).module()
 

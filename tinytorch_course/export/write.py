@@ -1,7 +1,7 @@
 """Exporting: written down, read again, compared with the from-scratch forward, and only then kept."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,14 +27,16 @@ class Exported(NamedTuple):
 
     @property
     def ok(self) -> bool:
+        """Whether it computes what the from-scratch forward does."""
         return self.error <= TOLERANCE  # False for NaN
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
         error = self.error if self.error < float("inf") else None
         return {"ok": self.ok, "form": self.form.title, "file": str(self.file), "bytes": self.size, "error": error}
 
 
-def open_both(checkpoint: str, **options: str | None) -> tuple[Network, Network]:
+def open_both(checkpoint: str, **options: Any) -> tuple[Network, Network]:
     """The network as the twin, to be exported, and from scratch, to be compared with."""
     twin = open_network(checkpoint, impl="torch", **options)
     return twin, open_network(checkpoint, impl="scratch", **options)
@@ -50,13 +52,12 @@ def export(twin: Network, scratch: Network, form: Form, file: Path) -> Exported:
     try:
         data = form.make(module_of(twin), images / 255, notes_of(twin))
         run = form.read(data)
-        error = worst_error(run, scratch)
+        exported = Exported(form, file, len(data), worst_error(run, scratch))
     except InputError:
         raise
     except Exception as error:  # exporters fail in any way at all
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"torch {torch.__version__} cannot write {twin.model} as {form.title}: {first}") from error
-    exported = Exported(form, file, len(data), error)
     if exported.ok:
         write_atomically(file, data)
     return exported

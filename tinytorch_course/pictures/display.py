@@ -21,6 +21,7 @@ def draw(image: Tensor, console: Console) -> list[Text]:
 
 
 def can_show(console: Console, letters: str) -> bool:
+    """Whether the console's encoding has them."""
     try:
         letters.encode(console.encoding)
     except (UnicodeEncodeError, LookupError):

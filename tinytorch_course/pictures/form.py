@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 
 from tinytorch_course.pictures.ink import Ink
-from tinytorch_course.pictures.sizes import resized
+from tinytorch_course.pictures.sizes import box_of, resized, scaled_shape
 from tinytorch_course.pictures.strokes import stroke_width, with_width
 
 FINE = 200  # pixels of the character's longer side while its strokes are measured and changed
@@ -46,23 +46,18 @@ def to_form(ink: Ink, form: Form, *, turn: float = 0.0, thickness: float = 1.0) 
     mask = _fine(ink)
     if turn:
         mask = ndimage.rotate(mask.astype(np.float32), turn, order=1, reshape=True) > 0.5
-    mask = with_form_width(_cropped(mask), form, thickness)
-    return centred(boxed(_cropped(mask), form.box), form)
+    mask = with_form_width(mask[box_of(mask)], form, thickness)
+    return centred(boxed(mask[box_of(mask)], form.box), form)
 
 
 def _fine(ink: Ink) -> np.ndarray:
     """The character's strokes, cut out and enlarged or reduced to about :data:`FINE` pixels."""
-    rows, cols = (np.flatnonzero(ink.mask.any(axis=axis)) for axis in (1, 0))
     margin = 2
-    window = (
-        slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
-        slice(max(cols[0] - margin, 0), cols[-1] + margin + 1),
-    )
+    window, tight = box_of(ink.mask, margin), ink.mask[box_of(ink.mask)]
     # Ink of other parts is paper; the soft edge of the strokes is kept, which says where between pixels they end.
     near = ndimage.binary_dilation(ink.mask[window], structure=np.ones((3, 3)))
     strength = np.pad(np.where(near, ink.strength[window].clip(0, 1), 0), margin)
-    scale = FINE / max(rows[-1] - rows[0] + 1, cols[-1] - cols[0] + 1)
-    shape = tuple(max(1, round(scale * size)) for size in strength.shape)
+    shape = scaled_shape(strength.shape, FINE / max(tight.shape))
     fine = resized(strength, shape, Image.Resampling.BICUBIC)
     mask = fine > 0.5
     # Where a stroke is fainter than half, the found mask says more than its strength.
@@ -86,10 +81,7 @@ def with_form_width(mask: np.ndarray, form: Form, thickness: float) -> np.ndarra
 
 def boxed(mask: np.ndarray, box: int) -> np.ndarray:
     """``mask`` shrunk so that its longer side is ``box`` pixels, with grey edges: float from 0 to 1."""
-    height, width = mask.shape
-    scale = box / max(height, width)
-    shape = (max(1, round(scale * height)), max(1, round(scale * width)))
-    return resized(mask.astype(np.float32), shape, Image.Resampling.BOX)
+    return resized(mask.astype(np.float32), scaled_shape(mask.shape, box / max(mask.shape)), Image.Resampling.BOX)
 
 
 def centred(character: np.ndarray, form: Form) -> np.ndarray:
@@ -103,8 +95,3 @@ def centred(character: np.ndarray, form: Form) -> np.ndarray:
     canvas = np.zeros((side, side), dtype=np.float32)
     canvas[top : top + character.shape[0], left : left + character.shape[1]] = character
     return np.uint8(255 * canvas.clip(0, 1) + 0.5)
-
-
-def _cropped(mask: np.ndarray) -> np.ndarray:
-    rows, cols = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
-    return mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]

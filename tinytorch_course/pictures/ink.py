@@ -26,6 +26,8 @@ WIDEST_GAP = 0.12  # between its parts, as a share of its size
 
 
 class Ink(NamedTuple):
+    """What was found in a picture."""
+
     strength: np.ndarray  # (H, W) float32
     mask: np.ndarray  # (H, W) bool: strokes of the one character in the picture
     dark: bool  # ink darker than paper
@@ -185,8 +187,8 @@ def one_character(mask: np.ndarray, strength: np.ndarray) -> np.ndarray:
         return mask
     areas = ndimage.sum_labels(mask, labels, range(1, count + 1))
     strengths = ndimage.mean(strength, labels, range(1, count + 1))
-    boxes = [(rows.start, cols.start, rows.stop, cols.stop) for rows, cols in ndimage.find_objects(labels)]
-    first = int(np.argmax(areas * _centrality(boxes, mask.shape)))
+    boxes = [np.array([rows.start, cols.start, rows.stop, cols.stop]) for rows, cols in ndimage.find_objects(labels)]
+    first = int(np.argmax(areas * _centrality(np.array(boxes), mask.shape)))
     chosen, box = {first}, boxes[first]
     alike = (areas >= SMALLEST_PART * areas[first]) & (strengths >= PALEST_PART * strengths[first])
     grown = True
@@ -196,20 +198,17 @@ def one_character(mask: np.ndarray, strength: np.ndarray) -> np.ndarray:
             reach = WIDEST_GAP * max(box[2] - box[0], box[3] - box[1])
             if part not in chosen and alike[part] and _gap(box, boxes[part]) <= reach:
                 chosen.add(int(part))
-                box = (*np.minimum(box, boxes[part])[:2], *np.maximum(box, boxes[part])[2:])
+                box = np.concatenate([np.minimum(box, boxes[part])[:2], np.maximum(box, boxes[part])[2:]])
                 grown = True
     return np.isin(labels, [part + 1 for part in chosen])
 
 
-def _centrality(boxes: list[tuple[int, ...]], shape: tuple[int, int]) -> np.ndarray:
+def _centrality(boxes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """From 0.3 for a box in a corner to 1 for one in the middle."""
-    corners = np.array(boxes, dtype=float)
-    middle = (corners[:, :2] + corners[:, 2:]) / 2 / np.array(shape)
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2 / np.array(shape)
     return 1 - 1.4 * np.minimum(np.abs(middle - 0.5).max(axis=1), 0.5)
 
 
-def _gap(box: tuple[int, ...], other: tuple[int, ...]) -> float:
+def _gap(box: np.ndarray, other: np.ndarray) -> float:
     """How many pixels are between two boxes; 0 if they overlap."""
-    down = max(other[0] - box[2], box[0] - other[2], 0)
-    across = max(other[1] - box[3], box[1] - other[3], 0)
-    return float(np.hypot(down, across))
+    return float(np.hypot(*np.maximum(np.maximum(other[:2] - box[2:], box[:2] - other[2:]), 0)))

@@ -15,7 +15,7 @@ from tinytorch_course.errors import InputError
 from tinytorch_course.pictures.form import Form, to_form
 from tinytorch_course.pictures.ink import find_ink, is_dark_on_light
 from tinytorch_course.pictures.reading import Source, read_picture
-from tinytorch_course.pictures.sizes import resized
+from tinytorch_course.pictures.sizes import box_of, resized, rim_of
 from tinytorch_course.training.networks import Network
 
 FORM_NAMES = ("mnist", "things", "plain")
@@ -98,15 +98,13 @@ def as_trained(colors: np.ndarray, network: Network, form: str) -> Tensor | None
 def light_on_black(colors: np.ndarray, side: int) -> np.ndarray:
     """A thing in grey on black, cut out and enlarged until it fills the square: (side, side), uint8."""
     grey = colors.mean(axis=2)
-    rim = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    ground = float(np.median(rim))
+    ground = float(np.median(rim_of(grey)))
     light = ground - grey if is_dark_on_light(colors) else grey - ground
     light = light.clip(0, None)
     thing = light > 0.1
     if not thing.any():
         return np.zeros((side, side), np.uint8)
-    rows, cols = (np.flatnonzero(thing.any(axis=axis)) for axis in (1, 0))
-    light = light[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1] / light.max()
+    light = light[box_of(thing)] / light.max()
     longest = max(light.shape)
     square = np.zeros((longest, longest), np.float32)
     top, left = ((longest - size) // 2 for size in light.shape)

@@ -57,7 +57,7 @@ def read_picture(source: Source) -> np.ndarray:
     Raises:
         InputError: if it cannot be read, is no picture, or is damaged.
     """
-    data = source.data if isinstance(source.data, bytes) else _read_file(source)
+    data = source.data if isinstance(source.data, bytes) else _read_file(source.data, source.name)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's own warning about large pictures; ours is an error
@@ -130,22 +130,22 @@ def _pictures_in(folder: Path) -> list[Path]:
     return found
 
 
-def _read_file(source: Source) -> bytes:
+def _read_file(path: Path, name: str) -> bytes:
     try:
-        if not source.data.is_file() and source.data.exists():  # a device might never end
-            raise InputError(f"{source.name} is not a regular file, so it is no picture")
-        data = source.data.read_bytes()
+        if not path.is_file() and path.exists():  # a device might never end
+            raise InputError(f"{name} is not a regular file, so it is no picture")
+        return _not_empty(path.read_bytes(), name)
     except OSError as error:
-        raise InputError(f"cannot read {source.name}: {error.strerror}") from error
-    if not data:
-        raise InputError(f"{source.name} is empty (0 bytes), not a picture")
-    return data
+        raise InputError(f"cannot read {name}: {error.strerror}") from error
 
 
 def _read_stdin() -> bytes:
     if sys.stdin is None or sys.stdin.isatty():
         raise InputError("'-' reads a picture from standard input, but that is the keyboard: pipe a file into it")
-    data = sys.stdin.buffer.read()
+    return _not_empty(sys.stdin.buffer.read(), "standard input")
+
+
+def _not_empty(data: bytes, name: str) -> bytes:
     if not data:
-        raise InputError("standard input is empty (0 bytes), not a picture")
+        raise InputError(f"{name} is empty (0 bytes), not a picture")
     return data

@@ -6,7 +6,7 @@ Legend: H, W the picture's height and width in pixels.
 import numpy as np
 from scipy import ndimage
 
-from tinytorch_course.pictures.sizes import COARSE_SIDE, resized, shrunk
+from tinytorch_course.pictures.sizes import COARSE_SIDE, box_of, resized, rim_of, shrunk
 
 SMALLEST_SHEET = 0.12  # of the picture
 MOST_ON_RIM = 0.25  # of the picture's rim that may belong to the sheet
@@ -35,7 +35,7 @@ def sheet_in(colors: np.ndarray) -> np.ndarray | None:
     written = 1 - (small > otsu(small))[sheet].mean()
     if (
         sheet.mean() < SMALLEST_SHEET
-        or _rim_of(sheet).mean() > MOST_ON_RIM
+        or rim_of(sheet).mean() > MOST_ON_RIM
         or light[~sheet].mean() > MOST_LIGHT_AROUND
         or not LEAST_WRITTEN <= written <= MOST_WRITTEN
         or sheet.sum() < LEAST_FILLED * _smallest_rectangle(sheet)
@@ -46,13 +46,8 @@ def sheet_in(colors: np.ndarray) -> np.ndarray | None:
     inner = ndimage.binary_erosion(sheet, iterations=edge)
     inner = resized(inner.astype(np.float32), colors.shape[:2]) > 0.5
     paper = np.median(colors[inner], axis=0)
-    rows, cols = (np.flatnonzero(inner.any(axis=axis)) for axis in (1, 0))
-    window = slice(rows[0], rows[-1] + 1), slice(cols[0], cols[-1] + 1)
+    window = box_of(inner)
     return np.where(inner[window][..., None], colors[window], paper).astype(np.float32)
-
-
-def _rim_of(mask: np.ndarray) -> np.ndarray:
-    return np.concatenate([mask[0], mask[-1], mask[:, 0], mask[:, -1]])
 
 
 def otsu(values: np.ndarray) -> float:

@@ -62,18 +62,18 @@ def histogram(edges: Sequence[float], counts: Sequence[int], *, label: str) -> M
     return _svg(parts, label, width, height)
 
 
-def reliability(bins: Sequence[tuple[float, float, float, float | None, int]], *, label: str) -> Markup:
+def reliability(bins: Sequence[tuple[float, float, float | None, float | None, int]], *, label: str) -> Markup:
     """How often a network was right (bars) that was this sure (across); honest where the bars meet the diagonal.
 
     Args:
-        bins: begin and end of each, then its images' mean confidence, their accuracy (None without any), their number.
+        bins: begin and end of each, its images' mean confidence and accuracy (None without any), their number.
         label: in words.
     """
     x_axis, y_axis = Scale(0, 1, LEFT, WIDTH - RIGHT), Scale(0, 1, HEIGHT - BOTTOM, TOP)
     percents = Scale(0, 100, x_axis.begin, x_axis.end), Scale(0, 100, y_axis.begin, y_axis.end)
     parts = _frame(*percents, "Confidence (%)", "Accuracy (%)")
     for begin, end, confidence, accuracy, count in bins:
-        if accuracy is None:
+        if confidence is None or accuracy is None:
             continue
         left, right, top = x_axis(begin) + 0.8, x_axis(end) - 0.8, min(y_axis(accuracy), HEIGHT - BOTTOM - 1)
         title = f"{100 * begin:.0f} to {100 * end:.0f} % sure: {100 * accuracy:.1f} % right of {count:,}"
@@ -112,6 +112,7 @@ class Scale:
         return cls(low - room if low else low, high + room, begin, end, whole=whole)
 
     def __call__(self, value: float) -> float:
+        """Where ``value`` lies."""
         return self.begin + (value - self.low) / (self.high - self.low) * (self.end - self.begin)
 
     def ticks(self, most: int = 6) -> list[float]:

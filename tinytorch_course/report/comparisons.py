@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -18,6 +18,8 @@ from tinytorch_course.lockstep.timeline import Distance, Timeline
 from tinytorch_course.report.heatmap import heat_map
 from tinytorch_course.report.sources import SEEDS, TIMELINE
 from tinytorch_course.report.timeline import GROUPS, error_matrix, short_name, worth_a_row
+
+Found = TypeVar("Found")
 
 
 class StepComparison(NamedTuple):
@@ -48,7 +50,7 @@ def read_steps(path: Path, name: str) -> StepComparison:
     Raises:
         InputError: if it holds something else.
     """
-    return _read(path / TIMELINE, lambda found: _steps(found, name))
+    return _read(path / TIMELINE, _steps, name)
 
 
 def read_seeds(path: Path, name: str) -> SeedComparison:
@@ -57,12 +59,12 @@ def read_seeds(path: Path, name: str) -> SeedComparison:
     Raises:
         InputError: if it holds something else.
     """
-    return _read(path / SEEDS, lambda found: _seeds(found, name))
+    return _read(path / SEEDS, _seeds, name)
 
 
-def _read(path: Path, make: Callable[[Any], Any]) -> Any:
+def _read(path: Path, make: Callable[[dict[str, Any], str], Found], name: str) -> Found:
     try:
-        return make(json.loads(path.read_text(encoding="utf-8")))
+        return make(json.loads(path.read_text(encoding="utf-8")), name)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
@@ -97,7 +99,10 @@ def _verdict(found: dict[str, Any], timeline: Timeline) -> str:
             f"{float(divergence['relative_error']):.1e}, while {float(found['tolerance']):.0e} is allowed; worst at "
             f"{divergence['index']}, with {divergence['scratch']} from scratch and {divergence['torch']} in torch."
         )
-    number, quantity, distance = timeline.largest()
+    largest = timeline.largest()
+    if largest is None:
+        raise ValueError("nothing was compared")
+    number, quantity, distance = largest
     allowed = "no tolerance was set" if found["tolerance"] is None else "no tensor was out of tolerance"
     if distance.error == 0:
         return f"{planted}{allowed}, and every tensor of every step is equal bit for bit."
@@ -136,8 +141,6 @@ def _draw(timeline: Timeline, dtype: str, first: tuple[int, Quantity] | None, ve
 def _to_timeline(document: dict[str, Any]) -> Timeline:
     """The inverse of ``Timeline.to_dict``."""
     tensors = [Quantity(tensor["kind"], tensor["name"]) for tensor in document["tensors"]]
-    if not tensors or not document["relative_error"]:
-        raise ValueError("nothing was compared")
     return Timeline(
         [
             {

@@ -10,11 +10,11 @@ from tinytorch_course.report.charts import histogram, number, reliability
 from tinytorch_course.report.heatmap import heat_map
 from tinytorch_course.report.inside import Example, Flow, Inside, Mistake, Weights
 from tinytorch_course.report.tiles import diverging, grey, image, montage, strip, to_uri
+from tinytorch_course.report.timeline import with_shared_columns
 
 MOST_FILTERS = 64
 MOST_MAPS = 16
 MOST_CONFUSIONS = 5
-MOST_STEPS = 600  # more logged steps than that share a column, which shows the largest of their norms
 
 
 class Picture(NamedTuple):
@@ -29,7 +29,7 @@ class Picture(NamedTuple):
 class Cell(NamedTuple):
     """One number of the confusion matrix."""
 
-    count: int
+    answers: int
     share: float  # of its row, as the strength of the colour
     right: bool
 
@@ -47,11 +47,11 @@ def confusion_rows(inside: Inside) -> list[tuple[str, list[Cell]]]:
     """The confusion matrix: a true class, and how often it was given each answer."""
     rows = []
     for true, (name, counts) in enumerate(zip(inside.network.classes, inside.scores.confusion.tolist(), strict=True)):
-        total = sum(counts) or 1
+        shares = [count / (sum(counts) or 1) for count in counts]
+        # The root lets a rare mistake be seen beside the many that are right.
         cells = [
-            # The root lets a rare mistake be seen beside the many that are right.
-            Cell(count, count / total if answer == true else math.sqrt(count / total), answer == true)
-            for answer, count in enumerate(counts)
+            Cell(count, share if answer == true else math.sqrt(share), answer == true)
+            for answer, (count, share) in enumerate(zip(counts, shares, strict=True))
         ]
         rows.append((name, cells))
     return rows
@@ -61,18 +61,17 @@ def confusions(inside: Inside) -> list[str]:
     """The most frequent mistakes, in words."""
     matrix, classes = inside.scores.confusion.tolist(), inside.network.classes
     found = [
-        (count, true, answer)
+        (count, classes[true], classes[answer])
         for true, counts in enumerate(matrix)
         for answer, count in enumerate(counts)
         if count and true != answer
     ]
-    found.sort(key=lambda each: (-each[0], each[1], each[2]))
-    return [
-        f"{classes[true]} taken for {classes[answer]}: {count:,}" for count, true, answer in found[:MOST_CONFUSIONS]
-    ]
+    found.sort(key=lambda each: -each[0])
+    return [f"{true} taken for {answer}: {count:,}" for count, true, answer in found[:MOST_CONFUSIONS]]
 
 
 def mistake_pictures(mistakes: list[Mistake]) -> list[Picture]:
+    """Each with its true class and the answer."""
     return [
         Picture(
             to_uri(image(each.pixels.numpy())),
@@ -162,10 +161,7 @@ def gradient_map(norms: dict[str, list[tuple[int, float]]]) -> Markup:
         for step, norm in values:
             table[row, place[step]] = norm
     half = (steps[-1] - steps[0]) / (len(steps) - 1) / 2 if len(steps) > 1 else 0.5  # a step is drawn around its number
-    width = math.ceil(len(steps) / MOST_STEPS)
-    padded = np.full((len(norms), math.ceil(len(steps) / width) * width), np.nan)
-    padded[:, : len(steps)] = table
-    table = np.fmax.reduce(padded.reshape(len(norms), -1, width), axis=2)
+    table, _ = with_shared_columns(table)
     with np.errstate(divide="ignore", invalid="ignore"):
         powers = np.where(np.isfinite(table) & (table > 0), np.log10(table), np.nan)
     known = powers[~np.isnan(powers)]

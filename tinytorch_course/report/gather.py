@@ -5,8 +5,9 @@ import dataclasses
 import json
 import math
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tinytorch_course.errors import InputError
 from tinytorch_course.report.sources import CONFIG, HISTORY
@@ -16,6 +17,7 @@ from tinytorch_course.training.learners import NAMESPACES, make_schedule
 from tinytorch_course.training.runs import LAST, read_config
 
 RESULT, GRADIENTS = "result.json", "gradients.csv"
+Found = TypeVar("Found")
 ROW = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
 
 
@@ -136,7 +138,7 @@ def _read_versions(path: Path) -> dict[str, str]:
     return {str(name): str(version) for name, version in versions.items()} if isinstance(versions, dict) else {}
 
 
-def _or_note(read: Any, path: Path, default: Any, notes: list[str]) -> Any:
+def _or_note(read: Callable[[Path], Found], path: Path, default: Found, notes: list[str]) -> Found:
     """What ``read`` makes of the file; the default if there is none, or with a note if it is malformed."""
     if not path.exists():
         return default

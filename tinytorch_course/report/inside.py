@@ -7,8 +7,9 @@ Legend: N images, K classes, C channels, H, W.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -28,10 +29,13 @@ MOST_LAYERS = 12  # whose outputs are shown
 MOST_UNITS = 512  # of a layer without pictures whose outputs are shown
 MOST_HISTOGRAMS = 24
 HISTOGRAM_BINS = 40
+Item = TypeVar("Item")
 BATCH = 128  # training images at most for the gradients
 
 
 class Mistake(NamedTuple):
+    """A wrong answer."""
+
     position: int  # among the test images
     pixels: Tensor  # (C, H, W), uint8
     true: str
@@ -233,10 +237,10 @@ def _watch(network: Network) -> Recorder:
 
 
 def _norm(tensors: dict[str, Tensor], names: list[str]) -> float:
-    return float(sum(tensors[name].double().square().sum() for name in names).sqrt())
+    return math.sqrt(sum(float(tensors[name].double().square().sum()) for name in names))
 
 
-def _spread(items: list[Any], most: int) -> list[Any]:
+def _spread(items: list[Item], most: int) -> list[Item]:
     """At most so many of them, evenly spread, the first and the last among them."""
     if len(items) <= most:
         return items

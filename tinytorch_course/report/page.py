@@ -5,6 +5,7 @@ import datetime
 import importlib.metadata
 import platform
 import statistics
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from tinytorch_course.report.comparisons import SeedComparison, StepComparison, 
 from tinytorch_course.report.gather import Run, learning_rates, read_run
 from tinytorch_course.report.inside import Inside, load_data, look
 from tinytorch_course.report.sources import Sources
+from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.display import duration
 
 HERE = Path(__file__).parent
@@ -41,6 +43,7 @@ class RunView(NamedTuple):
 
     @property
     def state(self) -> str:
+        """How far the run has come, in words."""
         done, planned = len(self.run.history), self.run.planned
         if self.run.result is None:
             return f"stopped or still going on, after {done} of {planned} epochs"
@@ -48,11 +51,13 @@ class RunView(NamedTuple):
 
     @property
     def epochs(self) -> str:
+        """How many have been run, in words."""
         count = len(self.run.history)
         return f"{count} epoch{'s' if count > 1 else ''}"
 
     @property
     def seconds(self) -> str:
+        """How long they took, in words."""
         return duration(sum(row["seconds"] for row in self.run.history))
 
 
@@ -85,33 +90,23 @@ def make_report(sources: Sources, *, data_dir: str | None, notify: Callable[[str
 
 
 def _view_all(runs: list[Run], data_dir: str | None, notify: Callable[[str], None]) -> list[RunView]:
-    datasets: dict[tuple, Dataset | InputError] = {}  # runs of one report often share their data
+    datasets: dict[tuple[Any, ...], Dataset | InputError] = {}  # runs of one report often share their data
     views = []
     for position, run in enumerate(runs):
         config = run.config
         wanted = (config.data, config.data_dir, config.val_size, config.limit)
-        if wanted not in datasets:
-            try:
-                datasets[wanted] = load_data(run, data_dir, notify)
-            except InputError as error:
-                datasets[wanted] = error
-        dataset, inside, problem = datasets[wanted], None, None
+        dataset, inside, problem = datasets.get(wanted), None, None
         try:
+            if dataset is None:
+                dataset = datasets[wanted] = load_data(run, data_dir, notify)
             if isinstance(dataset, InputError):
                 raise dataset
             inside = look(run, dataset, data_dir, notify)
         except InputError as error:
             problem = str(error)
-        views.append(
-            RunView(
-                run,
-                f"run-{position + 1}",
-                position % COLOURS,
-                None if isinstance(dataset, InputError) else dataset,
-                inside,
-                problem,
-            )
-        )
+            dataset = datasets.setdefault(wanted, error)
+        known = dataset if isinstance(dataset, Dataset) else None
+        views.append(RunView(run, f"run-{position + 1}", position % COLOURS, known, inside, problem))
     return views
 
 
@@ -178,17 +173,15 @@ def _curves(views: list[RunView]) -> list[tuple[str, Markup]]:
 
 def _spreads(views: list[RunView]) -> list[tuple[list[str], float, float]]:
     """Names, mean and deviation of the test accuracy of those runs that differ in nothing but their seed."""
-    groups: dict[Any, list[RunView]] = {}
-    for view in views:
-        if view.run.result is not None:
-            groups.setdefault(dataclasses.replace(view.run.config, seed=0), []).append(view)
-    found = []
-    for group in groups.values():
-        if len(group) > 1:
-            accuracies = [view.run.result["test_accuracy"] for view in group]
-            names = [view.run.name for view in group]
-            found.append((names, statistics.mean(accuracies), statistics.stdev(accuracies)))
-    return found
+    groups: dict[TrainConfig, dict[str, float]] = defaultdict(dict)
+    for run in (view.run for view in views):
+        if run.result is not None:
+            groups[dataclasses.replace(run.config, seed=0)][run.name] = run.result["test_accuracy"]
+    return [
+        (list(group), statistics.mean(group.values()), statistics.stdev(group.values()))
+        for group in groups.values()
+        if len(group) > 1
+    ]
 
 
 def _settings(views: list[RunView]) -> list[dict[str, Any]]:
@@ -217,16 +210,15 @@ def _environment(views: list[RunView]) -> list[dict[str, Any]]:
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "system": f"{platform.system()} {platform.machine()}",
     }
-    trained = [view.run.versions | _device(view.run) for view in views]
+    trained = [
+        view.run.versions | {name: str(value) for name, value in (view.run.result or {}).items() if name == "device"}
+        for view in views
+    ]
     names = [*dict.fromkeys([*now, *(name for versions in trained for name in versions)])]
     return [
         {"name": name, "trained": [versions.get(name, "–") for versions in trained], "now": now.get(name, "–")}
         for name in names
     ]
-
-
-def _device(run: Run) -> dict[str, str]:
-    return {"device": str(run.result["device"])} if run.result and "device" in run.result else {}
 
 
 def _percent(share: float, digits: int = 2) -> str:

@@ -52,7 +52,7 @@ def image(pixels: np.ndarray) -> np.ndarray:
     return pixels.transpose(1, 2, 0) if len(pixels) == 3 else pixels[0]
 
 
-def strip(values: Sequence[float], width: int = 32) -> np.ndarray:
+def strip(values: Sequence[float] | np.ndarray, width: int = 32) -> np.ndarray:
     """A vector as rows of ``width``, the last filled up with NaN."""
     vector = np.asarray(values, dtype=np.float64)
     width = min(width, len(vector))

@@ -7,9 +7,11 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure  # not pyplot: no window system, and no state shared with the caller
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.ticker import AutoLocator
 
 from tinytorch_course.instruments.recording import Quantity
 from tinytorch_course.lockstep.timeline import Timeline
@@ -17,8 +19,8 @@ from tinytorch_course.lockstep.timeline import Timeline
 # Cividis keeps its order for every kind of colour vision, and in grey. Vermilion is Okabe and Ito's.
 COLORS = "cividis"
 EQUAL, ALARM = "#d9d9d9", "#D55E00"
-SCRATCH_STYLE = {"color": "#0072B2", "marker": "o", "label": "from scratch"}
-TORCH_STYLE = {"color": "#D55E00", "marker": "s", "label": "torch"}
+SCRATCH_STYLE: dict[str, Any] = {"color": "#0072B2", "marker": "o", "label": "from scratch"}
+TORCH_STYLE: dict[str, Any] = {"color": "#D55E00", "marker": "s", "label": "torch"}
 
 MOST_COLUMNS = 600  # more steps than that share a column, which shows the largest of their errors
 MOST_NAMES = 150  # more tensors than that cannot all be named
@@ -49,7 +51,7 @@ def draw_timeline(timeline: Timeline, *, title: str, digits: float, first: tuple
     errors, width = error_matrix(timeline, tensors)
     figure = Figure(figsize=(10, min(2.5 + 0.13 * len(tensors), 40)), dpi=120, layout="constrained")
     axes = figure.subplots()
-    place = {
+    place: dict[str, Any] = {
         "aspect": "auto",
         "interpolation": "nearest",
         "extent": (0.5, 0.5 + width * errors.shape[1], len(tensors) - 0.5, -0.5),
@@ -74,7 +76,9 @@ def draw_timeline(timeline: Timeline, *, title: str, digits: float, first: tuple
     _name_rows(axes, tensors)
     axes.set_xlim(0.5, len(timeline.steps) + 0.5)
     axes.set_xlabel("Step")
-    axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    whole_numbers = AutoLocator()
+    whole_numbers.set_params(integer=True, min_n_ticks=1)
+    axes.xaxis.set_major_locator(whole_numbers)
     figure.suptitle(title)
     return _to_png(figure)
 
@@ -93,14 +97,8 @@ def draw_seeds(accuracies: dict[str, Sequence[float]], seeds: Sequence[int], *, 
     for shift, (impl, style) in zip((-0.08, 0.08), (("scratch", SCRATCH_STYLE), ("torch", TORCH_STYLE)), strict=True):
         percent = 100 * np.asarray(accuracies[impl])
         axes.plot(places + shift, percent, linestyle="none", **style)
-        axes.errorbar(
-            len(seeds) + 0.3 + 2 * shift,
-            percent.mean(),
-            percent.std(ddof=1),
-            color=style["color"],
-            marker=style["marker"],
-            capsize=5,
-        )
+        place, marked = len(seeds) + 0.3 + 2 * shift, {name: style[name] for name in ("color", "marker")}
+        axes.errorbar(place, percent.mean(), percent.std(ddof=1), capsize=5, **marked)
     axes.axvline(len(seeds) - 0.4, color="0.7", linewidth=0.8)
     axes.set_xticks([*places, len(seeds) + 0.3], [*map(str, seeds), "mean, deviation"])
     axes.set_xlabel("Seed")
@@ -129,16 +127,19 @@ def error_matrix(timeline: Timeline, tensors: list[Quantity]) -> tuple[np.ndarra
         for quantity, distance in step.items():
             if quantity in row:
                 errors[row[quantity], column] = min(distance.error, 1e300)
-    width = math.ceil(errors.shape[1] / MOST_COLUMNS)
-    if width == 1:
-        return errors, 1
-    columns = math.ceil(errors.shape[1] / width)
-    padded = np.full((len(tensors), columns * width), np.nan)
-    padded[:, : errors.shape[1]] = errors
-    return np.fmax.reduce(padded.reshape(len(tensors), columns, width), axis=2), width
+    return with_shared_columns(errors)
 
 
-def _name_rows(axes: Any, tensors: list[Quantity]) -> None:
+def with_shared_columns(table: np.ndarray) -> tuple[np.ndarray, int]:
+    """(R, steps) with at most :data:`MOST_COLUMNS` columns, each the largest of its steps; and how many those are."""
+    rows, steps = table.shape
+    width = math.ceil(steps / MOST_COLUMNS)
+    padded = np.full((rows, math.ceil(steps / width) * width), np.nan)
+    padded[:, :steps] = table
+    return np.fmax.reduce(padded.reshape(rows, -1, width), axis=2), width
+
+
+def _name_rows(axes: Axes, tensors: list[Quantity]) -> None:
     """The tensors' names on the left, the groups' on the right, lines between the groups."""
     every = math.ceil(len(tensors) / MOST_NAMES)
     named = range(0, len(tensors), every)
@@ -157,6 +158,7 @@ def _name_rows(axes: Any, tensors: list[Quantity]) -> None:
 
 
 def short_name(quantity: Quantity) -> str:
+    """What a row is called whose group says the kind."""
     return f"{quantity.name} (output)" if quantity.kind == "output gradient" else quantity.name or quantity.kind
 
 

@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+from checking.mistakes.table import MISTAKES
 
 from tinytorch_course.checking.case_tables.optimizers import TORCH
 from tinytorch_course.checking.cases import tables_by_op
@@ -10,7 +11,7 @@ from tinytorch_course.checking.rows import Row
 from tinytorch_course.checking.suite import check_subject, find_device, listing, select, subjects, tolerances
 from tinytorch_course.diagnosis import diagnose
 from tinytorch_course.errors import InputError
-from tinytorch_course.lockstep.mistakes import MISTAKES, planted
+from tinytorch_course.lockstep.planting import planted
 from tinytorch_course.models import MODELS
 from tinytorch_course.scratch import layers
 
@@ -55,7 +56,7 @@ def test_everything_is_there():
 )
 def test_a_mistake_in_our_source_is_reported(mistake, kind, name):
     (mistake,) = [one for one in MISTAKES if one.name == mistake]
-    with planted(mistake):
+    with planted(mistake.plant):
         row = check_subject(subject(kind, name), diagnose, **OPTIONS)
     assert not row.ok
     assert row.failed <= row.cases

@@ -1,7 +1,7 @@
 """The case tables: every op on every keyword, on the shapes and values that are easily got wrong.
 
-One line a case. ``tests/scratch`` runs them all, and so does every planted mistake in ``mistakes.py``: a mistake that
-no case rejects is a hole in this table. Each family's table is a module of this package's ``case_tables`` folder.
+One line a case. ``tests/scratch`` runs them all, and so does every mistake that ``tests/checking/mistakes`` plants: one
+that no case rejects is a hole in this table. Each family's table is a module of this package's ``case_tables`` folder.
 """
 
 import functools

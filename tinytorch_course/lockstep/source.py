@@ -1,20 +1,22 @@
 """Which line of the from-scratch code made a tensor."""
 
 import ast
+import inspect
 import itertools
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from tinytorch_course.instruments.recording import Quantity, Recorder
+from tinytorch_course.lockstep import planting
+from tinytorch_course.lockstep.planting import ROOM
 
 PACKAGE = Path(__file__).parents[1]
-ROOM = "tinytorch_course.scratch"
 
 
 class Source(NamedTuple):
@@ -32,7 +34,6 @@ class _Return(NamedTuple):
     module: str
     function: str
     place: tuple[int, ...]  # (0, 1): of the result's first part the second part
-    first_line: int  # of the function
     lines: dict[int, int]  # that were run, each with the time at which it last was
 
 
@@ -49,6 +50,7 @@ class Makers:
         self._by_op: dict[int, tuple[Tensor, _Return]] = {}  # by id; the tensor is kept, so that its id stays its own
         self._by_closure: dict[int, tuple[Tensor, _Return]] = {}
         self._recorded: dict[Quantity, _Return | None] = {}
+        self._last_lines: dict[CodeType, dict[int, int]] = {}  # of each function's last run
 
     def __enter__(self) -> "Makers":
         self._tracer_before = sys.gettrace()
@@ -78,20 +80,28 @@ class Makers:
     def _enter_function(self, frame: FrameType, event: str, argument: Any) -> Any:
         """What Python's tracing calls for every function that begins."""
         module, code = frame.f_globals.get("__name__") or "", frame.f_code
-        if not module.startswith(f"{ROOM}.") or code.co_name.startswith(("_", "<")):
+        planted = module == planting.__name__ and code.co_name == "stand_in"
+        if planted:  # what it returns counts as the right function's, with the lines that it ran of that one
+            right = frame.f_locals["right"]
+            module, code = right.__module__, right.__code__
+            self._last_lines.pop(code, None)
+        elif not module.startswith(f"{ROOM}.") or code.co_name.startswith(("_", "<")):
             return None
-        is_op = getattr(frame.f_globals.get(code.co_name), "__code__", None) is code
+        is_op = planted or getattr(inspect.unwrap(frame.f_globals.get(code.co_name)), "__code__", None) is code
         lines, clock = {}, itertools.count()
 
         def trace(frame: FrameType, event: str, result: Any) -> Any:
             if event == "line":
                 lines[frame.f_lineno] = next(clock)
             elif event == "return":
+                if not planted:
+                    self._last_lines[code] = lines
+                ran = self._last_lines.get(code, {})
                 for place, tensor in _tensors_in(result):
-                    made = tensor, _Return(module, code.co_name, place, code.co_firstlineno, lines)
+                    made = tensor, _Return(module, code.co_name, place, ran)
                     if is_op:
                         self._by_op[id(tensor)] = made
-                    elif code.co_filename == frame.f_globals.get("__file__"):  # not in a planted mistake
+                    else:
                         self._by_closure.setdefault(id(tensor), made)
             return trace
 
@@ -135,14 +145,14 @@ def _locate(made: _Return) -> Source:
     if function is None:  # a closure, such as a layer's forward
         line = max(made.lines, key=made.lines.get)
     else:
-        # A function with a planted mistake was compiled by itself: its lines count from another beginning.
-        offset = function.lineno - made.first_line
-        line = _line_of(function, {line + offset: when for line, when in made.lines.items()}, made.place)
+        line = _line_of(function, made.lines, made.place)
     return Source(made.function, str(path), line, text[line - 1].strip())
 
 
 def _line_of(function: ast.FunctionDef, lines: dict[int, int], place: tuple[int, ...]) -> int:
     """Where the variable that stands at ``place`` of the result was last assigned; else the result's own line."""
+    # A mistake may be planted that never calls the right function: then what stands last counts.
+    lines = lines or {line: line for line in range(function.lineno, function.end_lineno + 1)}
 
     def when_run(statement: ast.stmt) -> int:
         return max((lines.get(line, -1) for line in range(statement.lineno, statement.end_lineno + 1)), default=-1)

@@ -1,0 +1,100 @@
+"""Every planted mistake is rejected, and called by its name in first place."""
+
+import ast
+import functools
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from checking.mistakes.mistake import backward
+from checking.mistakes.table import MISTAKES
+
+from tinytorch_course.checking.suite import quiet_and_exact, subjects
+from tinytorch_course.diagnosis import diagnose
+from tinytorch_course.lockstep import inject, planting
+from tinytorch_course.lockstep.planting import WrongFunction, planted
+from tinytorch_course.scratch import optimizers
+from tinytorch_course.scratch.ops import activation
+
+OPTIONS = {"dtype": torch.float64, "device": "cpu", "seed": 0}
+
+
+class Outcome(NamedTuple):
+    failed: int  # cases
+    keys: list[str]  # of the findings
+
+
+@functools.cache
+def outcome(mistake):
+    """What the checks say of the first subject that the mistake spoils."""
+    with planted(mistake.plant), quiet_and_exact():
+        for subject in subjects():
+            if subject.kind not in ("op", "loss", "optimizer") or subject.name not in mistake.subjects:
+                continue
+            checks = subject.check(**OPTIONS)
+            failed = sum(not check.ok for check in checks)
+            if failed:
+                return Outcome(failed, [finding.key for finding in diagnose(checks)])
+    return Outcome(0, [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mistake", MISTAKES, ids=[mistake.name for mistake in MISTAKES])
+def test_every_planted_mistake_is_rejected_and_gets_the_right_diagnosis_in_first_place(mistake):
+    found = outcome(mistake)
+    assert found.failed
+    assert found.keys[:1] == [mistake.diagnosis]
+
+
+def test_there_are_at_least_sixty_and_no_name_twice():
+    assert len(MISTAKES) >= 60
+    assert len({mistake.name for mistake in MISTAKES}) == len(MISTAKES)
+    assert all(mistake.diagnosis for mistake in MISTAKES)
+
+
+HARMLESS = backward("tanh", "the same thing", "", lambda dout, call: dout - dout * call.out**2)
+
+
+def test_a_harmless_change_is_not_rejected():
+    assert outcome(HARMLESS) == Outcome(0, [])
+
+
+def test_planting_is_undone():
+    before = activation.tanh_backward
+    with planted(HARMLESS.plant):
+        assert activation.tanh_backward is not before
+        assert activation.tanh_backward.__wrapped__ is before
+    assert activation.tanh_backward is before
+
+
+def test_a_function_that_another_module_imported_is_replaced_there_too(monkeypatch):
+    monkeypatch.setattr(inject, "imported_under_another_name", optimizers.sgd_step, raising=False)
+    plant = WrongFunction("sgd_step", lambda right, *args, **hyper: "planted")
+    with planted(plant):
+        assert optimizers.sgd_step() == inject.imported_under_another_name() == "planted"
+    assert inject.imported_under_another_name is optimizers.sgd_step
+
+
+def test_what_does_not_exist_cannot_be_planted():
+    with (
+        pytest.raises(LookupError, match="the from-scratch code has no function no_such_function"),
+        planted(WrongFunction("no_such_function", None)),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    "path",
+    [planting.__file__, inject.__file__, *sorted((Path(__file__).parent / "mistakes").glob("*.py"))],
+    ids=lambda path: Path(path).name,
+)
+def test_no_mistake_depends_on_source_text(path):
+    """So that renaming a variable breaks none: no text is read or run, and no private name is used."""
+    for node in ast.walk(ast.parse(Path(path).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Name):
+            assert node.id not in ("exec", "eval", "compile")
+        if isinstance(node, ast.Attribute):
+            assert node.attr not in ("getsource", "getsourcelines", "__code__")
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("tinytorch_course.scratch"):
+            raise AssertionError("a mistake knows nothing of the from-scratch code but names")

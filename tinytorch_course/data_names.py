@@ -6,19 +6,18 @@ from typing import NamedTuple
 
 from tinytorch_course.errors import InputError, did_you_mean
 
-DATA_NAMES = (
-    "auto",
-    "mnist",
-    "fashion-mnist",
-    "kmnist",
-    "emnist-letters",
-    "emnist-balanced",
-    "emnist-digits",
-    "cifar10",
-    "usps",
-    "digits",
-    "letters",
-)
+DATA_SETS = {  # name -> the module that has it, as import statements spell it inside of tinytorch_course.data
+    "mnist": ".idx",
+    "fashion-mnist": ".idx",
+    "kmnist": ".idx",
+    "emnist-letters": ".idx",
+    "emnist-balanced": ".idx",
+    "emnist-digits": ".idx",
+    "cifar10": ".cifar",
+    "usps": ".usps",
+    "digits": ".digits",
+    "letters": ".letters",
+}
 CHOICES = {  # of the classes of a set of characters, after a colon: photos.npz:letters
     "letters": "the letters, upper and lower case in one class",
     "digits": "the digits",
@@ -27,6 +26,11 @@ CHOICES = {  # of the classes of a set of characters, after a colon: photos.npz:
     "merged": "digits and letters, upper and lower case in one class",
 }
 LARGEST_SIDE = 512  # pixels
+
+
+def data_names() -> list[str]:
+    """Every name that ``--data`` takes."""
+    return ["auto", *DATA_SETS]
 
 
 class Place(NamedTuple):
@@ -47,7 +51,7 @@ def check_data_name(name: object) -> None:
     Raises:
         InputError: naming what there is.
     """
-    if name not in DATA_NAMES and not (isinstance(name, str) and _looks_like_path(name)):
+    if name not in data_names() and not (isinstance(name, str) and _looks_like_path(name)):
         find_place(name)
 
 
@@ -87,6 +91,6 @@ def _looks_like_path(name: str) -> bool:
 
 def _unknown(name: object) -> InputError:
     return InputError(
-        f"--data must be one of {', '.join(DATA_NAMES)}, or the path of a folder of images or of an .npz file, "
-        f"but it is {name!r}{did_you_mean(name, DATA_NAMES)}"
+        f"--data must be one of {', '.join(data_names())}, or the path of a folder of images or of an .npz file, "
+        f"but it is {name!r}{did_you_mean(name, data_names())}"
     )

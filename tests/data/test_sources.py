@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tinytorch_course import data
-from tinytorch_course.data import idx
+from tinytorch_course.data import digits, idx
 from tinytorch_course.errors import InputError
 
 
@@ -76,7 +76,7 @@ def test_a_size_below_one_is_refused_before_anything_is_fetched(no_network, tmp_
 def test_labels_are_looked_at_when_they_are_loaded(monkeypatch):
     images, labels = torch.zeros(1797, 1, 28, 28, dtype=torch.uint8), torch.arange(1797) % 11
     split = data.Split(images, labels)
-    monkeypatch.setattr(data.sources.digits, "read_digits", lambda: (split, split))
+    monkeypatch.setattr(digits, "read", lambda: (split, split))
     with pytest.raises(InputError, match="has the label 10, but with 10 classes labels are from 0 to 9"):
         data.load("digits")
 

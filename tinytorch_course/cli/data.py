@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tinytorch_course.cli.options import GroupedHelp
-from tinytorch_course.data_names import CHOICES, DATA_NAMES, check_data_name
+from tinytorch_course.data_names import CHOICES, DATA_SETS, check_data_name
 from tinytorch_course.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ Folder = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
-NAMES = [name for name in DATA_NAMES if name != "auto"]
 DRAWN = 16  # columns of an image in the terminal
 MOST_DRAWN = 30  # classes
 
@@ -133,7 +132,7 @@ def show(
     from tinytorch_course.data.status import about_of
 
     dataset = load(name, data_dir, notify=note)
-    made_of = about_of(dataset.name).made_of if dataset.name in NAMES else ""
+    made_of = about_of(dataset.name).made_of if dataset.name in DATA_SETS else ""
     if out is not None:
         write_sheet(dataset, out, count)
     if json:
@@ -278,8 +277,9 @@ def half_blocks(pairs: Any) -> Any:
 
 def require_name(name: str) -> None:
     """Only what can be downloaded or is built in: not a path."""
-    if name not in NAMES:
-        raise InputError(f"NAME must be one of {', '.join(NAMES)}, but it is '{name}'{did_you_mean(name, NAMES)}")
+    if name not in DATA_SETS:
+        near = did_you_mean(name, DATA_SETS)
+        raise InputError(f"NAME must be one of {', '.join(DATA_SETS)}, but it is '{name}'{near}")
 
 
 def find_folder(data_dir: str | None) -> Path:

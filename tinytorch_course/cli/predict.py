@@ -8,12 +8,12 @@ import typer
 
 from tinytorch_course.cli.options import CHECKPOINT, DATA_DIR, DEVICE, IMPL, MODEL, check_names, one_of, option
 from tinytorch_course.errors import InputError
+from tinytorch_course.pictures import FORM_NAMES
 
 if TYPE_CHECKING:
     from tinytorch_course.pictures.prediction import Prediction
     from tinytorch_course.training.networks import Network
 
-FORM_NAMES = ("mnist", "things", "plain")  # those of pictures.prediction, which needs torch
 PICTURES = typer.Argument(
     metavar="IMAGE...",
     help="Picture files, folders of them, or - for one from standard input.",

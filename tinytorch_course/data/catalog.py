@@ -1,33 +1,47 @@
-"""The sets that are downloaded, by name: where their files are, fetching them, reading them, verifying them."""
+"""The sets by name: which module has each; and of those that are downloaded, where their files are, fetching them,
+reading them, verifying them.
+"""
 
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from tinytorch_course.data import cifar, download, idx, usps
+from tinytorch_course.data import download, idx
 from tinytorch_course.data.files import Check
 from tinytorch_course.data.splits import Split
+from tinytorch_course.data_names import DATA_SETS
 from tinytorch_course.errors import InputError
 
-MODULES: dict[str, ModuleType] = {
-    name: module for module in (idx, cifar, usps) for name in module.SOURCES
-}  # each knows one layout of files
+
+def module_of(name: str) -> ModuleType | Any:
+    """The module that has the set.
+
+    A set that is downloaded stands in its ``SOURCES``, beside functions that know one layout of files: ``names``,
+    ``find``, ``unpack``, ``read``, ``verify``. One that comes with another package has ``ABOUT``, ``LOCATION`` and
+    ``read()``.
+    """
+    return importlib.import_module(DATA_SETS[name], "tinytorch_course.data")
+
+
+def is_embedded(name: str) -> bool:
+    return not hasattr(module_of(name), "SOURCES")
 
 
 def source_of(name: str) -> Any:
     """Its ``about``, ``place(data_dir)`` and ``job()``."""
-    return MODULES[name].SOURCES[name]
+    return module_of(name).SOURCES[name]
 
 
 def missing(name: str, data_dir: Path) -> list[str]:
     """The files that are not there."""
-    present = MODULES[name].find(source_of(name), data_dir)
-    return [file for file in MODULES[name].names(source_of(name)) if file not in present]
+    present = module_of(name).find(source_of(name), data_dir)
+    return [file for file in module_of(name).names(source_of(name)) if file not in present]
 
 
 def has_none(name: str, data_dir: Path) -> bool:
-    return not MODULES[name].find(source_of(name), data_dir)
+    return not module_of(name).find(source_of(name), data_dir)
 
 
 def fetch(
@@ -43,7 +57,7 @@ def fetch(
     Raises:
         InputError: saying why each mirror failed, and what can be done.
     """
-    source, module = source_of(name), MODULES[name]
+    source, module = source_of(name), module_of(name)
     title, place = source.about.title, source.place(data_dir)
     try:
         if module is idx and idx.unpack_kept(source, data_dir):
@@ -75,9 +89,9 @@ def read(name: str, data_dir: Path) -> tuple[Split, Split]:
     """
     if has_none(name, data_dir):
         fetch(name, data_dir)
-    return MODULES[name].read(source_of(name), data_dir)
+    return module_of(name).read(source_of(name), data_dir)
 
 
 def verify(name: str, data_dir: Path) -> list[Check]:
     """What can be said of each file that is there."""
-    return MODULES[name].verify(source_of(name), data_dir)
+    return module_of(name).verify(source_of(name), data_dir)

@@ -23,7 +23,7 @@ LOCATION = "sklearn.datasets.load_digits"
 TEST_SIZE = 300
 
 
-def read_digits() -> tuple[Split, Split]:
+def read() -> tuple[Split, Split]:
     """The images that are not for testing (1,497), and those that are (300): one fixed, shuffled split.
 
     Shuffled means that the people who wrote the test digits wrote training digits too, as they do not in MNIST. In the

@@ -69,7 +69,7 @@ ABOUT = About(
 )
 
 
-def read_letters() -> tuple[Split, Split]:
+def read() -> tuple[Split, Split]:
     """The images that are not for testing, with those for validation at their end, and those that are."""
     train, val, test = (_draw(split) for split in ALPHABETS)
     return Split(torch.cat([train.images, val.images]), torch.cat([train.labels, val.labels])), test

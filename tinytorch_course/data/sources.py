@@ -5,13 +5,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tinytorch_course.data import arrays, catalog, digits, folders, letters, own
+from tinytorch_course.data import arrays, catalog, folders, own
 from tinytorch_course.data.splits import About, Dataset, Split, channel_statistics, check_labels, split_training
-from tinytorch_course.data_names import DATA_NAMES as NAMES
-from tinytorch_course.data_names import Place, find_place
+from tinytorch_course.data_names import Place, data_names, find_place
 from tinytorch_course.errors import InputError
-
-EMBEDDED = {"digits": digits, "letters": letters}
 
 
 def _print_to_stderr(sentence: str) -> None:
@@ -36,10 +33,10 @@ def load(
 
     The split is fixed. Validation is the end of the training file where there is one: 5,000 of MNIST's 60,000 images,
     Fashion-MNIST's, KMNIST's and CIFAR-10's 50,000, 800 of USPS' 7,291, of EMNIST as many as there are to test. Digits:
-    1,297 / 200 / 300, see ``digits.read_digits``. Letters: by typeface, see ``letters``.
+    1,297 / 200 / 300, see ``digits``. Letters: by typeface, see ``letters``.
 
     Args:
-        name: one of ``NAMES``, or a path.
+        name: one of ``data_names()``, or a path.
         data_dir: the data folder. None: :func:`default_data_dir`.
         val_size: images for validation, from the end of those not for testing. None: as said above.
         limit: use only the first ``limit`` training images, and no more than that of the other two splits.
@@ -48,7 +45,7 @@ def load(
     Raises:
         InputError: for an unknown name, a bad size, or a dataset that cannot be had.
     """
-    place = None if name in NAMES else find_place(name)
+    place = None if name in data_names() else find_place(name)
     for flag, value in (("--val-size", val_size), ("--limit", limit)):
         if value is not None and value < 1:  # before anything is downloaded
             raise InputError(f"{flag} must be at least 1, but it is {value:,}")
@@ -72,10 +69,9 @@ Read = tuple[str, About, str, Split, Split]  # name, what it is, where; images n
 
 
 def _read_named(name: str, folder: Path) -> Read:
-    if name == "digits":
-        return name, digits.ABOUT, digits.LOCATION, *digits.read_digits()
-    if name == "letters":
-        return name, letters.ABOUT, letters.LOCATION, *letters.read_letters()
+    if catalog.is_embedded(name):
+        module = catalog.module_of(name)
+        return name, module.ABOUT, module.LOCATION, *module.read()
     source = catalog.source_of(name)
     return name, source.about, str(source.place(folder)), *catalog.read(name, folder)
 

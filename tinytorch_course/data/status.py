@@ -5,9 +5,8 @@ from typing import Any, NamedTuple
 
 from tinytorch_course.data import catalog
 from tinytorch_course.data.files import Check
-from tinytorch_course.data.sources import EMBEDDED
 from tinytorch_course.data.splits import About
-from tinytorch_course.data_names import DATA_NAMES
+from tinytorch_course.data_names import DATA_SETS
 from tinytorch_course.errors import InputError
 
 STATES = {
@@ -38,13 +37,13 @@ class Status(NamedTuple):
 
 
 def about_of(name: str) -> About:
-    return EMBEDDED[name].ABOUT if name in EMBEDDED else catalog.source_of(name).about
+    return catalog.module_of(name).ABOUT if catalog.is_embedded(name) else catalog.source_of(name).about
 
 
 def status_of(name: str, data_dir: Path) -> Status:
     """Of a set that has a name."""
-    if name in EMBEDDED:
-        return Status(name, EMBEDDED[name].ABOUT, "embedded", EMBEDDED[name].LOCATION)
+    if catalog.is_embedded(name):
+        return Status(name, about_of(name), "embedded", catalog.module_of(name).LOCATION)
     source = catalog.source_of(name)
     location = str(source.place(data_dir))
     try:
@@ -60,7 +59,7 @@ def status_of(name: str, data_dir: Path) -> Status:
 
 def all_statuses(data_dir: Path) -> list[Status]:
     """Of all sets, in the order of their names."""
-    return [status_of(name, data_dir) for name in DATA_NAMES if name != "auto"]
+    return [status_of(name, data_dir) for name in DATA_SETS]
 
 
 def verify(name: str, data_dir: Path) -> list[Check]:

@@ -18,7 +18,6 @@ from tinytorch_course.pictures.reading import Source, read_picture
 from tinytorch_course.pictures.sizes import box_of, resized, rim_of
 from tinytorch_course.training.networks import Network
 
-FORM_NAMES = ("mnist", "things", "plain")
 FORMS = {  # sets of characters, on 28 pixels; "mnist" is for those that are not named
     "mnist": Form(),
     "digits": Form(thinnest=3.3, thickest=4.8, by_mass=False),
@@ -49,7 +48,7 @@ def predict(network: Network, sources: Iterable[Source], form: str | None = None
     Args:
         network: what is asked.
         sources: the pictures.
-        form: one of :data:`FORM_NAMES`. None: as the network's data are.
+        form: one of ``pictures.FORM_NAMES``. None: as the network's data are.
     """
     form = form or usual_form(network)
     for source in sources:

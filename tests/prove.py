@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 
-def parametrize_cases(table, ops=None):
-    """One test per case of a table, named by the case."""
-    cases = [case for case in table.cases if ops is None or case.op in ops]
+def parametrize_cases(ops):
+    """One test per case of these rows, named by the case."""
+    cases = [case for op in ops for case in op.cases]
     return pytest.mark.parametrize("case", cases, ids=[str(case) for case in cases])
 
 

@@ -23,6 +23,8 @@ class Model(NamedTuple):
     build: Callable[..., Any]  # build(L, *, num_classes=10, in_channels=1, image_size=28)
     purpose: str
     code: Code | None = None  # where it is written, if it is the user's own
+    bench_batch: int | None = None  # of `tinytorch bench`; None: it is timed only where it is asked for by name
+    check_shape: tuple[int, ...] = (4, 1, 28, 28)  # of the batch with which `tinytorch check` checks it
 
 
 def softmax(L, *, num_classes=10, in_channels=1, image_size=28):
@@ -229,15 +231,33 @@ WIDTHS = re.compile(r"mlp(-[1-9][0-9]{0,3}){1,20}")  # such as mlp-256-128
 MODELS = {
     model.name: model
     for model in (
-        Model("softmax", softmax, "one linear layer: what a straight cut through pixel space can do"),
-        Model("mlp", mlp, "784-128-64-10 with ReLU: the first deep network"),
-        Model("lenet5", lenet5, "LeCun's of 1998, with tanh and averaging: where convolution began"),
-        Model("mnist_cnn", mnist_cnn, "two convolutions, batch norm, dropout: over 99 % on MNIST"),
+        Model("softmax", softmax, "one linear layer: what a straight cut through pixel space can do", bench_batch=128),
+        Model("mlp", mlp, "784-128-64-10 with ReLU: the first deep network", bench_batch=64),
+        Model("lenet5", lenet5, "LeCun's of 1998, with tanh and averaging: where convolution began", bench_batch=128),
+        Model("mnist_cnn", mnist_cnn, "two convolutions, batch norm, dropout: over 99 % on MNIST", bench_batch=128),
         Model("mini_cnn", mini_cnn, "seven small convolutions and a mean: how far under 10,000 parameters go"),
         Model("fast_cnn", fast_cnn, "three convolutions, the first with stride 2: 99 % in the least time"),
-        Model("tiny_vgg", tiny_vgg, "CNN Explainer's: pairs of 3x3 convolutions, small enough to look at each map"),
-        Model("resnet18", resnet18, "18 layers with shortcuts, its first convolution made for small pictures"),
-        Model("resnet18_imagenet", resnet18_imagenet, "torchvision's resnet18, key by key: takes over its weights"),
+        Model(
+            "tiny_vgg",
+            tiny_vgg,
+            "CNN Explainer's: pairs of 3x3 convolutions, small enough to look at each map",
+            bench_batch=128,
+        ),
+        # Networks of 11 million parameters are checked on a smaller batch, and on pictures of which layer4 sees 2 x 2:
+        # over fewer values batch norm would divide by differences that are nothing but rounding.
+        Model(
+            "resnet18",
+            resnet18,
+            "18 layers with shortcuts, its first convolution made for small pictures",
+            bench_batch=32,
+            check_shape=(2, 1, 16, 16),
+        ),
+        Model(
+            "resnet18_imagenet",
+            resnet18_imagenet,
+            "torchvision's resnet18, key by key: takes over its weights",
+            check_shape=(2, 1, 64, 64),
+        ),
     )
 }
 

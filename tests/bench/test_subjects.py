@@ -3,14 +3,14 @@ import torch
 
 from tinytorch_course import reference, scratch
 from tinytorch_course.bench import subjects
-from tinytorch_course.bench.subjects import LAYERS, QUICK_STEPS, STEPS, Setting, find_setting, matmul_ceiling
+from tinytorch_course.bench.subjects import QUICK_STEPS, Setting, find_setting, layers, matmul_ceiling, steps
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS, find_model
 
 ONCE = Setting(torch.device("cpu"), torch.float32, 1)
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", layers())
 def test_every_layer_can_be_timed_in_both(name):
     measured = subjects.measure_layer(name, 2, ONCE)
     assert (measured.kind, measured.name, measured.batch) == ("layer", name, 2)
@@ -18,14 +18,14 @@ def test_every_layer_can_be_timed_in_both(name):
     assert measured.timing.torch > 0
 
 
-@pytest.mark.parametrize("name", LAYERS)
+@pytest.mark.parametrize("name", layers())
 def test_both_are_the_same_layer(name):
-    build, shape = LAYERS[name]
+    build, timed = layers()[name].build, layers()[name]
     layer, module = build(scratch.layers), build(reference.layers)
     params, state = layer.init(torch.Generator().manual_seed(0))
     module.load_state_dict(params | state)
     reference.layers.set_generator(module, torch.Generator().manual_seed(1))
-    x = torch.randn(2, *shape)
+    x = timed.draw(2)
     out, _, _ = layer.forward(params, state, x, training=True, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(out, module(x).detach(), rtol=1e-4, atol=1e-4)
 
@@ -46,8 +46,8 @@ def test_flops_of_a_step_by_hand():
 
 
 def test_the_networks_are_there():
-    assert set(STEPS) <= set(MODELS)
-    assert set(QUICK_STEPS) <= set(STEPS)
+    assert set(steps()) <= set(MODELS)
+    assert set(QUICK_STEPS) <= set(steps())
 
 
 def test_the_ceiling_is_a_rate():

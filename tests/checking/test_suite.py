@@ -5,8 +5,8 @@ import pytest
 import torch
 from checking.mistakes.table import MISTAKES
 
-from tinytorch_course.checking.case_tables.optimizers import TORCH
-from tinytorch_course.checking.cases import tables_by_op
+from tinytorch_course.checking.case_tables.optimizers import OPTIMIZERS
+from tinytorch_course.checking.ops import OPS
 from tinytorch_course.checking.rows import Row
 from tinytorch_course.checking.suite import check_subject, find_device, listing, select, subjects, tolerances
 from tinytorch_course.diagnosis import diagnose
@@ -35,8 +35,8 @@ def test_ours_are_right(kind, name, dtype):
 
 def test_everything_is_there():
     names = {kind: {one.name for one in subjects() if one.kind == kind} for kind in {one.kind for one in subjects()}}
-    assert names["op"] | names["loss"] == set(tables_by_op())
-    assert names["optimizer"] == set(TORCH)
+    assert names["op"] | names["loss"] == set(OPS)
+    assert names["optimizer"] == set(OPTIMIZERS)
     assert names["network"] == set(MODELS)
     public = {name for name, value in vars(layers).items() if getattr(value, "__module__", "") == layers.__name__}
     factories = {name for name in public if name.islower() and not name.startswith("_")}

@@ -67,7 +67,7 @@ def test_quick_times_every_layer_and_the_small_networks_in_few_rounds(capsys):
     assert document["rounds"] == 3
     named = [(result["kind"], result["name"]) for result in document["results"]]
     steps = [("step", name) for name in ("softmax", "mlp", "mnist_cnn")]
-    assert named == [("layer", name) for name in subjects.LAYERS] + steps
+    assert named == [("layer", name) for name in subjects.layers()] + steps
 
 
 def test_a_step_in_the_table_has_its_rate_and_memory(capsys):
@@ -78,7 +78,7 @@ def test_a_step_in_the_table_has_its_rate_and_memory(capsys):
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
-        (["--op", "relus"], "--op must be one of linear, conv2d, "),
+        (["--op", "relus"], "--op must be one of relu, leaky_relu, "),
         (["--model", "vgg19"], "there is no network 'vgg19'; "),
         (["--batch-size", "0"], "--batch-size must be at least 1 and at most 1,000,000, but it is 0."),
         (["--batch-size", "1,two"], "--batch-size must be an integer, but it is 'two'."),

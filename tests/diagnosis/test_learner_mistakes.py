@@ -9,13 +9,13 @@ import torch
 from diagnosis import learner_ops, learner_optimizers
 from diagnosis.learner_mistakes import LEARNER_MISTAKES
 
-from tinytorch_course.checking.case_tables.optimizers import TORCH
-from tinytorch_course.checking.cases import check_fitted, tables_by_op
+from tinytorch_course.checking.case_tables.optimizers import OPTIMIZERS
+from tinytorch_course.checking.ops import OPS, check_fitted, find_op
 from tinytorch_course.checking.suite import quiet_and_exact
 from tinytorch_course.diagnosis import diagnose
 from tinytorch_course.grading.adapters import check_like, check_optimizer_like, pair_of_functions
 
-OPS = list(dict.fromkeys(mistake.op for mistake in LEARNER_MISTAKES))
+MISTAKEN = list(dict.fromkeys(mistake.op for mistake in LEARNER_MISTAKES))
 
 
 class Outcome(NamedTuple):
@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
 def check(op, namespace):
     """Check the learner's ``op`` that ``namespace`` holds."""
     with quiet_and_exact():
-        if op in TORCH:
+        if op in OPTIMIZERS:
             plain = check_optimizer_like(op, namespace[op], op).plain
         else:
             pair = pair_of_functions(op, namespace[f"{op}_forward"], namespace[f"{op}_backward"])
@@ -37,8 +37,8 @@ def check(op, namespace):
 
 @functools.cache
 def outcome(mistake):
-    module = learner_optimizers if mistake.op in TORCH else learner_ops
-    names = [mistake.op] if mistake.op in TORCH else [f"{mistake.op}_forward", f"{mistake.op}_backward"]
+    module = learner_optimizers if mistake.op in OPTIMIZERS else learner_ops
+    names = [mistake.op] if mistake.op in OPTIMIZERS else [f"{mistake.op}_forward", f"{mistake.op}_backward"]
     source = "\n\n".join(inspect.getsource(getattr(module, name)) for name in names)
     before, found, after = source.rpartition(mistake.right)
     assert found, f"{mistake.right!r} does not stand in {mistake.op}"
@@ -47,19 +47,19 @@ def outcome(mistake):
     return check(mistake.op, namespace)
 
 
-@pytest.mark.parametrize("op", OPS)
+@pytest.mark.parametrize("op", MISTAKEN)
 def test_right_code_is_not_accused(op):
-    result = check(op, vars(learner_optimizers if op in TORCH else learner_ops))
+    result = check(op, vars(learner_optimizers if op in OPTIMIZERS else learner_ops))
     assert result.cases > 0
     assert (result.failed, result.keys) == (0, [])
 
 
 def torchs_pair(op):
     """torch's function and autograd's gradient of it."""
-    table = tables_by_op()[op]
+    row = find_op(op)
 
     def forward(*args, **kwargs):
-        results = table.twins[op](*args, **kwargs)
+        results = row.twin(*args, **kwargs)
         out, *extras = results if isinstance(results, tuple) else (results,)
         return out, *extras, (args, kwargs)
 
@@ -68,13 +68,11 @@ def torchs_pair(op):
         positions = [
             position
             for position, x in enumerate(args)
-            if isinstance(x, torch.Tensor) and x.is_floating_point() and position not in table.constant.get(op, ())
+            if isinstance(x, torch.Tensor) and x.is_floating_point() and position not in row.constant
         ]
 
         def of_tensors(*tensors):
-            result = table.twins[op](
-                *(dict(enumerate(args)) | dict(zip(positions, tensors, strict=True))).values(), **kwargs
-            )
+            result = row.twin(*(dict(enumerate(args)) | dict(zip(positions, tensors, strict=True))).values(), **kwargs)
             return result[0] if isinstance(result, tuple) else result
 
         return torch.func.vjp(of_tensors, *(args[position] for position in positions))[1](dout)
@@ -82,18 +80,17 @@ def torchs_pair(op):
     return forward, backward
 
 
-@pytest.mark.parametrize("op", [op for op in tables_by_op() if not op.endswith(("_naive", "_long"))])
+@pytest.mark.parametrize("op", [op for op in OPS if not op.endswith(("_naive", "_long"))])
 def test_torchs_own_functions_are_not_accused(op):
-    cases = [case for case in tables_by_op()[op].cases if case.op == op]
     with quiet_and_exact():
-        checks = [check_fitted(case, *torchs_pair(op)) for case in cases]
+        checks = [check_fitted(case, *torchs_pair(op)) for case in find_op(op).cases]
     assert [str(check) for check in checks if not check.ok] == []
     assert diagnose(checks) == []
 
 
-@pytest.mark.parametrize("name", TORCH)
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_torchs_own_optimizers_are_not_accused(name):
-    assert check(name, TORCH)[::2] == (0, [])
+    assert check(name, {name: OPTIMIZERS[name].twin})[::2] == (0, [])
 
 
 @pytest.mark.slow

@@ -7,9 +7,9 @@ import pytest
 import torch
 from fake_cuda import assert_same, on_cuda
 
-from tinytorch_course.checking.case_tables import layers as layer_table
 from tinytorch_course.checking.case_tables import optimizers as optimizer_table
-from tinytorch_course.checking.cases import draw, find_table, tables_by_op
+from tinytorch_course.checking.cases import draw
+from tinytorch_course.checking.ops import OPS, layer_cases
 from tinytorch_course.scratch import clipping, layers, losses
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -18,18 +18,16 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 
 
-@pytest.mark.parametrize("op", tables_by_op())
+@pytest.mark.parametrize("op", OPS.values(), ids=OPS)
 def test_every_case_of_every_op_and_loss(cuda, op):
-    table = find_table(op)
-    forward, backward = (getattr(table.module, f"{op}_{half}") for half in ("forward", "backward"))
-    naive = op.endswith("_naive")  # loops over single numbers, to be read: they take long, and may wait
-    for case in [case for case in table.cases if case.op == op][: 1 if naive else None]:
-        inputs, kwargs = draw(case.inputs), case.kwargs
-        *expected, cache = forward(*inputs, **kwargs)
-        *got, cache_there = forward(*on_cuda(inputs), **on_cuda(kwargs))
+    naive = op.name.endswith("_naive")  # loops over single numbers, to be read: they take long, and may wait
+    for case in op.cases[: 1 if naive else None]:
+        inputs, kwargs = op.draw(case), case.kwargs
+        *expected, cache = op.forward(*inputs, **kwargs)
+        *got, cache_there = op.forward(*on_cuda(inputs), **on_cuda(kwargs))
         assert_same((got, cache_there), (expected, cache), **EXACT)
         dout = torch.randn(expected[0].shape, generator=torch.Generator().manual_seed(1), dtype=expected[0].dtype)
-        assert_same(backward(on_cuda(dout), cache_there), backward(dout, cache), **EXACT)
+        assert_same(op.backward(on_cuda(dout), cache_there), op.backward(dout, cache), **EXACT)
         assert cuda.waits == [] or naive, case
 
 
@@ -52,11 +50,11 @@ def test_what_is_no_probability_makes_the_loss_nan_there(cuda):
         assert loss.isnan().item()
 
 
-@pytest.mark.parametrize("case", layer_table.CASES, ids=str)
+@pytest.mark.parametrize("case", layer_cases(), ids=str)
 def test_every_layer(cuda, case):
     layer = case.build(layers)
     params, state = layer.init(torch.Generator().manual_seed(0))
-    x = torch.randn(case.shape, generator=torch.Generator().manual_seed(1))
+    (x,) = draw((case.x,), seed=1, dtype=torch.float32)
     results = []
     for there in (lambda value: value, on_cuda):
         masks = torch.Generator().manual_seed(2)
@@ -68,7 +66,7 @@ def test_every_layer(cuda, case):
     assert cuda.waits == []
 
 
-@pytest.mark.parametrize("case", optimizer_table.CASES, ids=str)
+@pytest.mark.parametrize("case", optimizer_table.all_cases(), ids=str)
 def test_every_optimizer(cuda, case):
     optimizer, params = optimizer_table.make(case), optimizer_table.draw_params()
     there = on_cuda(params)

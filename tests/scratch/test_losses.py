@@ -3,8 +3,8 @@ import torch
 import torch.nn.functional as F
 from prove import parametrize_cases
 
-from tinytorch_course.checking.case_tables.losses import TABLE
-from tinytorch_course.checking.cases import check_case
+from tinytorch_course.checking.case_tables.losses import OPS
+from tinytorch_course.checking.ops import check_case
 from tinytorch_course.scratch import losses
 from tinytorch_course.scratch.ops.activation import log_softmax_forward
 
@@ -26,9 +26,9 @@ def torch_loss_and_gradient(op, input, target, **keywords):
     return loss.detach(), input.grad
 
 
-@parametrize_cases(TABLE)
+@parametrize_cases(OPS)
 def test_equals_torch(case):
-    check_case(TABLE, case).require()
+    check_case(case).require()
 
 
 # The closed form and the long form

@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from tinytorch_course.checking.case_tables.optimizers import (
-    CASES,
+    OPTIMIZERS,
     TOLERANCE,
-    TORCH,
+    all_cases,
     draw_grads,
     draw_params,
     make,
@@ -18,8 +18,9 @@ from tinytorch_course.parameter_groups import group
 from tinytorch_course.scratch import optimizers
 from tinytorch_course.scratch.optimizers import AdamSlot, SgdSlot, adam, adamw, rmsprop, sgd
 
+CASES = all_cases()
 every_case = pytest.mark.parametrize("case", CASES, ids=[str(case) for case in CASES])
-every_optimizer = pytest.mark.parametrize("name", TORCH)
+every_optimizer = pytest.mark.parametrize("name", OPTIMIZERS)
 
 
 @every_case
@@ -89,7 +90,7 @@ def test_the_layout_is_torchs(case):
     grouped = {name for one in case.groups for name in one.names}
     param_groups = [{"params": [(name, param) for name, param in params.items() if name not in grouped]}]
     param_groups += [{"params": [(name, params[name]) for name in one.names], **one.overrides} for one in case.groups]
-    theirs = TORCH[case.optimizer]([one for one in param_groups if one["params"]], **case.kwargs)
+    theirs = OPTIMIZERS[case.optimizer].twin([one for one in param_groups if one["params"]], **case.kwargs)
     theirs.step()
     expected = theirs.state_dict()
 

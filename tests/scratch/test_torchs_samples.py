@@ -11,11 +11,11 @@ import sys
 import pytest
 import torch
 
-from tinytorch_course.checking.cases import tables_by_op
+from tinytorch_course.checking import ops
 from tinytorch_course.diagnosis import check_gradient
 
 # torch's dropout draws masks of its own, and its pad is for any number of axes: their samples do not fit ours.
-OPS = [op for op in tables_by_op() if not op.endswith(("_naive", "_long")) and op not in ("dropout", "pad2d")]
+OPS = [op for op in ops.OPS if not op.endswith(("_naive", "_long")) and op not in ("dropout", "pad2d")]
 
 
 @pytest.mark.slow
@@ -53,11 +53,10 @@ def main():
 
 
 def problems(op, args, kwargs):
-    module = tables_by_op()[op].module
-    forward, backward = getattr(module, f"{op}_forward"), getattr(module, f"{op}_backward")
+    row = ops.find_op(op)
     kwargs = {name: value for name, value in kwargs.items() if name != "inplace"}  # ours never changes its input
     try:
-        check = check_gradient(forward, backward, args, kwargs=kwargs, like=op, differences=False)
+        check = check_gradient(row.forward, row.backward, args, kwargs=kwargs, like=op, differences=False)
     except Exception as error:
         return [f"{[getattr(x, 'shape', x) for x in args]} {kwargs}: {error!r}"]
     return [] if check.ok else [str(check)]

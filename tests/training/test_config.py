@@ -8,7 +8,6 @@ import pytest
 from tinytorch_course.errors import InputError
 from tinytorch_course.training.config import (
     OPTIMIZER_DEFAULTS,
-    OPTIMIZER_NAMES,
     TrainConfig,
     read_config,
     read_config_under,
@@ -182,7 +181,7 @@ def test_resolved_fills_in_what_was_not_given():
     assert TrainConfig(schedule="constant").resolved().lr == OPTIMIZER_DEFAULTS["adam"].lr
     given = TrainConfig(optimizer="sgd", lr=0.3, momentum=0.0, weight_decay=0.1)
     assert given.resolved() == given
-    for optimizer in OPTIMIZER_NAMES:
+    for optimizer in OPTIMIZER_DEFAULTS:
         resolved = TrainConfig(optimizer=optimizer).resolved()
         resolved.validate()
         assert resolved.resolved() == resolved

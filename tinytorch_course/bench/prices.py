@@ -27,18 +27,19 @@ class Prices(NamedTuple):
         return {impl: price._asdict() for impl, price in self._asdict().items()}
 
 
-def measure_prices(build: Callable[[Any], Any], x: Tensor) -> Prices:
+def measure_prices(build: Callable[[Any], Any], x: Tensor, dtype: torch.dtype) -> Prices:
     """Of one forward and backward pass in training mode, x's gradient included.
 
     Args:
         build: makes a layer or a network of a layer namespace.
-        x: its input, any dtype and device.
+        x: its input, on any device.
+        dtype: of its parameters.
     """
-    layer, module = build(scratch.layers), build(reference.layers).to(x.device, x.dtype)
+    layer, module = build(scratch.layers), build(reference.layers).to(x.device, dtype)
     params, state = layer.init(torch.Generator().manual_seed(0))
     module.load_state_dict(params | state)
     params, state = (
-        {key: value.to(x.device, x.dtype if value.is_floating_point() else value.dtype) for key, value in held.items()}
+        {key: value.to(x.device, dtype if value.is_floating_point() else value.dtype) for key, value in held.items()}
         for held in (params, state)
     )
     reference.layers.set_generator(module, torch.Generator().manual_seed(0))
@@ -57,7 +58,7 @@ def _scratch_price(layer: Any, params: dict[str, Tensor], state: dict[str, Tenso
 
 
 def _torch_price(module: torch.nn.Module, x: Tensor, dout: Tensor) -> Price:
-    leaf, saved = x.clone().requires_grad_(), []
+    leaf, saved = x.clone().requires_grad_(x.is_floating_point()), []
 
     def keep(tensor: Tensor) -> Tensor:
         saved.append(tensor)

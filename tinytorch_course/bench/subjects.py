@@ -9,32 +9,15 @@ import torch
 from tinytorch_course import reference, scratch
 from tinytorch_course.bench.prices import Prices, measure_prices
 from tinytorch_course.bench.timing import Timing, time_alternately
+from tinytorch_course.checking.cases import Timed
+from tinytorch_course.checking.ops import OPS
 from tinytorch_course.errors import InputError
 from tinytorch_course.instruments.memory import peak_memory
-from tinytorch_course.models import find_model
+from tinytorch_course.models import MODELS, find_model
 from tinytorch_course.summary import summarise
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import LEARNERS
 
-# name -> (layer of a namespace, shape of one sample): the sizes that they have in mnist_cnn, deep ones as in resnet18
-LAYERS: dict[str, tuple[Callable[[Any], Any], tuple[int, ...]]] = {
-    "linear": (lambda L: L.linear(3136, 128), (3136,)),
-    "conv2d": (lambda L: L.conv2d(32, 64, 3, padding=1, bias=False), (32, 14, 14)),
-    "conv2d-first": (lambda L: L.conv2d(1, 32, 3, padding=1, bias=False), (1, 28, 28)),
-    "conv2d-deep": (lambda L: L.conv2d(256, 256, 3, padding=1, bias=False), (256, 7, 7)),
-    "conv2d-stride": (lambda L: L.conv2d(64, 128, 3, stride=2, padding=1, bias=False), (64, 28, 28)),
-    "max_pool2d": (lambda L: L.max_pool2d(2), (32, 28, 28)),
-    "avg_pool2d": (lambda L: L.avg_pool2d(2), (32, 28, 28)),
-    "adaptive_avg_pool2d": (lambda L: L.adaptive_avg_pool2d(1), (64, 7, 7)),
-    "batch_norm2d": (lambda L: L.batch_norm2d(32), (32, 28, 28)),
-    "relu": (lambda L: L.relu(), (32, 28, 28)),
-    "gelu": (lambda L: L.gelu(), (32, 28, 28)),
-    "tanh": (lambda L: L.tanh(), (32, 28, 28)),
-    "softmax": (lambda L: L.softmax(dim=1), (1000,)),
-    "dropout": (lambda L: L.dropout(0.5), (3136,)),
-}
-# name -> usual batch
-STEPS = {"softmax": 128, "mlp": 64, "lenet5": 128, "mnist_cnn": 128, "tiny_vgg": 128, "resnet18": 32}
 QUICK_STEPS = ("softmax", "mlp", "mnist_cnn")
 CEILING_SIDE = 1024
 
@@ -89,16 +72,26 @@ def matmul_ceiling(setting: Setting) -> float:
     return 2 * side**3 / min(timing.scratch, timing.torch)
 
 
+def layers() -> dict[str, Timed]:
+    """Every layer in its usual size, as its op's row has it."""
+    return {name: timed for op in OPS.values() for name, timed in op.timed.items()}
+
+
+def steps() -> dict[str, int]:
+    """The networks that are timed without being asked for, with their batches."""
+    return {model.name: model.bench_batch for model in MODELS.values() if model.bench_batch is not None}
+
+
 def measure_layer(name: str, batch: int, setting: Setting) -> Measured:
     """A layer's forward and backward, all gradients computed, on random numbers."""
-    build, shape = LAYERS[name]
-    layer, module = build(scratch.layers), build(reference.layers)
+    timed = layers()[name]
+    layer, module = timed.build(scratch.layers), timed.build(reference.layers)
     params, state = layer.init(torch.Generator().manual_seed(0))
     params, state = ({k: _moved(v, setting) for k, v in tensors.items()} for tensors in (params, state))
     module.to(setting.device, setting.dtype).load_state_dict(params | state)
-    x = torch.randn(batch, *shape, device=setting.device, dtype=setting.dtype)
+    x = timed.draw(batch, setting.device, setting.dtype)
     dout = torch.randn_like(layer.forward(params, state, x, training=True, generator=torch.Generator())[0])
-    leaf = x.clone().requires_grad_()
+    leaves = [x.clone().requires_grad_()] if x.is_floating_point() else []
 
     @torch.no_grad()
     def ours() -> None:
@@ -107,7 +100,7 @@ def measure_layer(name: str, batch: int, setting: Setting) -> Measured:
 
     def theirs() -> None:
         reference.layers.set_generator(module, torch.Generator())
-        torch.autograd.grad(module(leaf), [leaf, *module.parameters()], dout)
+        torch.autograd.grad(module(*leaves or [x]), [*leaves, *module.parameters()], dout)
 
     timing = time_alternately(ours, theirs, setting.rounds, synchronize=setting.synchronize)
     return Measured("layer", name, batch, timing, None, None)
@@ -154,8 +147,8 @@ def measure_step(model: str, batch: int, setting: Setting) -> Measured:
 
 def price(kind: str, name: str, batch: int, setting: Setting) -> Prices:
     """What a layer's or a network's forward and backward pass costs apart from time."""
-    build, shape = LAYERS[name] if kind == "layer" else (find_model(name).build, (1, 28, 28))
-    return measure_prices(build, torch.randn(batch, *shape, device=setting.device, dtype=setting.dtype))
+    timed = layers()[name] if kind == "layer" else Timed(find_model(name).build, (1, 28, 28))
+    return measure_prices(timed.build, timed.draw(batch, setting.device, setting.dtype), setting.dtype)
 
 
 def _moved(tensor: torch.Tensor, setting: Setting) -> torch.Tensor:

@@ -1,128 +1,113 @@
-"""The case tables: every op on every keyword, on the shapes and values that are easily got wrong.
+"""What stands in the one list of ops: a row for each op and loss, with its cases and all else that follows from it.
 
-One line a case. ``tests/scratch`` runs them all, and so does every mistake that ``tests/checking/mistakes`` plants: one
-that no case rejects is a hole in this table. Each family's table is a module of this package's ``case_tables`` folder.
+The rows are in the files of ``case_tables``, one line a case: every op on every keyword, on the shapes and values that
+are easily got wrong. ``tests/scratch`` runs them all, and so does every mistake that ``tests/checking/mistakes``
+plants: one that no case rejects is a hole in these tables.
 """
 
-import functools
-import importlib
-from collections.abc import Callable, Iterable
+import dataclasses
+import inspect
+from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from tinytorch_course.checking.evidence import Evidence
-from tinytorch_course.checking.gradients import GradientCheck, check_gradient
-
-FAMILIES = (
-    "linear",
-    "activation",
-    "convolution",
-    "pooling",
-    "normalization",
-    "dropout",
-    "reshaping",
-    "residual",
-    "losses",
-)
+IMAGE, ROWS, SEQUENCE = (4, 6, 8, 8), (4, 6), (4, 6, 5)  # usual inputs of layers
 
 
 class Case(NamedTuple):
     """One check of one op on one set of inputs."""
 
-    op: str  # the op's name: f"{op}_forward" and f"{op}_backward" in ``module``
-    inputs: tuple  # of shapes (drawn from the standard normal), tensors, functions of a generator, None
+    inputs: tuple  # shapes (drawn from the standard normal), tensors, functions of a generator, None; see Op.draw
     kwargs: dict = {}  # noqa: RUF012
     differences: bool = True  # False on a kink
     note: str = ""
+    op: str = ""  # its row fills it in
 
     def __str__(self) -> str:
         keywords = (f"{key}={_spell(value)}" for key, value in self.kwargs.items())
         return " ".join([self.op, *map(_spell, self.inputs), *keywords, self.note]).strip()
 
 
-class Table(NamedTuple):
-    """The cases of one family of ops."""
+class LayerCase(NamedTuple):
+    """One check of one layer beside its twin."""
 
-    module: Any  # holds the forward/backward pairs
-    twins: dict[str, Callable[..., Tensor]]  # op -> torch's function with the same arguments
-    cases: list[Case]
-    constant: dict[str, tuple[int, ...]] = {}  # noqa: RUF012 - op -> positions of tensors that get no gradient
+    layer: str  # its factory's name in ``scratch.layers`` and ``reference.layers``
+    build: Callable[[Any], Any]  # a function of the layer namespace
+    x: Any  # its input: a shape, or a function of a generator
+    note: str = ""
+    training: bool = True
 
-
-@functools.cache
-def all_tables() -> dict[str, Table]:
-    """Family -> its table."""
-    return {name: importlib.import_module(f"tinytorch_course.checking.case_tables.{name}").TABLE for name in FAMILIES}
-
-
-@functools.cache
-def tables_by_op() -> dict[str, Table]:
-    """Op -> the table that has its cases."""
-    return {op: table for table in all_tables().values() for op in table.twins}
+    def __str__(self) -> str:
+        mode = "training" if self.training else "evaluation"
+        return " ".join([self.layer, self.note, mode]).replace("  ", " ")
 
 
-def find_table(op: str) -> Table:
-    """The table with the cases of ``op``.
+class Timed(NamedTuple):
+    """A layer in the size in which ``tinytorch bench`` times it."""
 
-    Raises:
-        ValueError: if there is no such op.
-    """
-    tables = tables_by_op()
-    if op not in tables:
-        raise ValueError(f"there is no op {op!r}; there are {', '.join(tables)}")
-    return tables[op]
+    build: Callable[[Any], Any]  # a function of the layer namespace
+    shape: tuple[int, ...]  # of one sample
+    below: int | None = None  # the samples are integers from 0 to this; None: standard normal
 
-
-def check_case(table: Table, case: Case, **options) -> GradientCheck:
-    """Run one case of ``table``; options as for :func:`check_fitted`."""
-    forward, backward = (getattr(table.module, f"{case.op}_{half}") for half in ("forward", "backward"))
-    return check_fitted(case, forward, backward, **options)
+    def draw(self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
+        if self.below is not None:
+            return torch.randint(self.below, (batch, *self.shape), device=device)
+        return torch.randn(batch, *self.shape, device=device, dtype=dtype)
 
 
-def check_fitted(
-    case: Case, forward: Callable, backward: Callable, *, dtype=torch.float64, device="cpu", seed=0, **options
-) -> GradientCheck:
-    """Run one case on any pair that takes its arguments, drawing its inputs from ``seed``."""
-    table = find_table(case.op)
-    return check_gradient(
-        forward,
-        backward,
-        draw(case.inputs, dtype=dtype, device=device, seed=seed),
-        kwargs={key: _moved(value, dtype, device) for key, value in case.kwargs.items()},
-        op=case.op,
-        twin=table.twins[case.op],
-        constant=table.constant.get(case.op, ()),
-        differences=case.differences,
-        seed=seed,
-        name=str(case),
-        **options,
-    )
+class Likely(NamedTuple):
+    """A likely mistake, for the diagnosis: another function, with whose values or gradients code may be caught."""
+
+    key: str  # what programs call it
+    function: Callable[..., Tensor]  # of the op's arguments by name; what it detaches, a backward has left out
+    sentence: str  # what is wrong, and what to do
 
 
-def check_cases(op: str, cases: Iterable[Case] | None = None, **options) -> list[GradientCheck]:
-    """Check ``op`` on all of its cases, or on those given. An op that raises has failed that case."""
-    table = find_table(op)
-    checks = []
-    for case in table.cases if cases is None else cases:
-        if case.op != op:
-            continue
-        try:
-            checks.append(check_case(table, case, **options))
-        except Exception as error:
-            checks.append(raised(str(case), op, error))
-    return checks
+@dataclasses.dataclass(frozen=True, eq=False)
+class Op:
+    """A row of the list. Whatever any command knows of the op, it knows from here."""
 
+    name: str
+    module: ModuleType | Any  # holds f"{name}_forward" and f"{name}_backward"
+    twin: Callable[..., Any]  # torch's function with the same arguments
+    cases: Sequence[Case]  # the first is the most usual
+    kind: str = "op"  # or "loss"
+    constant: tuple[int, ...] = ()  # positions of tensors that get no gradient
+    any_shape: bool = False  # whether its plain cases differ in their number of axes
+    layers: Sequence[LayerCase] = ()  # of the layers made of it, each with every keyword
+    timed: dict[str, Timed] = dataclasses.field(default_factory=dict)  # layer, or a variant of it -> its usual size
+    mistakes: Sequence[Likely] = ()
 
-def raised(
-    name: str, op: str | None, error: Exception, spell: Callable[[Exception], str] | None = None
-) -> GradientCheck:
-    """The failed check of a case that ended in an exception."""
-    check = GradientCheck(name, evidence=Evidence(op, name, (), {}, (), tolerance=0.0))
-    words = f"{type(error).__name__}: {error}" if spell is None else spell(error)
-    check.report("raised", "the call", f"it raised an exception: {words}")
-    return check
+    def __post_init__(self):
+        object.__setattr__(self, "cases", [case._replace(op=self.name) for case in self.cases])
+
+    @property
+    def forward(self) -> Callable[..., tuple]:
+        return getattr(self.module, f"{self.name}_forward")
+
+    @property
+    def backward(self) -> Callable[..., Any]:
+        return getattr(self.module, f"{self.name}_backward")
+
+    @property
+    def parameters(self) -> dict[str, inspect.Parameter]:
+        """What forward takes, by name."""
+        return dict(inspect.signature(self.forward).parameters)
+
+    def draw(self, case: Case, **options) -> tuple:
+        """The inputs of one of its cases; options as for :func:`draw`.
+
+        A tuple is a tensor's shape only where forward takes a tensor: layer_norm's ``normalized_shape`` stays a tuple.
+        """
+        drawn = draw(case.inputs, **options)
+        takes_tensor = ["Tensor" in str(p.annotation) or p.annotation is p.empty for p in self.parameters.values()]
+        return tuple(
+            spec if isinstance(spec, tuple) and place < len(takes_tensor) and not takes_tensor[place] else x
+            for place, (spec, x) in enumerate(zip(case.inputs, drawn, strict=True))
+        )
 
 
 def draw(specs: tuple, *, dtype=torch.float64, device="cpu", seed=0) -> tuple:
@@ -134,12 +119,12 @@ def draw(specs: tuple, *, dtype=torch.float64, device="cpu", seed=0) -> tuple:
             spec = torch.randn(spec, dtype=torch.float64, generator=generator)
         elif callable(spec):
             spec = spec(generator)
-        return _moved(spec, dtype, device)
+        return moved(spec, dtype, device)
 
     return tuple(one(spec) for spec in specs)
 
 
-def _moved(value: Any, dtype: torch.dtype, device: str | torch.device) -> Any:
+def moved(value: Any, dtype: torch.dtype, device: str | torch.device) -> Any:
     """A tensor on the device, in the dtype if it is floating point; anything else as it is."""
     if not isinstance(value, Tensor):
         return value
@@ -175,6 +160,19 @@ def scaled(scale: float, *shape: int, shift: float = 0.0) -> Callable[[torch.Gen
 
     scaled_draw.label = f"scaled{shape}*{scale:g}{shift:+g}"
     return scaled_draw
+
+
+def labels(classes: int, *shape: int, ignored: int | None = None, dtype=torch.int64):
+    """Class indices. With ``ignored``, every third one is that, but never the only one."""
+
+    def labels_draw(generator):
+        target = torch.randint(classes, shape, generator=generator)
+        if ignored is not None:
+            target.view(-1)[1::3] = ignored
+        return target.to(dtype)
+
+    labels_draw.label = f"labels{shape}" + (f"some={ignored}" if ignored is not None else "")
+    return labels_draw
 
 
 def _spell(value: Any) -> str:

@@ -5,10 +5,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from tinytorch_course import models
-from tinytorch_course.checking.cases import tables_by_op
+from tinytorch_course.checking.ops import find_op
 from tinytorch_course.scratch import layers, optimizers, schedules
-
-STEPS = {"sgd": "sgd_step", "adam": "adam_step", "adamw": "adam_step", "rmsprop": "rmsprop_step"}
 
 
 class Explanation(NamedTuple):
@@ -21,15 +19,21 @@ class Explanation(NamedTuple):
 def explain(kind: str, name: str) -> Explanation:
     """The formula of an op, loss, layer, optimizer, schedule or network."""
     if kind in ("op", "loss"):
-        module = tables_by_op()[name].module
-        formula = _formula(getattr(module, f"{name}_forward")) or _formula(getattr(module, f"{_base(name)}_forward"))
-        return _at(getattr(module, f"{name}_backward"), formula)
+        op = find_op(name)
+        return _at(op.backward, _formula(op.forward) or _formula(find_op(_base(name)).forward))
     if kind == "optimizer":
-        step = getattr(optimizers, STEPS[name])
+        step = _step(name)
         return _at(step, _formula(step))
     module = {"layer": layers, "schedule": schedules, "network": models}[kind]
     function = models.find_model(name).build if kind == "network" else getattr(module, name)
     return _at(function, _formula(function))
+
+
+def _step(optimizer: str) -> Callable:
+    """The function with its whole formula: its own, or that of the optimizer of which it is a variant (AdamW's)."""
+    steps = [name for name in vars(optimizers) if name.endswith("_step") and not name.startswith("_")]
+    own = max((step for step in steps if optimizer.startswith(step.removesuffix("_step"))), key=len, default=optimizer)
+    return getattr(optimizers, own)
 
 
 def _base(name: str) -> str:

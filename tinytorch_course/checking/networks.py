@@ -6,18 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinytorch_course.checking.case_tables.layers import LayerCase
+from tinytorch_course.checking.cases import LayerCase, draw
 from tinytorch_course.checking.gradients import GradientCheck, check_gradient
 from tinytorch_course.models import Model
 from tinytorch_course.reference import layers as twins
 from tinytorch_course.scratch import layers, losses
 
-BATCH = 4
-# Networks of 11 million parameters take a smaller batch, and pictures of which layer4 sees 2 x 2: over fewer values
-# batch norm would divide by differences that are nothing but rounding.
-INPUTS = {"resnet18": (2, 1, 16, 16), "resnet18_imagenet": (2, 1, 64, 64)}
 # Parameters of a network at most whose gradient is measured by differences too; autograd's sees all.
 MEASURED, MEASURED_OF_LARGE = 12, 4
+LARGE = 10_000_000  # parameters
 
 
 class _Both:
@@ -58,7 +55,7 @@ def _as(tensor: Tensor, x: Tensor) -> Tensor:
 def check_layer(case: LayerCase, *, dtype=torch.float64, device="cpu", seed=0) -> GradientCheck:
     """Check one layer, its input's gradient included."""
     both = _Both(case.build, dtype, device, seed)
-    x = torch.randn(case.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(device, dtype)
+    (x,) = draw((case.x,), dtype=dtype, device=device, seed=seed)
 
     def forward(x, *params):
         out, state, cache = both.run(dict(zip(both.params, params, strict=True)), x, case.training)
@@ -66,7 +63,7 @@ def check_layer(case: LayerCase, *, dtype=torch.float64, device="cpu", seed=0) -
 
     def backward(dout, cache):
         dx, grads = both.net.backward(dout, cache)
-        return (dx, *(grads[key] for key in both.params))
+        return (*((dx,) if x.is_floating_point() else ()), *(grads[key] for key in both.params))
 
     def twin(x, *params):
         return both.run_twin(dict(zip(both.params, params, strict=True)), x, case.training)
@@ -79,10 +76,9 @@ def check_model(model: Model, *, dtype=torch.float64, device="cpu", seed=0) -> G
     """Check the loss and every gradient of one training step of a network."""
     both = _Both(model.build, dtype, device, seed)
     generator = torch.Generator().manual_seed(seed)
-    large = model.name in INPUTS
-    shape = INPUTS.get(model.name, (BATCH, 1, 28, 28))
-    x = torch.randn(shape, generator=generator, dtype=torch.float64).to(device, dtype)
-    y = torch.randint(10, shape[:1], generator=generator).to(device)
+    large = sum(param.numel() for param in both.params.values()) > LARGE
+    x = torch.randn(model.check_shape, generator=generator, dtype=torch.float64).to(device, dtype)
+    y = torch.randint(10, x.shape[:1], generator=generator).to(device)
 
     def forward(*params):
         params = dict(zip(both.params, params, strict=True))

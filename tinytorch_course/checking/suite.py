@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import torch
 
-from tinytorch_course.checking.case_tables import layers, optimizers, schedules
-from tinytorch_course.checking.cases import all_tables, check_cases, find_table, raised
+from tinytorch_course.checking.case_tables import optimizers, schedules
 from tinytorch_course.checking.explain import explain
 from tinytorch_course.checking.gradients import DIFFERENCE_TOLERANCE, NUDGES, TOLERANCE, GradientCheck
 from tinytorch_course.checking.networks import check_layer, check_model
+from tinytorch_course.checking.ops import OPS, check_cases, find_op, layer_cases, raised
 from tinytorch_course.checking.optimizers import check_optimizer
 from tinytorch_course.checking.rows import Row
 from tinytorch_course.checking.step_curve import step_curve
@@ -44,17 +44,14 @@ STEPS = 40  # of an optimizer at most; the tests take 200
 EVERY_THIRD = "_naive"  # loops in Python are slow: of their cases every third; the tests take all
 
 
-@functools.cache
 def subjects() -> list[Subject]:
-    """All of them, in the order in which a course meets them."""
+    """All of them, by kind."""
     found = []
-    for family, table in all_tables().items():
-        kind = "loss" if family == "losses" else "op"
-        for op in table.twins:
-            cases = [case for case in table.cases if case.op == op][:: 3 if op.endswith(EVERY_THIRD) else 1]
-            found.append(Subject(kind, op, functools.partial(check_cases, op, cases)))
-    found += _grouped("layer", layers.CASES, lambda case: case.layer, check_layer)
-    found += _grouped("optimizer", optimizers.CASES, lambda case: case.optimizer, _check_optimizer)
+    for op in OPS.values():
+        cases = op.cases[:: 3 if op.name.endswith(EVERY_THIRD) else 1]
+        found.append(Subject(op.kind, op.name, functools.partial(check_cases, op.name, cases)))
+    found += _grouped("layer", layer_cases(), lambda case: case.layer, check_layer)
+    found += _grouped("optimizer", optimizers.all_cases(), lambda case: case.optimizer, _check_optimizer)
     found += _grouped("schedule", schedules.CASES, lambda case: case.schedule, _check_schedule)
     found += _grouped("network", MODELS.values(), lambda model: model.name, check_model)
     return found
@@ -126,8 +123,7 @@ def listing() -> dict[str, list[tuple[str, str]]]:
     for subject in subjects():
         signature = ""
         if subject.kind in ("op", "loss"):
-            function = getattr(find_table(subject.name).module, f"{subject.name}_forward")
-            signature = f"({', '.join(_spell_parameter(p) for p in inspect.signature(function).parameters.values())})"
+            signature = f"({', '.join(_spell_parameter(p) for p in find_op(subject.name).parameters.values())})"
         groups[KINDS[subject.kind]].append((subject.name, signature))
     return groups
 
@@ -159,9 +155,8 @@ def check_subject(subject: Subject, diagnose: Diagnose, *, explained: bool = Fal
         if explained or not row.ok:
             row.explanation = explain(subject.kind, subject.name)._asdict()
         if explained and subject.kind in ("op", "loss"):
-            forward = getattr(find_table(subject.name).module, f"{subject.name}_forward")
             evidence = next(check.evidence for check in checks if check.difference_errors)
-            row.step_curve = step_curve(forward, evidence, options["seed"])
+            row.step_curve = step_curve(find_op(subject.name).forward, evidence, options["seed"])
         return row
 
 

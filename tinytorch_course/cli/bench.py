@@ -9,10 +9,13 @@ import typer
 
 from tinytorch_course.cli.options import number_parser, option
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import find_model
+from tinytorch_course.models import MODELS, find_model
 
 WHAT, HOW, OUTPUT = "What to time", "How to time it", "What comes out"
 QUICK_ROUNDS, ROUNDS, MOST = 3, 11, 1_000_000
+USUAL_BATCH = 128
+OTHERS = [f"{one.name} {one.bench_batch}" for one in MODELS.values() if one.bench_batch not in (None, USUAL_BATCH)]
+USUAL_BATCHES = "; ".join([str(USUAL_BATCH), ", ".join(OTHERS)])
 
 
 def bench(
@@ -20,7 +23,7 @@ def bench(
     model: Annotated[str | None, option("--model", "NAME", "Time this network's training step alone.", WHAT)] = None,
     batch_size: Annotated[
         str | None,
-        option("--batch-size", "LIST", "Pictures in a batch: 32, or 1,32. (default: 128; mlp 64, resnet18 32)", HOW),
+        option("--batch-size", "LIST", f"Pictures in a batch: 32, or 1,32. (default: {USUAL_BATCHES})", HOW),
     ] = None,
     repeat: Annotated[
         int | None, option("--repeat", "N", f"Rounds, each of which runs both. (default: {ROUNDS})", HOW)
@@ -134,14 +137,14 @@ def parse_batches(text: str | None) -> list[int | None]:
 
 def plan(op: str | None, model: str | None, batches: list[int | None], quick: bool, subjects: Any) -> list[tuple]:
     """What to time: (kind, name, batch), in order."""
-    if op is not None and op not in subjects.LAYERS:
-        raise InputError(f"--op must be one of {', '.join(subjects.LAYERS)}, but it is '{op}'")
+    layers, usual = tuple(subjects.layers()), subjects.steps()
+    if op is not None and op not in layers:
+        raise InputError(f"--op must be one of {', '.join(layers)}, but it is '{op}'")
     if model is not None:
         find_model(model)
-    steps = subjects.QUICK_STEPS if quick else tuple(subjects.STEPS)
-    layers = tuple(subjects.LAYERS)
+    steps = subjects.QUICK_STEPS if quick else tuple(usual)
     if op is not None or model is not None:
         layers, steps = (op,) if op else (), (model,) if model else ()
-    return [("layer", name, batch or 128) for name in layers for batch in batches] + [
-        ("step", name, batch or subjects.STEPS.get(name, 128)) for name in steps for batch in batches
+    return [("layer", name, batch or USUAL_BATCH) for name in layers for batch in batches] + [
+        ("step", name, batch or usual.get(name, USUAL_BATCH)) for name in steps for batch in batches
     ]

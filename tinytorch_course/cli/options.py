@@ -6,17 +6,17 @@ from typing import Any, NamedTuple
 import typer
 from typer.core import TyperCommand
 
-from tinytorch_course.data_names import DATA_NAMES
+from tinytorch_course.data_names import data_names
 from tinytorch_course.errors import InputError
 from tinytorch_course.training.config import (
     DTYPE_NAMES,
     IMPL_NAMES,
     INIT_NAMES,
     OPTIMIZER_DEFAULTS,
-    OPTIMIZER_NAMES,
     SCHEDULE_NAMES,
     TrainConfig,
     flag,
+    with_momentum,
 )
 from tinytorch_course.training.options.presets import PRESETS
 from tinytorch_course.training.parsing import AUGMENTATIONS
@@ -135,8 +135,8 @@ WHAT = {
     ),
     "data": Line(
         "NAME",
-        f"The images: {', '.join(DATA_NAMES)}, or the path of a folder of images or an .npz file. auto is MNIST where "
-        "it can be had, else the built-in digits.",
+        f"The images: {', '.join(data_names())}, or the path of a folder of images or an .npz file. auto is MNIST "
+        "where it can be had, else the built-in digits.",
     ),
     "data_dir": Line(
         "FOLDER", "Where data sets lie, or are downloaded to.", "$TINYTORCH_DATA, else the user's cache folder"
@@ -150,10 +150,12 @@ WHAT = {
 HOW = {
     "epochs": Line("N", "How often to go through all training images.", "the data set's own number"),
     "batch_size": Line("N", "Images in one step."),
-    "optimizer": Line("NAME", f"The rule that turns gradients into a step: {one_of(OPTIMIZER_NAMES)}."),
+    "optimizer": Line("NAME", f"The rule that turns gradients into a step: {one_of([*OPTIMIZER_DEFAULTS])}."),
     "lr": Line("X", "Learning rate: how far a step goes.", f"fits optimizer and schedule, here {USUAL.lr:g}"),
     "schedule": Line("NAME", f"How the learning rate changes on the way: {one_of(SCHEDULE_NAMES)}."),
-    "momentum": Line("X", "How much of the last step goes into the next; sgd and rmsprop.", ", ".join(MOMENTA)),
+    "momentum": Line(
+        "X", f"How much of the last step goes into the next; {' and '.join(with_momentum())}.", ", ".join(MOMENTA)
+    ),
     "weight_decay": Line("X", "How strongly weights are pulled towards zero.", ", ".join([*DECAYS, "else 0"])),
     "label_smoothing": Line("X", "The share of each label that is spread over all classes."),
     "clip_norm": Line("X", "Scale gradients down to this norm where they are longer.", "no clipping"),

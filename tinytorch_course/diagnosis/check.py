@@ -6,8 +6,8 @@ from typing import Any
 from torch import Tensor
 
 from tinytorch_course.checking import gradients
-from tinytorch_course.checking.cases import find_table
 from tinytorch_course.checking.gradients import GradientCheck
+from tinytorch_course.checking.ops import find_op
 from tinytorch_course.diagnosis.engine import diagnose
 
 
@@ -61,8 +61,8 @@ def check_gradient(
         ValueError: if there is no op called ``like``.
     """
     if like is not None:
-        table = find_table(like)
-        twin, constant = twin or table.twins[like], constant or table.constant.get(like, ())
+        op = find_op(like)
+        twin, constant = twin or op.twin, constant or op.constant
     check = gradients.check_gradient(
         forward,
         backward,

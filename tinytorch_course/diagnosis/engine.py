@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tinytorch_course.checking.evidence import Entry, Evidence, Quantity, entry_errors, worst_entry
 from tinytorch_course.checking.gradients import GradientCheck
+from tinytorch_course.checking.ops import OPS
 from tinytorch_course.diagnosis import (
     activation,
     convolution,
@@ -23,7 +24,7 @@ from tinytorch_course.diagnosis import (
     pooling,
     structure,
 )
-from tinytorch_course.diagnosis.hypotheses import Hypothesis, Predictions, agree, predictions_of
+from tinytorch_course.diagnosis.hypotheses import Hypothesis, Predictions, agree, function, predictions_of
 
 FAMILIES = (activation, convolution, pooling, normalization, movement, losses, optimizers)
 HANDY = 20_000  # entries: larger cases are looked at only if no smaller one is wrong
@@ -128,6 +129,8 @@ def _of_values(evidences: list[Evidence]) -> list[Finding]:
 def _hypotheses(evidences: list[Evidence]) -> Iterable[Hypothesis]:
     """Those that apply, in order."""
     op = (evidences[0].op or "").removesuffix("_naive")
+    if op in OPS:
+        yield from (function(likely.key, (op,), likely.function, likely.sentence) for likely in OPS[op].mistakes)
     for family in FAMILIES:
         yield from (hypothesis for hypothesis in family.HYPOTHESES if op in hypothesis.ops)
     general = [

@@ -4,7 +4,6 @@ That is far surer than guessing from ratios. A hypothesis is believed if what it
 in every case: also in those where the code was right, which the mistake may not spoil.
 """
 
-import functools
 import inspect
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
@@ -12,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tinytorch_course.checking.cases import find_table
 from tinytorch_course.checking.evidence import Evidence, Quantity, entry_errors
+from tinytorch_course.checking.ops import find_op
 
 Predictions = dict[Quantity, Tensor]
 
@@ -124,13 +123,8 @@ def agree(got: Tensor | None, expected: Tensor, tolerance: float) -> bool:
     return not got.numel() or bool(entry_errors(got, expected).max() <= tolerance)
 
 
-@functools.cache
-def _signature(op: str) -> inspect.Signature:
-    return inspect.signature(getattr(find_table(op).module, f"{op}_forward"))
-
-
 def arguments(evidence: Evidence) -> dict[str, Any]:
     """The case's arguments by the names that our op has for them, defaults included."""
-    bound = _signature(evidence.op).bind(*evidence.inputs, **evidence.kwargs)
+    bound = inspect.signature(find_op(evidence.op).forward).bind(*evidence.inputs, **evidence.kwargs)
     bound.apply_defaults()
     return dict(bound.arguments)

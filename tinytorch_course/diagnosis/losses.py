@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from tinytorch_course.checking.case_tables.losses import TABLE, mse_loss_twin
+from tinytorch_course.checking.case_tables.losses import OPS, mse_loss_twin
 from tinytorch_course.checking.evidence import Evidence
 from tinytorch_course.diagnosis.hypotheses import Hypothesis, Predictions, function, gradient, of_function
 
@@ -16,7 +16,7 @@ MSE, L1, BCE, NLL = ("mse_loss",), ("l1_loss",), ("binary_cross_entropy",), ("nl
 LOGITS, CE, LONG = ("binary_cross_entropy_with_logits",), ("cross_entropy",), ("cross_entropy_long",)
 ELEMENTWISE, CLASSES = MSE + L1 + BCE + LOGITS, NLL + CE + LONG
 
-TORCH = TABLE.twins
+TORCH = {op.name: op.twin for op in OPS}
 Build = Callable[..., Tensor | Predictions]
 
 
@@ -360,7 +360,7 @@ def _through_softmax(dprobs: Tensor, probs: Tensor) -> Tensor:
 def _every_target(dout: Tensor, input: Tensor, target: Tensor, **_: Any) -> Tensor:
     """``x[:, target] = -dout / N`` in the place of ``x[arange(N), target] = ...``."""
     result = torch.zeros_like(input)
-    result[:, target.long()] = -dout / len(target)
+    result[:, target.long()] = -dout / input.shape[0]
     return result
 
 

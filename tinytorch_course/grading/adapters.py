@@ -13,13 +13,11 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from tinytorch_course.checking.case_tables import optimizers
-from tinytorch_course.checking.cases import Case, check_fitted, draw, find_table, raised
+from tinytorch_course.checking.cases import Case, Op, draw
 from tinytorch_course.checking.gradients import GradientCheck, check_gradient
+from tinytorch_course.checking.ops import check_fitted, find_op, raised
 from tinytorch_course.checking.optimizers import OurFaced, TorchFaced, check_optimizer
 from tinytorch_course.checking.optimizers import is_plain as is_plain_run
-
-ANY_SHAPE = ("batch_norm", "batch_norm_long", "flatten", "add")  # whose plain cases differ in their number of axes
-
 
 DRAWS = 3  # of inputs of given shapes
 LARGE = 20_000  # entries: loops written in Python would take minutes
@@ -103,15 +101,15 @@ def check_like(pair: Pair, op: str, *, spell: Callable[[Exception], str] | None 
     ones are failed cases, in the words of ``spell``.
     """
     outcome = Outcome([], [], {})
-    cases = [case for case in find_table(op).cases if case.op == op]
-    for case in cases:
-        if sum(x.numel() for x in draw(case.inputs) if isinstance(x, Tensor)) > LARGE:
+    row = find_op(op)
+    for case in row.cases:
+        if sum(x.numel() for x in row.draw(case) if isinstance(x, Tensor)) > LARGE:
             continue
         fitted = fit(pair, case, op)
         if isinstance(fitted, str):
             _leave_out(outcome, fitted)
             continue
-        plain = is_plain(case, cases[0], op)
+        plain = is_plain(case, row)
         try:
             check = check_fitted(fitted, pair.forward, pair.backward, **options)
         except Exception as error:
@@ -129,7 +127,7 @@ def check_shapes(
     seed = options.pop("seed", 0)
     checks = []
     for number in range(DRAWS):
-        case = Case(op or pair.name, tuple(tuple(shape) for shape in shapes), note=f"draw {number + 1}")
+        case = Case(tuple(tuple(shape) for shape in shapes), note=f"draw {number + 1}", op=op or pair.name)
         if op is not None:
             case = fit(pair, case, op)
             if isinstance(case, str):
@@ -150,7 +148,7 @@ def check_optimizer_like(name: str, learners: Callable[..., Any], op: str, **opt
         name: of it, for the reports.
         learners: a class with torch.optim's face (made of parameters and keywords, with ``step``), or a class or
             function with ours (made of keywords, with ``init`` and ``update``).
-        op: "sgd", "adam", "adamw" or "rmsprop".
+        op: an optimizer's name, "sgd".
 
     Raises:
         TypeError: if it is a class with neither face.
@@ -162,9 +160,9 @@ def check_optimizer_like(name: str, learners: Callable[..., Any], op: str, **opt
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
     start = functools.partial(TorchFaced if torch_faced else OurFaced, learners)
     outcome = Outcome([], [], {})
-    for case in optimizers.CASES:
+    for case in optimizers.cases_of(op):
         strange = [] if takes_all else [keyword for keyword in case.kwargs if keyword not in accepted]
-        if case.optimizer != op or not is_plain_run(case):
+        if not is_plain_run(case):
             continue
         if strange:
             _leave_out(outcome, f"{name} has no argument {' and '.join(strange)}")
@@ -188,15 +186,15 @@ def fit(pair: Pair, case: Case, op: str) -> Case | str:
         if strange:
             return f"{pair.name} has no argument {' and '.join(strange)}"
         return f"{pair.name} takes fewer tensors than {len(inputs)}"
-    ours = list(_parameters(op).values())
+    ours = find_op(op).parameters
     for place, (name, parameter) in enumerate(pair.signature.parameters.items()):
         bound = pair.signature.bind_partial(*inputs, **kwargs).arguments
         variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
         if name in bound or variable or parameter.default is not parameter.empty:
             continue
-        if name in _parameters(op) and _parameters(op)[name].default is not parameter.empty:
-            kwargs[name] = _parameters(op)[name].default
-        elif place == len(inputs) and place < len(ours) and ours[place].default is None:
+        if name in ours and ours[name].default is not parameter.empty:
+            kwargs[name] = ours[name].default
+        elif place == len(inputs) and place < len(ours) and list(ours.values())[place].default is None:
             inputs = (*inputs, None)  # as a bias under another name
         else:
             return f"{pair.name} needs an argument {name}, which {op} does not have"
@@ -211,16 +209,12 @@ def _binds(signature: inspect.Signature, inputs: tuple, kwargs: dict, partly: bo
     return True
 
 
-def _parameters(op: str) -> dict[str, inspect.Parameter]:
-    """Those of our op."""
-    return dict(inspect.signature(getattr(find_table(op).module, f"{op}_forward")).parameters)
-
-
-def is_plain(case: Case, first: Case, op: str) -> bool:
+def is_plain(case: Case, op: Op) -> bool:
     """Whether everybody's code for ``op`` should manage the case: batched, not empty, numbers for arguments.
 
-    ``first`` is the op's first case, whose kinds of inputs are the usual ones.
+    The kinds of inputs of the op's first case are the usual ones.
     """
+    first = op.cases[0]
     pairs = [key for key, value in case.kwargs.items() if isinstance(value, (tuple, list))]
     if any(not isinstance(first.kwargs.get(key), (tuple, list)) for key in pairs):
         return False
@@ -228,15 +222,15 @@ def is_plain(case: Case, first: Case, op: str) -> bool:
         return False
     if any(getattr(spec, "label", "").startswith("noncontiguous") for spec in case.inputs):
         return False
-    inputs, usual = draw(case.inputs), draw(first.inputs)
+    inputs, usual = op.draw(case), op.draw(first)
     if not all(x.numel() and x.isfinite().all() for x in inputs if isinstance(x, Tensor) and x.is_floating_point()):
         return False
-    if op not in ANY_SHAPE:
+    if not op.any_shape:
         if [_kind(x) for x in inputs] != [_kind(x) for x in usual]:
             return False
         if len(usual) == 2 and usual[0].shape == usual[1].shape and inputs[0].shape != inputs[1].shape:
             return False
-    out = find_table(op).twins[op](*inputs, **case.kwargs)
+    out = op.twin(*inputs, **case.kwargs)
     out = out[0] if isinstance(out, tuple) else out
     return bool(out.isfinite().all())
 

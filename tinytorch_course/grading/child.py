@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
-from tinytorch_course.checking.case_tables.optimizers import TORCH
-from tinytorch_course.checking.cases import tables_by_op
+from tinytorch_course.checking.case_tables.optimizers import OPTIMIZERS
 from tinytorch_course.checking.explain import explain
 from tinytorch_course.checking.gradients import GradientCheck
+from tinytorch_course.checking.ops import OPS
 from tinytorch_course.checking.rows import Row
 from tinytorch_course.checking.step_curve import step_curve
 from tinytorch_course.checking.suite import find_device, quiet_and_exact, summarise
@@ -69,7 +69,7 @@ class _Checked:
         module = self._import()
         name, code = self._find(module)
         like = self.request.like or (None if self.request.shapes else _guess(name))
-        if like in TORCH:
+        if like in OPTIMIZERS:
             outcome = self._running(lambda: check_optimizer_like(name, code, like, **self.options))
             return self._summary(name, like, outcome)
         pair = self._pair(name, code, module)
@@ -78,7 +78,7 @@ class _Checked:
                 f"which op {name} should equal is not clear from its name: say --like OP (`tinytorch check --list` "
                 "shows them), or --shapes 4x3,3x5 to check it against central differences alone"
             )
-        if like is not None and like not in tables_by_op():
+        if like is not None and like not in OPS:
             raise InputError(f"--like must be an op, a loss or an optimizer of `tinytorch check --list`, not '{like}'")
         if self.request.shapes is not None:
             twin = self._twin(name) if self.request.twin else None
@@ -160,7 +160,7 @@ class _Checked:
         row = summarise("own code", name.removesuffix("_forward"), outcome.plain, diagnose)
         row.notes = [*_about(like, self.request), *row.notes, *_beyond(outcome)]
         if like is not None:
-            kind = "optimizer" if like in TORCH else "op"
+            kind = "optimizer" if like in OPTIMIZERS else "op"
             row.explanation = explain(kind, like)._asdict() | {"like": like}
         if pair is not None and (self.request.explain or _about_differences(outcome.plain)):
             row.step_curve = self._curve(pair, outcome.plain)
@@ -206,5 +206,5 @@ def _guess(name: str) -> str | None:
     def plain(text: str) -> str:
         return re.sub("^my|(loss)?(forward|function)?$", "", text.lower().replace("_", ""))
 
-    names = {plain(op): op for op in (*tables_by_op(), *TORCH)}
+    names = {plain(op): op for op in (*OPS, *OPTIMIZERS)}
     return names.get(plain(name))

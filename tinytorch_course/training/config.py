@@ -17,7 +17,6 @@ from tinytorch_course.models import require_model_name
 from tinytorch_course.training.parsing import parse_augment, parse_class_weights, parse_freeze
 
 IMPL_NAMES = ("scratch", "torch")
-OPTIMIZER_NAMES = ("sgd", "adam", "adamw", "rmsprop")
 SCHEDULE_NAMES = ("constant", "step", "cosine", "linear-warmup", "one-cycle")
 PRECISION_NAMES = ("float32", "tf32", "bfloat16")
 DTYPE_NAMES = ("float32", "float64")
@@ -35,13 +34,18 @@ class OptimizerDefaults(NamedTuple):
 
 
 # Chosen for images of 28 x 28 in batches of about 128, not torch's: SGD at torch's 1e-3 without momentum hardly learns
-# in three epochs. AdamW's weight decay is torch's.
+# in three epochs. AdamW's weight decay is torch's. This is the list of optimizers that can train, by factory.
 OPTIMIZER_DEFAULTS = {
     "sgd": OptimizerDefaults(lr=0.02, one_cycle_lr=0.05, momentum=0.9, weight_decay=0.0),
     "adam": OptimizerDefaults(lr=1e-3, one_cycle_lr=5e-3, momentum=None, weight_decay=0.0),
     "adamw": OptimizerDefaults(lr=1e-3, one_cycle_lr=5e-3, momentum=None, weight_decay=0.01),
     "rmsprop": OptimizerDefaults(lr=1e-3, one_cycle_lr=2e-3, momentum=0.0, weight_decay=0.0),
 }
+
+
+def with_momentum() -> list[str]:
+    """The optimizers that have one."""
+    return [name for name, defaults in OPTIMIZER_DEFAULTS.items() if defaults.momentum is not None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +63,7 @@ class TrainConfig:
     batch_size: int = 128
     lr: float | None = None  # None: see OPTIMIZER_DEFAULTS
     optimizer: str = "adam"
-    momentum: float | None = None  # for sgd and rmsprop; None: see OPTIMIZER_DEFAULTS
+    momentum: float | None = None  # None: see OPTIMIZER_DEFAULTS
     schedule: str = "one-cycle"
     weight_decay: float | None = None  # None: see OPTIMIZER_DEFAULTS
     label_smoothing: float = 0.0
@@ -89,7 +93,7 @@ class TrainConfig:
         self._require_name("impl", IMPL_NAMES)
         require_model_name(self.model)
         check_data_name(self.data)
-        self._require_name("optimizer", OPTIMIZER_NAMES)
+        self._require_name("optimizer", OPTIMIZER_DEFAULTS)
         self._require_name("schedule", SCHEDULE_NAMES)
         self._require_name("dtype", DTYPE_NAMES)
         self._require_name("precision", PRECISION_NAMES)
@@ -114,7 +118,8 @@ class TrainConfig:
         self._check_lists()
         if self.momentum is not None and OPTIMIZER_DEFAULTS[self.optimizer].momentum is None:
             raise InputError(
-                f"--momentum is for --optimizer sgd and rmsprop, but --optimizer is {self.optimizer}: leave it out"
+                f"--momentum is for --optimizer {' and '.join(with_momentum())}, "
+                f"but --optimizer is {self.optimizer}: leave it out"
             )
 
     def _check_lists(self) -> None:

@@ -6,14 +6,14 @@ import torch
 import torch.nn.functional as F
 from prove import parametrize_cases
 
-from tinytorch_course.checking.case_tables.activation import TABLE
-from tinytorch_course.checking.cases import check_case
+from tinytorch_course.checking.case_tables.activation import OPS
+from tinytorch_course.checking.ops import check_case
 from tinytorch_course.scratch.ops import activation
 
 
-@parametrize_cases(TABLE)
+@parametrize_cases(OPS)
 def test_equals_torch(case):
-    check_case(TABLE, case).require()
+    check_case(case).require()
 
 
 @pytest.mark.parametrize("op", ["relu", "leaky_relu", "gelu", "sigmoid", "tanh"])

@@ -3,8 +3,9 @@ import torch
 import torch.nn.functional as F
 from prove import parametrize_cases
 
-from tinytorch_course.checking.case_tables.convolution import ARGUMENTS, TABLE
-from tinytorch_course.checking.cases import check_case, draw
+from tinytorch_course.checking.case_tables.convolution import ARGUMENTS, OPS
+from tinytorch_course.checking.cases import draw
+from tinytorch_course.checking.ops import check_case
 from tinytorch_course.scratch.ops import convolution
 from tinytorch_course.scratch.ops.convolution import (
     conv2d_backward,
@@ -14,9 +15,9 @@ from tinytorch_course.scratch.ops.convolution import (
 )
 
 
-@parametrize_cases(TABLE)
+@parametrize_cases(OPS)
 def test_equals_torch(case):
-    check_case(TABLE, case).require()
+    check_case(case).require()
 
 
 @pytest.mark.parametrize(("inputs", "keywords"), ARGUMENTS, ids=[str(keywords) for _, keywords in ARGUMENTS])

@@ -2,14 +2,14 @@ import pytest
 import torch
 from prove import parametrize_cases
 
-from tinytorch_course.checking.case_tables.dropout import TABLE
-from tinytorch_course.checking.cases import check_case
+from tinytorch_course.checking.case_tables.dropout import OPS
+from tinytorch_course.checking.ops import check_case
 from tinytorch_course.scratch.ops.dropout import draw_mask, dropout_backward, dropout_forward
 
 
-@parametrize_cases(TABLE)
+@parametrize_cases(OPS)
 def test_equals_the_definition(case):
-    check_case(TABLE, case).require()
+    check_case(case).require()
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.75])

@@ -2,14 +2,14 @@ import pytest
 import torch
 from prove import parametrize_cases
 
-from tinytorch_course.checking.case_tables.linear import TABLE
-from tinytorch_course.checking.cases import check_case
+from tinytorch_course.checking.case_tables.linear import OPS
+from tinytorch_course.checking.ops import check_case
 from tinytorch_course.scratch.ops.linear import linear_backward, linear_forward
 
 
-@parametrize_cases(TABLE)
+@parametrize_cases(OPS)
 def test_equals_torch(case):
-    check_case(TABLE, case).require()
+    check_case(case).require()
 
 
 def test_input_gradient_can_be_left_out():

@@ -3,8 +3,9 @@ import torch
 import torch.nn.functional as F
 from prove import parametrize_cases
 
-from tinytorch_course.checking.case_tables.normalization import TABLE
-from tinytorch_course.checking.cases import check_case, draw
+from tinytorch_course.checking.case_tables.normalization import OPS
+from tinytorch_course.checking.cases import draw
+from tinytorch_course.checking.ops import check_case
 from tinytorch_course.scratch.ops.normalization import (
     batch_norm_backward,
     batch_norm_forward,
@@ -13,9 +14,9 @@ from tinytorch_course.scratch.ops.normalization import (
 )
 
 
-@parametrize_cases(TABLE)
+@parametrize_cases(OPS)
 def test_equals_torch(case):
-    check_case(TABLE, case).require()
+    check_case(case).require()
 
 
 @pytest.mark.parametrize("shape", [(6, 3), (4, 3, 5), (2, 3, 4, 5)])

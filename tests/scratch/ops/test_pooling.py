@@ -3,14 +3,15 @@ import torch
 import torch.nn.functional as F
 from prove import parametrize_cases
 
-from tinytorch_course.checking.case_tables.pooling import ADAPTIVE_SIZES, AVG_KEYWORDS, MAX_KEYWORDS, TABLE
-from tinytorch_course.checking.cases import check_case, draw, on_grid
+from tinytorch_course.checking.case_tables.pooling import ADAPTIVE_SIZES, AVG_KEYWORDS, MAX_KEYWORDS, OPS
+from tinytorch_course.checking.cases import draw, on_grid
+from tinytorch_course.checking.ops import check_case
 from tinytorch_course.scratch.ops import pooling
 
 
-@parametrize_cases(TABLE)
+@parametrize_cases(OPS)
 def test_equals_torch(case):
-    check_case(TABLE, case).require()
+    check_case(case).require()
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,14 @@ import torch
 import torch.nn.functional as F
 from prove import parametrize_cases
 
-from tinytorch_course.checking.case_tables.reshaping import TABLE
-from tinytorch_course.checking.cases import check_case
+from tinytorch_course.checking.case_tables.reshaping import OPS
+from tinytorch_course.checking.ops import check_case
 from tinytorch_course.scratch.ops.reshaping import flatten_forward, pad2d_forward
 
 
-@parametrize_cases(TABLE)
+@parametrize_cases(OPS)
 def test_equals_torch(case):
-    check_case(TABLE, case).require()
+    check_case(case).require()
 
 
 @pytest.mark.parametrize(

@@ -2,14 +2,14 @@ import pytest
 import torch
 from prove import parametrize_cases
 
-from tinytorch_course.checking.case_tables.residual import TABLE
-from tinytorch_course.checking.cases import check_case
+from tinytorch_course.checking.case_tables.residual import OPS
+from tinytorch_course.checking.ops import check_case
 from tinytorch_course.scratch.ops.residual import add_forward
 
 
-@parametrize_cases(TABLE)
+@parametrize_cases(OPS)
 def test_equals_torch(case):
-    check_case(TABLE, case).require()
+    check_case(case).require()
 
 
 def test_shapes_that_do_not_fit_are_named():

@@ -1,56 +1,105 @@
 import torch
 import torch.nn.functional as F
 
-from tinytorch_course.checking.cases import Case, Table, noncontiguous, on_grid, scaled
+from tinytorch_course.checking.cases import IMAGE, ROWS, Case, LayerCase, Op, Timed, noncontiguous, on_grid, scaled
 from tinytorch_course.scratch.ops import activation
 
-ZEROS = torch.tensor([0.0, -0.0, 1.0, -1.0], dtype=torch.float64)
+MAPS = (32, 28, 28)  # what an activation sees in mnist_cnn
+ELEMENTWISE = [
+    Case(((3, 4),)),
+    Case(((),), note="scalar"),
+    Case(((0, 4),), note="empty"),
+    Case((noncontiguous(3, 4),)),
+    Case((scaled(1e4, 3, 4),)),
+]
+AT_ZERO = Case((torch.tensor([0.0, -0.0, 1.0, -1.0], dtype=torch.float64),), differences=False, note="at zero")
+ALONG_AN_AXIS = [
+    Case(((3, 4),), {"dim": 1}),
+    Case(((3, 4),), {"dim": 0}),
+    Case(((3, 4),), {"dim": -2}),
+    Case(((2, 3, 4, 5),), {"dim": 1}),
+    Case(((4,),), {"dim": 0}, note="unbatched"),
+    Case(((),), {"dim": 0}, note="scalar"),
+    Case(((3, 1),), {"dim": 1}, note="one class"),
+    Case(((0, 4),), {"dim": 1}, note="empty batch"),
+    Case(((3, 0),), {"dim": 1}, note="no class"),
+    Case((noncontiguous(3, 4),), {"dim": 1}),
+    Case((scaled(1, 3, 4, shift=1e4),), {"dim": 1}),
+    Case((scaled(1e4, 3, 4),), {"dim": 1}, differences=False, note="too large for differences"),
+    Case((on_grid(3, 4),), {"dim": 1}, note="ties"),
+    Case(((3, 4),), {"dim": 1, "dtype": torch.float64}),
+]
 
-TABLE = Table(
-    module=activation,
-    twins={
-        "relu": F.relu,
-        "leaky_relu": F.leaky_relu,
-        "gelu": F.gelu,
-        "sigmoid": torch.sigmoid,
-        "tanh": torch.tanh,
-        "softmax": F.softmax,
-        "log_softmax": F.log_softmax,
-    },
-    cases=[
-        *(Case(op, ((3, 4),)) for op in ("relu", "leaky_relu", "gelu", "sigmoid", "tanh")),
-        *(Case(op, ((),), note="scalar") for op in ("relu", "leaky_relu", "gelu", "sigmoid", "tanh")),
-        *(Case(op, ((0, 4),), note="empty") for op in ("relu", "leaky_relu", "gelu", "sigmoid", "tanh")),
-        *(Case(op, (noncontiguous(3, 4),)) for op in ("relu", "leaky_relu", "gelu", "sigmoid", "tanh")),
-        *(Case(op, (scaled(1e4, 3, 4),)) for op in ("relu", "leaky_relu", "gelu", "sigmoid", "tanh")),
-        *(Case(op, (ZEROS,), differences=False, note="at zero") for op in ("relu", "leaky_relu")),
-        Case("relu", (on_grid(5, 6),), differences=False),
-        Case("leaky_relu", ((3, 4),), {"negative_slope": 0.3}),
-        Case("leaky_relu", ((3, 4),), {"negative_slope": 0.0}),
-        Case("leaky_relu", ((3, 4),), {"negative_slope": -0.5}),
-        Case("leaky_relu", ((3, 4),), {"negative_slope": 2.0}),
-        Case("gelu", ((3, 4),), {"approximate": "tanh"}),
-        Case("gelu", (scaled(5, 30),), {"approximate": "tanh"}),
-        Case("gelu", (scaled(5, 30),), {"approximate": "none"}),
-        *(
-            case
-            for op in ("softmax", "log_softmax")
-            for case in (
-                Case(op, ((3, 4),), {"dim": 1}),
-                Case(op, ((3, 4),), {"dim": 0}),
-                Case(op, ((3, 4),), {"dim": -2}),
-                Case(op, ((2, 3, 4, 5),), {"dim": 1}),
-                Case(op, ((4,),), {"dim": 0}, note="unbatched"),
-                Case(op, ((),), {"dim": 0}, note="scalar"),
-                Case(op, ((3, 1),), {"dim": 1}, note="one class"),
-                Case(op, ((0, 4),), {"dim": 1}, note="empty batch"),
-                Case(op, ((3, 0),), {"dim": 1}, note="no class"),
-                Case(op, (noncontiguous(3, 4),), {"dim": 1}),
-                Case(op, (scaled(1, 3, 4, shift=1e4),), {"dim": 1}),
-                Case(op, (scaled(1e4, 3, 4),), {"dim": 1}, differences=False, note="too large for differences"),
-                Case(op, (on_grid(3, 4),), {"dim": 1}, note="ties"),
-                Case(op, ((3, 4),), {"dim": 1, "dtype": torch.float64}),
-            )
-        ),
-    ],
-)
+OPS = [
+    Op(
+        "relu",
+        activation,
+        F.relu,
+        cases=[*ELEMENTWISE, AT_ZERO, Case((on_grid(5, 6),), differences=False)],
+        layers=[LayerCase("relu", lambda L: L.relu(), IMAGE)],
+        timed={"relu": Timed(lambda L: L.relu(), MAPS)},
+    ),
+    Op(
+        "leaky_relu",
+        activation,
+        F.leaky_relu,
+        cases=[
+            *ELEMENTWISE,
+            AT_ZERO,
+            Case(((3, 4),), {"negative_slope": 0.3}),
+            Case(((3, 4),), {"negative_slope": 0.0}),
+            Case(((3, 4),), {"negative_slope": -0.5}),
+            Case(((3, 4),), {"negative_slope": 2.0}),
+        ],
+        layers=[LayerCase("leaky_relu", lambda L: L.leaky_relu(0.2), IMAGE)],
+        timed={"leaky_relu": Timed(lambda L: L.leaky_relu(), MAPS)},
+    ),
+    Op(
+        "gelu",
+        activation,
+        F.gelu,
+        cases=[
+            *ELEMENTWISE,
+            Case(((3, 4),), {"approximate": "tanh"}),
+            Case((scaled(5, 30),), {"approximate": "tanh"}),
+            Case((scaled(5, 30),), {"approximate": "none"}),
+        ],
+        layers=[
+            LayerCase("gelu", lambda L: L.gelu(), IMAGE),
+            LayerCase("gelu", lambda L: L.gelu(approximate="tanh"), IMAGE, "tanh"),
+        ],
+        timed={"gelu": Timed(lambda L: L.gelu(), MAPS)},
+    ),
+    Op(
+        "sigmoid",
+        activation,
+        torch.sigmoid,
+        cases=ELEMENTWISE,
+        layers=[LayerCase("sigmoid", lambda L: L.sigmoid(), IMAGE)],
+        timed={"sigmoid": Timed(lambda L: L.sigmoid(), MAPS)},
+    ),
+    Op(
+        "tanh",
+        activation,
+        torch.tanh,
+        cases=ELEMENTWISE,
+        layers=[LayerCase("tanh", lambda L: L.tanh(), IMAGE)],
+        timed={"tanh": Timed(lambda L: L.tanh(), MAPS)},
+    ),
+    Op(
+        "softmax",
+        activation,
+        F.softmax,
+        cases=ALONG_AN_AXIS,
+        layers=[LayerCase("softmax", lambda L: L.softmax(dim=1), IMAGE)],
+        timed={"softmax": Timed(lambda L: L.softmax(dim=1), (1000,))},
+    ),
+    Op(
+        "log_softmax",
+        activation,
+        F.log_softmax,
+        cases=ALONG_AN_AXIS,
+        layers=[LayerCase("log_softmax", lambda L: L.log_softmax(dim=-1), ROWS)],
+        timed={"log_softmax": Timed(lambda L: L.log_softmax(dim=1), (1000,))},
+    ),
+]

@@ -1,6 +1,6 @@
 import torch.nn.functional as F
 
-from tinytorch_course.checking.cases import Case, Table, noncontiguous, on_grid
+from tinytorch_course.checking.cases import IMAGE, Case, LayerCase, Op, Timed, noncontiguous, on_grid
 from tinytorch_course.scratch.ops import convolution
 
 # (x, weight, bias), keywords
@@ -35,12 +35,31 @@ ARGUMENTS = [
     ((on_grid(2, 3, 6, 7), on_grid(4, 3, 3, 3), (4,)), {}),
 ]
 
-TABLE = Table(
-    module=convolution,
-    twins={"conv2d": F.conv2d, "conv2d_naive": F.conv2d},
-    cases=[
-        *(Case("conv2d", inputs, keywords) for inputs, keywords in ARGUMENTS),
-        Case("conv2d", ((40, 8, 28, 28), (4, 8, 3, 3), (4,)), {"padding": 1}, note="several blocks"),
-        *(Case("conv2d_naive", inputs, keywords) for inputs, keywords in ARGUMENTS),
-    ],
-)
+CASES = [Case(inputs, keywords) for inputs, keywords in ARGUMENTS]
+
+OPS = [
+    Op(
+        "conv2d",
+        convolution,
+        F.conv2d,
+        cases=[*CASES, Case(((40, 8, 28, 28), (4, 8, 3, 3), (4,)), {"padding": 1}, note="several blocks")],
+        layers=[
+            LayerCase("conv2d", lambda L: L.conv2d(6, 4, 3), IMAGE),
+            LayerCase("conv2d", lambda L: L.conv2d(6, 4, (3, 2), (2, 1), (1, 0), bias=False), IMAGE, "no bias"),
+            LayerCase("conv2d", lambda L: L.conv2d(6, 4, 3, dilation=2, groups=2), IMAGE, "dilation, groups"),
+            LayerCase("conv2d", lambda L: L.conv2d(6, 4, 4, padding="same"), IMAGE, "same"),
+            LayerCase("conv2d", lambda L: L.conv2d(6, 4, 3, padding=(1, 2), padding_mode="reflect"), IMAGE, "reflect"),
+            LayerCase("conv2d", lambda L: L.conv2d(6, 4, 3, 2, 2, padding_mode="replicate"), IMAGE, "replicate"),
+            LayerCase(
+                "conv2d", lambda L: L.conv2d(6, 4, 4, padding="same", padding_mode="circular"), IMAGE, "circular"
+            ),
+        ],
+        timed={
+            "conv2d": Timed(lambda L: L.conv2d(32, 64, 3, padding=1, bias=False), (32, 14, 14)),
+            "conv2d-first": Timed(lambda L: L.conv2d(1, 32, 3, padding=1, bias=False), (1, 28, 28)),
+            "conv2d-deep": Timed(lambda L: L.conv2d(256, 256, 3, padding=1, bias=False), (256, 7, 7)),
+            "conv2d-stride": Timed(lambda L: L.conv2d(64, 128, 3, stride=2, padding=1, bias=False), (64, 28, 28)),
+        },
+    ),
+    Op("conv2d_naive", convolution, F.conv2d, cases=CASES),
+]

@@ -19,12 +19,6 @@ from tinytorch_course.scratch import optimizers
 TOLERANCE = 1e-12  # of an error relative to 1 + |x| for parameters, and to a slot's largest entry for slots
 COMPARED = (1, 2, 10)  # after so many steps, and after the last
 
-TORCH = {
-    "sgd": torch.optim.SGD,
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-    "rmsprop": torch.optim.RMSprop,
-}
 PARAMETERS = {  # name -> (shape, size of its gradients)
     "trunk.weight": ((4, 3), 1.0),
     "trunk.bias": ((4,), 1e-4),
@@ -44,7 +38,6 @@ class GroupCase(NamedTuple):
 
 
 class OptimizerCase(NamedTuple):
-    optimizer: str  # the factory's name in ``scratch.optimizers``
     kwargs: dict[str, Any] = {}  # noqa: RUF012
     groups: tuple[GroupCase, ...] = ()
     factors: dict[int, float] = {}  # noqa: RUF012 - from this step on, every rate times this
@@ -53,6 +46,7 @@ class OptimizerCase(NamedTuple):
     zero: tuple[str, ...] = ()  # names whose gradients are 0
     note: str = ""
     steps: int = 40
+    optimizer: str = ""  # the factory's name in ``scratch.optimizers``; its row fills it in
 
     def __str__(self) -> str:
         keywords = [f"{key}={value}" for key, value in self.kwargs.items()]
@@ -66,73 +60,110 @@ HEAD = GroupCase(("head.*",), ("head.weight", "head.scale"), {"lr": 0.005, "weig
 EVERYTHING = GroupCase(("*",), tuple(PARAMETERS), {"lr": 0.03})
 LATE = {"trunk.bias": range(5), "norm.weight": range(3, 6), "head.scale": range(1000)}
 
-CASES = [
-    *(OptimizerCase(name, note="defaults", steps=200) for name in TORCH),
-    OptimizerCase("sgd", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.01}, steps=200),
-    OptimizerCase("adam", {"lr": 0.01, "weight_decay": 1e-6, "amsgrad": True}, steps=200),
-    OptimizerCase("adamw", {"lr": 0.01, "weight_decay": 0.1}, steps=200),
-    OptimizerCase("rmsprop", {"lr": 0.001, "momentum": 0.9, "centered": True}, steps=200),
-    *(OptimizerCase(name, {"lr": 0.02, "maximize": True}) for name in TORCH),
-    *(OptimizerCase(name, {"lr": 0.005, "weight_decay": 0.1}) for name in TORCH),
-    *(OptimizerCase(name, {"lr": 0.005, "weight_decay": 0.1, "maximize": True}) for name in TORCH),
-    *(OptimizerCase(name, {"lr": 0.0}) for name in TORCH),
-    # SGD
-    OptimizerCase("sgd", {"lr": 0.1}),
-    OptimizerCase("sgd", {"lr": 0.1, "momentum": 0.9}),
-    OptimizerCase("sgd", {"lr": 0.1, "momentum": 1.0}),
-    OptimizerCase("sgd", {"lr": 0.1, "momentum": 0.9, "dampening": 0.5}),
-    OptimizerCase("sgd", {"lr": 0.1, "dampening": 0.5}, note="without momentum"),
-    OptimizerCase("sgd", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
-    OptimizerCase("sgd", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
-    OptimizerCase("sgd", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1, "dampening": 0.3, "maximize": True}),
-    OptimizerCase("sgd", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1, "nesterov": True, "maximize": True}),
-    # Adam and AdamW
-    OptimizerCase("adam", {"lr": 0.02, "betas": (0.5, 0.9)}),
-    OptimizerCase("adam", {"lr": 0.02, "betas": (0.0, 0.9)}),
-    OptimizerCase("adam", {"lr": 0.02, "betas": (0.9, 0.0)}),
-    OptimizerCase("adam", {"lr": 0.02, "eps": 1e-3}),
-    OptimizerCase("adam", {"lr": 0.02, "eps": 0.0}),
-    OptimizerCase("adam", {"lr": 0.02, "amsgrad": True}),
-    OptimizerCase("adam", {"lr": 0.005, "amsgrad": True, "betas": (0.9, 0.5), "weight_decay": 0.1, "maximize": True}),
-    OptimizerCase("adam", {"lr": 0.02, "weight_decay": 0.1, "decoupled_weight_decay": True}),
-    OptimizerCase("adamw", {"lr": 0.02, "betas": (0.5, 0.9), "eps": 1e-3, "weight_decay": 0.0}),
-    OptimizerCase("adamw", {"lr": 0.02, "amsgrad": True, "betas": (0.9, 0.5), "weight_decay": 0.3, "maximize": True}),
-    # RMSprop
-    OptimizerCase("rmsprop", {"lr": 0.02, "alpha": 0.5}),
-    OptimizerCase("rmsprop", {"lr": 0.02, "alpha": 0.0}),
-    OptimizerCase("rmsprop", {"lr": 0.02, "eps": 1e-3}),
-    OptimizerCase("rmsprop", {"lr": 0.02, "momentum": 0.9}),
-    OptimizerCase("rmsprop", {"lr": 0.02, "centered": True}),
-    OptimizerCase("rmsprop", {"lr": 0.02, "centered": True, "alpha": 0.5, "eps": 1e-3, "maximize": True}),
-    OptimizerCase("rmsprop", {"lr": 0.002, "centered": True, "momentum": 0.9, "weight_decay": 1e-6, "alpha": 0.9}),
+COMMON = [  # to every optimizer
+    OptimizerCase(note="defaults", steps=200),
+    OptimizerCase({"lr": 0.02, "maximize": True}),
+    OptimizerCase({"lr": 0.005, "weight_decay": 0.1}),
+    OptimizerCase({"lr": 0.005, "weight_decay": 0.1, "maximize": True}),
+    OptimizerCase({"lr": 0.0}),
     # Parameters that stand still, for a while or for good; gradients of 0, after which moments still move
-    *(OptimizerCase(name, missing=LATE, note="without gradients at times") for name in TORCH),
-    OptimizerCase("sgd", {"lr": 0.1, "momentum": 0.9, "dampening": 0.5}, missing=LATE, note="without at times"),
-    OptimizerCase("adam", {"amsgrad": True, "weight_decay": 0.1}, missing=LATE, note="without at times"),
-    OptimizerCase("rmsprop", {"centered": True, "momentum": 0.5}, missing=LATE, note="without at times"),
-    *(OptimizerCase(name, zero=("trunk.weight", "head.scale"), note="zero gradients") for name in TORCH),
-    *(OptimizerCase(name, {"weight_decay": 0.1}, zero=("norm.bias",), note="zero gradients") for name in TORCH),
-    OptimizerCase("sgd", {"lr": 0.1, "momentum": 0.9}, zero=("trunk.weight",), note="zero gradients"),
+    OptimizerCase(missing=LATE, note="without gradients at times"),
+    OptimizerCase(zero=("trunk.weight", "head.scale"), note="zero gradients"),
+    OptimizerCase({"weight_decay": 0.1}, zero=("norm.bias",), note="zero gradients"),
     # Rates that change on the way
-    *(OptimizerCase(name, {"lr": 0.02}, factors={7: 0.1, 20: 3.0, 30: 0.0}, note="lr changes") for name in TORCH),
-    OptimizerCase("sgd", {"lr": 0.1, "momentum": 0.9}, factors={7: 0.1, 20: 3.0}, note="lr changes"),
-    OptimizerCase("adamw", {"lr": 0.1, "weight_decay": 0.2}, factors={7: 0.1, 20: 3.0}, note="lr changes"),
-    OptimizerCase("sgd", {"momentum": 0.9}, momenta={0: 0.95, 5: 0.85, 9: 0.5}, note="momentum changes"),
-    OptimizerCase("sgd", momenta={3: 0.9, 8: 0.0, 12: 0.8}, note="momentum comes and goes"),
-    OptimizerCase("adam", momenta={0: 0.95, 5: 0.85, 9: 0.5}, note="momentum changes"),
-    OptimizerCase("rmsprop", {"momentum": 0.5}, momenta={5: 0.85, 9: 0.0, 12: 0.9}, note="momentum changes"),
+    OptimizerCase({"lr": 0.02}, factors={7: 0.1, 20: 3.0, 30: 0.0}, note="lr changes"),
     # Groups
-    *(OptimizerCase(name, {"lr": 0.005, "weight_decay": 0.1}, (BIASES,)) for name in TORCH),
-    *(OptimizerCase(name, {"lr": 0.02}, (TRUNK, HEAD), {5: 2.0, 9: 0.5}, note="lr changes") for name in TORCH),
-    OptimizerCase("sgd", {"lr": 0.02}, (HEAD, TRUNK), note="in the other order"),
-    OptimizerCase("sgd", {"lr": 0.02, "momentum": 0.5}, (EVERYTHING,), {5: 0.5}, {5: 0.9}, note="nothing is left over"),
-    OptimizerCase("sgd", {"lr": 0.02}, (TRUNK._replace(overrides={"momentum": 0.9, "nesterov": True}),)),
-    OptimizerCase("sgd", {"lr": 0.0}, (TRUNK,), note="only a group moves"),
-    OptimizerCase("adam", {"lr": 0.02}, (TRUNK._replace(overrides={"betas": (0.5, 0.9), "amsgrad": True}),)),
-    OptimizerCase("adam", {"lr": 0.02}, (HEAD._replace(overrides={"betas": (0.5, 0.9)}),), momenta={3: 0.8}),
-    OptimizerCase("adamw", {"lr": 0.02}, (BIASES, HEAD._replace(overrides={"eps": 1e-2, "maximize": True}))),
-    OptimizerCase("rmsprop", {}, (TRUNK._replace(overrides={"centered": True, "momentum": 0.9, "alpha": 0.5}),)),
+    OptimizerCase({"lr": 0.005, "weight_decay": 0.1}, (BIASES,)),
+    OptimizerCase({"lr": 0.02}, (TRUNK, HEAD), {5: 2.0, 9: 0.5}, note="lr changes"),
 ]
+
+
+class OptimizerRow(NamedTuple):
+    """A row of the list of optimizers."""
+
+    twin: type[torch.optim.Optimizer]
+    own: list[OptimizerCase]  # beside those that are common to all
+
+
+OPTIMIZERS: dict[str, OptimizerRow] = {  # by the factory's name
+    "sgd": OptimizerRow(
+        torch.optim.SGD,
+        [
+            OptimizerCase({"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.01}, steps=200),
+            OptimizerCase({"lr": 0.1}),
+            OptimizerCase({"lr": 0.1, "momentum": 0.9}),
+            OptimizerCase({"lr": 0.1, "momentum": 1.0}),
+            OptimizerCase({"lr": 0.1, "momentum": 0.9, "dampening": 0.5}),
+            OptimizerCase({"lr": 0.1, "dampening": 0.5}, note="without momentum"),
+            OptimizerCase({"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+            OptimizerCase({"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
+            OptimizerCase({"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1, "dampening": 0.3, "maximize": True}),
+            OptimizerCase({"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1, "nesterov": True, "maximize": True}),
+            OptimizerCase({"lr": 0.1, "momentum": 0.9, "dampening": 0.5}, missing=LATE, note="without at times"),
+            OptimizerCase({"lr": 0.1, "momentum": 0.9}, zero=("trunk.weight",), note="zero gradients"),
+            OptimizerCase({"lr": 0.1, "momentum": 0.9}, factors={7: 0.1, 20: 3.0}, note="lr changes"),
+            OptimizerCase({"momentum": 0.9}, momenta={0: 0.95, 5: 0.85, 9: 0.5}, note="momentum changes"),
+            OptimizerCase(momenta={3: 0.9, 8: 0.0, 12: 0.8}, note="momentum comes and goes"),
+            OptimizerCase({"lr": 0.02}, (HEAD, TRUNK), note="in the other order"),
+            OptimizerCase({"lr": 0.02, "momentum": 0.5}, (EVERYTHING,), {5: 0.5}, {5: 0.9}, note="nothing left over"),
+            OptimizerCase({"lr": 0.02}, (TRUNK._replace(overrides={"momentum": 0.9, "nesterov": True}),)),
+            OptimizerCase({"lr": 0.0}, (TRUNK,), note="only a group moves"),
+        ],
+    ),
+    "adam": OptimizerRow(
+        torch.optim.Adam,
+        [
+            OptimizerCase({"lr": 0.01, "weight_decay": 1e-6, "amsgrad": True}, steps=200),
+            OptimizerCase({"lr": 0.02, "betas": (0.5, 0.9)}),
+            OptimizerCase({"lr": 0.02, "betas": (0.0, 0.9)}),
+            OptimizerCase({"lr": 0.02, "betas": (0.9, 0.0)}),
+            OptimizerCase({"lr": 0.02, "eps": 1e-3}),
+            OptimizerCase({"lr": 0.02, "eps": 0.0}),
+            OptimizerCase({"lr": 0.02, "amsgrad": True}),
+            OptimizerCase({"lr": 0.005, "amsgrad": True, "betas": (0.9, 0.5), "weight_decay": 0.1, "maximize": True}),
+            OptimizerCase({"lr": 0.02, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+            OptimizerCase({"amsgrad": True, "weight_decay": 0.1}, missing=LATE, note="without at times"),
+            OptimizerCase(momenta={0: 0.95, 5: 0.85, 9: 0.5}, note="momentum changes"),
+            OptimizerCase({"lr": 0.02}, (TRUNK._replace(overrides={"betas": (0.5, 0.9), "amsgrad": True}),)),
+            OptimizerCase({"lr": 0.02}, (HEAD._replace(overrides={"betas": (0.5, 0.9)}),), momenta={3: 0.8}),
+        ],
+    ),
+    "adamw": OptimizerRow(
+        torch.optim.AdamW,
+        [
+            OptimizerCase({"lr": 0.01, "weight_decay": 0.1}, steps=200),
+            OptimizerCase({"lr": 0.02, "betas": (0.5, 0.9), "eps": 1e-3, "weight_decay": 0.0}),
+            OptimizerCase({"lr": 0.02, "amsgrad": True, "betas": (0.9, 0.5), "weight_decay": 0.3, "maximize": True}),
+            OptimizerCase({"lr": 0.1, "weight_decay": 0.2}, factors={7: 0.1, 20: 3.0}, note="lr changes"),
+            OptimizerCase({"lr": 0.02}, (BIASES, HEAD._replace(overrides={"eps": 1e-2, "maximize": True}))),
+        ],
+    ),
+    "rmsprop": OptimizerRow(
+        torch.optim.RMSprop,
+        [
+            OptimizerCase({"lr": 0.001, "momentum": 0.9, "centered": True}, steps=200),
+            OptimizerCase({"lr": 0.02, "alpha": 0.5}),
+            OptimizerCase({"lr": 0.02, "alpha": 0.0}),
+            OptimizerCase({"lr": 0.02, "eps": 1e-3}),
+            OptimizerCase({"lr": 0.02, "momentum": 0.9}),
+            OptimizerCase({"lr": 0.02, "centered": True}),
+            OptimizerCase({"lr": 0.02, "centered": True, "alpha": 0.5, "eps": 1e-3, "maximize": True}),
+            OptimizerCase({"lr": 0.002, "centered": True, "momentum": 0.9, "weight_decay": 1e-6, "alpha": 0.9}),
+            OptimizerCase({"centered": True, "momentum": 0.5}, missing=LATE, note="without at times"),
+            OptimizerCase({"momentum": 0.5}, momenta={5: 0.85, 9: 0.0, 12: 0.9}, note="momentum changes"),
+            OptimizerCase({}, (TRUNK._replace(overrides={"centered": True, "momentum": 0.9, "alpha": 0.5}),)),
+        ],
+    ),
+}
+
+
+def cases_of(name: str) -> list[OptimizerCase]:
+    """All cases of one optimizer."""
+    return [case._replace(optimizer=name) for case in (*COMMON, *OPTIMIZERS[name].own)]
+
+
+def all_cases() -> list[OptimizerCase]:
+    return [case for name in OPTIMIZERS for case in cases_of(name)]
 
 
 def run_case(case: OptimizerCase, *, device: str = "cpu", seed: int = 0) -> float:
@@ -226,7 +257,7 @@ class Theirs:
         param_groups = [{"params": rest}] if rest else []
         for one in case.groups:
             param_groups.append({"params": [(name, self.params[name]) for name in one.names], **one.overrides})
-        self.optimizer = TORCH[case.optimizer](param_groups, **case.kwargs, foreach=False)
+        self.optimizer = OPTIMIZERS[case.optimizer].twin(param_groups, **case.kwargs, foreach=False)
         self.initial = [param_group["lr"] for param_group in self.optimizer.param_groups]
 
     def update(self, grads: dict[str, Tensor | None], step: int) -> None:

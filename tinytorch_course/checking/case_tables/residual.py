@@ -1,6 +1,6 @@
 import torch
 
-from tinytorch_course.checking.cases import Case, Table, noncontiguous
+from tinytorch_course.checking.cases import Case, Op, noncontiguous
 from tinytorch_course.scratch.ops import residual
 
 
@@ -8,16 +8,20 @@ def add_twin(x, shortcut, alpha=1):
     return torch.add(x, shortcut, alpha=alpha)
 
 
-TABLE = Table(
-    module=residual,
-    twins={"add": add_twin},
-    cases=[
-        Case("add", ((2, 3, 4, 4), (2, 3, 4, 4))),
-        Case("add", ((2, 3), (2, 3)), {"alpha": -0.5}),
-        Case("add", ((2, 3, 4), (3, 1))),
-        Case("add", ((1, 4), (2, 3, 4)), {"alpha": 2}),
-        Case("add", ((), (2, 3))),
-        Case("add", ((0, 3), (1, 3))),
-        Case("add", (noncontiguous(2, 3), noncontiguous(2, 3))),
-    ],
-)
+OPS = [
+    Op(
+        "add",
+        residual,
+        add_twin,
+        any_shape=True,
+        cases=[
+            Case(((2, 3, 4, 4), (2, 3, 4, 4))),
+            Case(((2, 3), (2, 3)), {"alpha": -0.5}),
+            Case(((2, 3, 4), (3, 1))),
+            Case(((1, 4), (2, 3, 4)), {"alpha": 2}),
+            Case(((), (2, 3))),
+            Case(((0, 3), (1, 3))),
+            Case((noncontiguous(2, 3), noncontiguous(2, 3))),
+        ],
+    )
+]

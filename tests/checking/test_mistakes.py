@@ -12,7 +12,7 @@ from checking.mistakes.table import MISTAKES
 
 from tinytorch_course.checking.suite import quiet_and_exact, subjects
 from tinytorch_course.diagnosis import diagnose
-from tinytorch_course.lockstep import inject, planting
+from tinytorch_course.lockstep import inject, planting, wrong
 from tinytorch_course.lockstep.planting import WrongFunction, planted
 from tinytorch_course.scratch import optimizers
 from tinytorch_course.scratch.ops import activation
@@ -86,7 +86,7 @@ def test_what_does_not_exist_cannot_be_planted():
 
 @pytest.mark.parametrize(
     "path",
-    [planting.__file__, inject.__file__, *sorted((Path(__file__).parent / "mistakes").glob("*.py"))],
+    [planting.__file__, inject.__file__, wrong.__file__, *sorted((Path(__file__).parent / "mistakes").glob("*.py"))],
     ids=lambda path: Path(path).name,
 )
 def test_no_mistake_depends_on_source_text(path):

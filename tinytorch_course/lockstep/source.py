@@ -73,7 +73,7 @@ class Makers:
     def _note_recorded(self, quantity: Quantity, tensor: Tensor) -> None:
         self._recorded[quantity] = self._last_return(tensor)
 
-    def _last_return(self, tensor: Tensor) -> _Return | None:
+    def _last_return(self, tensor: Tensor | None) -> _Return | None:
         found = self._by_op.get(id(tensor)) or self._by_closure.get(id(tensor))
         return found and found[1]
 
@@ -87,7 +87,8 @@ class Makers:
             self._last_lines.pop(code, None)
         elif not module.startswith(f"{ROOM}.") or code.co_name.startswith(("_", "<")):
             return None
-        is_op = planted or getattr(inspect.unwrap(frame.f_globals.get(code.co_name)), "__code__", None) is code
+        op = frame.f_globals.get(code.co_name)
+        is_op = planted or (callable(op) and getattr(inspect.unwrap(op), "__code__", None) is code)
         lines, clock = {}, itertools.count()
 
         def trace(frame: FrameType, event: str, result: Any) -> Any:
@@ -112,6 +113,7 @@ def source_of_schedule(name: str) -> Source:
     """The line of a schedule that gives the rate."""
     path, tree, lines = _read(f"{ROOM}.schedules")
     function = _function(tree, name)
+    assert function is not None
     last = max((node for node in ast.walk(function) if isinstance(node, ast.Dict)), key=lambda node: node.lineno)
     return Source(name, str(path), last.lineno, lines[last.lineno - 1].strip())
 
@@ -121,6 +123,7 @@ def source_of_step() -> Source:
     path, tree, lines = _read("tinytorch_course.training.learners")
     learner = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == "ScratchLearner")
     step = _function(learner, "train_step")
+    assert step is not None
     return Source("ScratchLearner.train_step", str(path), step.lineno, lines[step.lineno - 1].strip())
 
 
@@ -143,7 +146,7 @@ def _locate(made: _Return) -> Source:
     path, tree, text = _read(made.module)
     function = _function(tree, made.function)
     if function is None:  # a closure, such as a layer's forward
-        line = max(made.lines, key=made.lines.get)
+        line = max(made.lines, key=made.lines.__getitem__)
     else:
         line = _line_of(function, made.lines, made.place)
     return Source(made.function, str(path), line, text[line - 1].strip())
@@ -152,13 +155,14 @@ def _locate(made: _Return) -> Source:
 def _line_of(function: ast.FunctionDef, lines: dict[int, int], place: tuple[int, ...]) -> int:
     """Where the variable that stands at ``place`` of the result was last assigned; else the result's own line."""
     # A mistake may be planted that never calls the right function: then what stands last counts.
-    lines = lines or {line: line for line in range(function.lineno, function.end_lineno + 1)}
+    lines = lines or {line: line for line in _lines_of(function)}
 
     def when_run(statement: ast.stmt) -> int:
-        return max((lines.get(line, -1) for line in range(statement.lineno, statement.end_lineno + 1)), default=-1)
+        return max(lines.get(line, -1) for line in _lines_of(statement))
 
-    returns = [node for node in ast.walk(function) if isinstance(node, ast.Return)]
+    returns = [each for each in ast.walk(function) if isinstance(each, ast.Return)]
     node = max(returns, key=when_run).value
+    assert node is not None
     for number in place:
         parts = node.elts if isinstance(node, ast.Tuple) else node.args if isinstance(node, ast.Call) else []
         if number >= len(parts):
@@ -173,6 +177,10 @@ def _line_of(function: ast.FunctionDef, lines: dict[int, int], place: tuple[int,
         if run:
             line = max(run, key=when_run).lineno
     return line
+
+
+def _lines_of(statement: ast.stmt) -> range:
+    return range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
 
 
 def _targets(statement: ast.Assign | ast.AugAssign) -> set[str]:
@@ -190,7 +198,7 @@ def _targets(statement: ast.Assign | ast.AugAssign) -> set[str]:
     return stored - indices
 
 
-def _function(tree: ast.AST, name: str) -> ast.FunctionDef | None:
+def _function(tree: ast.Module | ast.ClassDef, name: str) -> ast.FunctionDef | None:
     return next((node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name), None)
 
 

@@ -5,7 +5,7 @@ import math
 import torch
 from checking.mistakes.mistake import backward, both, consistent, forward, injected, result
 
-from tinytorch_course.lockstep.inject import changed, rescaled_dropout, result_of, rows_of
+from tinytorch_course.lockstep.wrong import changed, rescaled_dropout, result_of, rows_of
 
 
 def gelu_slope(x, approximate, *, product_rule=1.0, constant=2.0, cube=3.0):

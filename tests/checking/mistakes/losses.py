@@ -4,7 +4,7 @@ import torch
 from checking.mistakes.mistake import backward, both, consistent, forward, injected, result
 from torch.nn.functional import log_softmax
 
-from tinytorch_course.lockstep.inject import (
+from tinytorch_course.lockstep.wrong import (
     LOSSES,
     class_axis,
     cross_entropy_shares,

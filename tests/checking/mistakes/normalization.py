@@ -2,7 +2,7 @@
 
 from checking.mistakes.mistake import backward, injected
 
-from tinytorch_course.lockstep.inject import batch_norm_dx, changed
+from tinytorch_course.lockstep.wrong import batch_norm_dx, changed
 
 MISTAKES = [
     injected("batch_norm_forward: biased running variance", "running-variance-biased", "n-for-n-1"),

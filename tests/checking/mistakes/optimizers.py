@@ -3,7 +3,7 @@
 import torch
 from checking.mistakes.mistake import function, injected
 
-from tinytorch_course.lockstep.inject import adam_along, decayed_directly, other
+from tinytorch_course.lockstep.wrong import adam_along, decayed_directly, other
 
 
 def first_buffer_dampened(right, param, grad, slot, **hyper):

@@ -6,7 +6,7 @@ import torch
 from checking.mistakes.mistake import backward, both, consistent, forward, injected
 from torch.nn.functional import pad
 
-from tinytorch_course.lockstep.inject import changed, pooling_taps, result_of, taps
+from tinytorch_course.lockstep.wrong import changed, pooling_taps, result_of, taps
 
 # --- convolution
 

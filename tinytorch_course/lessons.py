@@ -16,10 +16,19 @@ from typing import Any, NamedTuple
 from tinytorch_course.errors import InputError
 
 NAME = re.compile(r"(\d\d)_\w+\.py")
+HEADER = {  # part -> how it stands in a script's docstring
+    "NN. Title": r"\A(\d\d)\. (\S.*)",
+    "What you learn": r"^What you learn: ((?s:.+?))(?:\n\n|\Z)",
+    "Run": r"^Run: tinytorch lesson (\d\d) \(or python examples/(\S+)\)$",
+    "Time": r"^Time: about (\d+) s on 2 CPU cores$",
+    "Expected output": r"^Expected output \(excerpt\):\n((?: {4}.*\n?)+)",
+}
 CELL = re.compile(r"^# %%(?!%)(.*)$", re.MULTILINE)
 
 
 class Lesson(NamedTuple):
+    """One example script."""
+
     number: str  # two digits
     title: str
     learn: str  # what you learn, in one paragraph
@@ -62,15 +71,11 @@ def read_lesson(path: Path) -> Lesson:
         ValueError: naming the script and what its header lacks.
     """
     header = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-    title = re.match(r"(\d\d)\. (\S.*)", header)
-    learn = re.search(r"^What you learn: (.+?)(?:\n\n|\Z)", header, re.MULTILINE | re.DOTALL)
-    run = re.search(r"^Run: tinytorch lesson (\d\d) \(or python examples/(\S+)\)$", header, re.MULTILINE)
-    time = re.search(r"^Time: about (\d+) s on 2 CPU cores$", header, re.MULTILINE)
-    expected = re.search(r"^Expected output \(excerpt\):\n((?: {4}.*\n?)+)", header, re.MULTILINE)
-    parts = {"NN. Title": title, "What you learn": learn, "Run": run, "Time": time, "Expected output": expected}
-    missing = [name for name, found in parts.items() if not found]
+    found = {part: match for part, pattern in HEADER.items() if (match := re.search(pattern, header, re.MULTILINE))}
+    missing = [part for part in HEADER if part not in found]
     if missing:
         raise ValueError(f"{path.name}: its header lacks {', '.join(missing)} in the form of examples/README.md")
+    title, learn, run, time, expected = found.values()
     if not title[1] == run[1] == path.name[:2] or run[2] != path.name:
         raise ValueError(f"{path.name}: its name, its title and its line 'Run:' name different lessons")
     lines = tuple(line.strip() for line in expected[1].splitlines())

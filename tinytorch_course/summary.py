@@ -7,7 +7,7 @@ what is told.
 import dataclasses
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -23,12 +23,15 @@ from tinytorch_course.user_code import blame
 
 # Two runs, whose difference is what one more picture costs. Not of one picture: batch norm could see a single value.
 BATCHES = 2, 3
+Tensors = dict[str, Tensor]
 LARGEST = 256  # pixels of a side, and channels
 FLOPS = "one multiply-add counts as 2 FLOPs; only convolutions and linear layers are counted, without their biases"
 SAVED = "bytes of float32 for one picture; a tensor that two layers save is counted at the first"
 
 
 class LayerSummary(NamedTuple):
+    """One layer's line."""
+
     name: str  # as in the state_dict: layer1.0.conv1
     kind: str  # as in scratch.layers
     output: tuple[int, ...]  # of one picture
@@ -39,23 +42,29 @@ class LayerSummary(NamedTuple):
 
 
 class Summary(NamedTuple):
+    """A network's layers, and their sums."""
+
     model: str
     input: tuple[int, int, int]
     layers: list[LayerSummary]
 
     @property
     def parameters(self) -> int:
+        """Numbers to be learned."""
         return sum(layer.parameters for layer in self.layers)
 
     @property
     def flops(self) -> int:
+        """Of one picture's forward."""
         return sum(layer.flops for layer in self.layers)
 
     @property
     def saved(self) -> int:
+        """Bytes that one more picture adds to the cache."""
         return sum(layer.saved for layer in self.layers)
 
     def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
         return {
             "model": self.model,
             "input": list(self.input),
@@ -133,19 +142,25 @@ class _Node:
     children: dict[str, "_Node"]
     seen: _Seen | None = None
 
+    @property
+    def did(self) -> _Seen:
+        if self.seen is None:
+            raise RuntimeError(f"the layer {self.kind} has not run")
+        return self.seen
+
 
 class _Nodes:
     """A layer namespace whose layers are those of ``scratch.layers``, each in a node that watches it."""
 
-    def __getattr__(self, kind):
+    def __getattr__(self, kind: str) -> Callable[..., _Node]:
         factory = getattr(layers, kind)
 
-        def make(*args, **keywords):
+        def make(*args: Any, **keywords: Any) -> _Node:
             settings = inspect.signature(factory).bind(*args, **keywords)
             settings.apply_defaults()
             node = _Node(kind, settings.arguments, factory(*args, **keywords), {})
 
-            def forward(params, state, x, **mode):
+            def forward(params: Tensors, state: Tensors, x: Tensor, **mode: Any) -> tuple[Tensor, Tensors, Any]:
                 out, state, cache = inner(params, state, x, **mode)
                 node.seen = _Seen(x.shape, out.shape, cache)
                 return out, state, cache
@@ -156,12 +171,12 @@ class _Nodes:
 
         return make
 
-    def sequential(self, *unnamed, **named):
+    def sequential(self, *unnamed: _Node, **named: _Node) -> _Node:
         children = {str(number): node for number, node in enumerate(unnamed)} or named
         layer = layers.sequential(**{name: node.layer for name, node in children.items()})
         return _Node("sequential", {}, layer, children)
 
-    def residual(self, *, downsample=None, activation=None, **named):
+    def residual(self, *, downsample: _Node | None = None, activation: _Node | None = None, **named: _Node) -> _Node:
         last = {"downsample": downsample, "activation": activation}  # the order in which they run
         children = named | {name: node for name, node in last.items() if node is not None}
         layer = layers.residual(**{name: node.layer for name, node in children.items()})
@@ -181,7 +196,7 @@ def _leaves(node: _Node, name: str = "") -> Iterator[tuple[str, _Node]]:
 
 def _summary_of(name: str, node: _Node, params: dict[str, Tensor], saved: int) -> LayerSummary:
     own = [tensor for key, tensor in params.items() if key.rpartition(".")[0] == name]
-    output = tuple(node.seen.out[1:])
+    output = tuple(node.did.out[1:])
     return LayerSummary(
         name, node.kind, output, sum(tensor.numel() for tensor in own), _flops(node), saved, _formula(node)
     )
@@ -189,7 +204,7 @@ def _summary_of(name: str, node: _Node, params: dict[str, Tensor], saved: int) -
 
 def _flops(node: _Node) -> int:
     """Every value of a convolution or a linear layer is a sum of products: two operations a product."""
-    settings, values = node.settings, node.seen.out[1:].numel()
+    settings, values = node.settings, node.did.out[1:].numel()
     if node.kind == "linear":
         return 2 * values * settings["in_features"]
     if node.kind == "conv2d":
@@ -200,7 +215,7 @@ def _flops(node: _Node) -> int:
 
 def _formula(node: _Node) -> list[str]:
     """How the size of the layer's output follows from its input's: a line an axis, one line for a square."""
-    x, out = node.seen.x[1:], node.seen.out[1:]
+    x, out = node.did.x[1:], node.did.out[1:]
     if node.kind == "flatten":
         return [f"{' * '.join(str(size) for size in x)} = {out[0]}"]
     if "kernel_size" not in node.settings:
@@ -213,11 +228,11 @@ def _formula(node: _Node) -> list[str]:
     kernel = both("kernel_size", 1)
     stride = kernel if node.settings["stride"] is None else both("stride", 1)
     padding, dilation = both("padding", 0), both("dilation", 1)
-    lines = {
-        f"floor(({size} + 2*{p} - {d}*({k} - 1) - 1) / {s}) + 1 = {result}": None
+    lines = [
+        f"floor(({size} + 2*{p} - {d}*({k} - 1) - 1) / {s}) + 1 = {result}"
         for size, p, d, k, s, result in zip(x[-2:], padding, dilation, kernel, stride, out[-2:], strict=True)
-    }
-    return list(lines)
+    ]
+    return list(dict.fromkeys(lines))
 
 
 def _bytes_by_layer(nodes: Iterator[_Node]) -> list[int]:
@@ -225,10 +240,8 @@ def _bytes_by_layer(nodes: Iterator[_Node]) -> list[int]:
     counted: set[int] = set()
     sizes = []
     for node in nodes:
-        memory = {
-            tensor.untyped_storage().data_ptr(): tensor.untyped_storage()
-            for tensor in parts_of(node.seen.cache, Tensor)
-        }
-        sizes.append(sum(storage.nbytes() for address, storage in memory.items() if address not in counted))
+        storages = [tensor.untyped_storage() for tensor in parts_of(node.did.cache, Tensor)]
+        memory = {storage.data_ptr(): storage.nbytes() for storage in storages}
+        sizes.append(sum(size for address, size in memory.items() if address not in counted))
         counted |= set(memory)
     return sizes

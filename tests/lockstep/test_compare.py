@@ -196,7 +196,7 @@ def test_the_divergence_is_told_with_values_and_source():
     found = compare(tiny(optimizer="adam"), steps=2, tolerance=1e-9, injection=injection, display=Listener()).divergence
     assert found.entry.ours == pytest.approx(-found.entry.twin)
     assert found.distance.error == pytest.approx(2)
-    assert len(found.entry.index) == 2
+    assert len(found.entry.place) == 2
     assert found.source.file.endswith("tinytorch_course/scratch/ops/linear.py")
     with open(found.source.file, encoding="utf-8") as file:
         line = file.read().splitlines()[found.source.line - 1]

@@ -32,12 +32,14 @@ class Display:
             self.status.stop()
 
     def working_on(self, what: str) -> None:
+        """Say what is timed now."""
         if self.status is not None:
             self.status.update(f"Timing {what} ...")
         else:
             self.notes.print(f"Timing {what} ...")
 
     def tables(self, measured: list[Measured], about: dict[str, Any]) -> None:
+        """Show what was measured, and on what."""
         if self.results is None:
             return
         ceiling = about["matmul_flops_per_second"]
@@ -48,9 +50,8 @@ class Display:
             if rows:
                 self.results.print(_table(title, rows))
                 self.results.print()
-        priced = [one for one in measured if one.prices is not None]
-        if priced:
-            self.results.print(_price_table(priced))
+        if any(one.prices for one in measured):
+            self.results.print(_price_table(measured))
             self.results.print(PRICES_LEGEND)
             self.results.print()
         self.results.print(
@@ -70,9 +71,11 @@ def _table(title: str, rows: list[Measured]) -> Table:
             f"{timing.low:.2f}-{timing.high:.2f}",
         ]
         if steps:
-            cells.append(f"{one.flops / timing.scratch / 1e9:.0f}/{one.flops / timing.torch / 1e9:.0f}")
-            known = one.memory and None not in one.memory.values()
-            cells.append(f"{one.memory['scratch'] / 1e6:.0f}/{one.memory['torch'] / 1e6:.0f}" if known else "unknown")
+            flops = one.flops or 0
+            cells.append(f"{flops / timing.scratch / 1e9:.0f}/{flops / timing.torch / 1e9:.0f}")
+            ours, theirs = (one.memory or {}).get("scratch"), (one.memory or {}).get("torch")
+            known = None not in (ours, theirs)
+            cells.append(f"{(ours or 0) / 1e6:.0f}/{(theirs or 0) / 1e6:.0f}" if known else "unknown")
         table.add_row(one.name, *cells)
     return table
 
@@ -90,6 +93,8 @@ def _empty_table(title: str, *headings: str) -> Table:
 def _price_table(rows: list[Measured]) -> Table:
     table = _empty_table("forward and backward, scratch / torch", "MFLOP", "MB moved", "MB kept")
     for one in rows:
+        if one.prices is None:
+            continue
         ours, theirs = one.prices
         pairs = ((ours.flops, theirs.flops, 0), (ours.moved, theirs.moved, 1), (ours.kept, theirs.kept, 1))
         cells = (f"{a / 1e6:,.{digits}f}/{b / 1e6:,.{digits}f}" for a, b, digits in pairs)

@@ -32,6 +32,8 @@ WANTED_ACCURACY, WANTED_SECONDS = 0.99, 0.76
 
 
 class Part(NamedTuple):
+    """One command of the report."""
+
     title: str
     command: Sequence[str]
     limit: float  # seconds
@@ -39,6 +41,8 @@ class Part(NamedTuple):
 
 
 class Outcome(NamedTuple):
+    """What a part came to."""
+
     part: Part
     ok: bool
     summary: str
@@ -55,6 +59,7 @@ def plan(device: str, folder: Path, *, quick: bool) -> list[Part]:
         quick: a few steps of a small network on the embedded digits instead, to see whether the command works.
     """
     on_cuda = device.startswith("cuda")
+    graph = ["--cuda-graph"] if on_cuda else []
 
     def tinytorch(*words: str) -> list[str]:
         return [*COMMAND, *words, "--device", device, "--json"]
@@ -71,9 +76,10 @@ def plan(device: str, folder: Path, *, quick: bool) -> list[Part]:
     def bench(*words: str) -> list[str]:
         return tinytorch("bench", *(["--model", "mlp", "--repeat", "3"] if quick else []), *words)
 
-    fast = ["--preset", "fast", "--seeds", "5", "--out", str(folder / "fast")]
+    fast = ["--preset", "fast", "--seeds", "5"]
     if quick:
-        fast = ["--model", "mlp", "--data", "digits", "--epochs", "1", "--seeds", "2", "--out", str(folder / "fast")]
+        fast = ["--model", "mlp", "--data", "digits", "--epochs", "1", "--seeds", "2"]
+    fast += ["--out", str(folder / "fast")]
     pytest = [sys.executable, "-m", "pytest", "-q", "-m", "cuda", "-p", "no:cacheprovider"]
     pytest.append(str(TESTS / "bench" if quick else TESTS))
     parts = [
@@ -83,18 +89,11 @@ def plan(device: str, folder: Path, *, quick: bool) -> list[Part]:
         Part("both compared in float64", compare("float64", 200), 100, tell_comparison),
         Part("both compared in float32", compare("float32", 20), 60, tell_comparison),
         Part("times, eager", bench(), 150, tell_times),
-        Part("steps as a CUDA graph", bench(*(["--cuda-graph"] if on_cuda else [])), 90, tell_times),
+        Part("steps as a CUDA graph", bench(*graph), 90, tell_times),
         Part("a step compiled", bench("--compile", "--model", "mlp" if quick else "mnist_cnn"), 200, tell_times),
-        Part(
-            "the time to 99 %",
-            tinytorch("train", *fast, *(["--cuda-graph"] if on_cuda else [])),
-            90,
-            tell_time_to_accuracy,
-        ),
+        Part("the time to 99 %", tinytorch("train", *fast, *graph), 90, tell_time_to_accuracy),
     ]
-    if not on_cuda:
-        return [part for part in parts if part.title != "steps as a CUDA graph"]
-    return parts
+    return parts if on_cuda else [part for part in parts if part.title != "steps as a CUDA graph"]
 
 
 def make_report(path: str, device: str, *, quick: bool, notify: Callable[[str], None]) -> bool:
@@ -158,12 +157,7 @@ def _run(part: Part, out: Any, err: Any) -> str | None:
     environment = {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}
     try:
         process = subprocess.Popen(
-            part.command,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            env=environment,
-            start_new_session=True,
+            part.command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=environment, start_new_session=True
         )
     except OSError as error:
         return f"it could not be started ({error.strerror})"
@@ -198,6 +192,7 @@ def tell_tests(out: str, *, some_must_pass: bool) -> tuple[str, list[str]]:
 
 
 def tell_training(out: str) -> tuple[str, list[str]]:
+    """A run's accuracy and time."""
     run = json.loads(out)
     low, high = (100 * bound for bound in run["test_interval"])
     return (
@@ -207,6 +202,7 @@ def tell_training(out: str) -> tuple[str, list[str]]:
 
 
 def tell_comparison(out: str) -> tuple[str, list[str]]:
+    """How far the two implementations came apart."""
     found = json.loads(out)
     errors = [f"{kind} {float(error):.1e}" for kind, error in found["largest_errors"].items()]
     text = f"{found['steps']} steps on {found['device']}; largest relative errors: {', '.join(errors)}"
@@ -217,6 +213,7 @@ def tell_comparison(out: str) -> tuple[str, list[str]]:
 
 
 def tell_times(out: str) -> tuple[str, list[str]]:
+    """A table of the times."""
     document = json.loads(out)
     kind = "compiled" if document["compiled"] else "ours as a CUDA graph" if document["cuda_graph"] else "eager"
     lines = [
@@ -238,6 +235,7 @@ def tell_times(out: str) -> tuple[str, list[str]]:
 
 
 def tell_time_to_accuracy(out: str) -> tuple[str, list[str]]:
+    """Whether every seed reached the accuracy that is wanted, in the time that is wanted."""
     outcome = json.loads(out)
     runs = outcome["runs"]
     seconds = [run["seconds"] for run in runs]

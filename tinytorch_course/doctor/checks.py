@@ -40,6 +40,7 @@ class Finding(NamedTuple):
     advice: str = ""  # what to do
 
     def to_dict(self) -> dict[str, str | None]:
+        """For JSON."""
         return {**self._asdict(), "advice": self.advice or None}
 
 
@@ -62,11 +63,10 @@ def look_at_versions() -> Iterator[Finding]:
     for name, least in read_requirements():
         found = _installed_version(name)
         if found is None:
-            advice = f"pip install '{name}>={least}'"
-            yield Finding("versions", name, WRONG, "not installed", advice)
+            yield Finding("versions", name, WRONG, "not installed", f"pip install '{name}>={least}'")
         elif _as_numbers(found) < _as_numbers(least):
-            advice = f"pip install --upgrade '{name}>={least}'"
-            yield Finding("versions", name, WRONG, f"{found}, but at least {least} is needed", advice)
+            text, advice = f"{found}, but at least {least} is needed", f"pip install --upgrade '{name}>={least}'"
+            yield Finding("versions", name, WRONG, text, advice)
     for extra, names in read_extras().items():
         missing = [name for name in names if _installed_version(name) is None]
         if missing:
@@ -108,7 +108,7 @@ def _installed_version(name: str) -> str | None:
 
 def _as_numbers(version: str) -> tuple[int, ...]:
     """ "2.10.1+cpu" as (2, 10, 1)."""
-    return tuple(int(part) for part in re.match(r"[\d.]*", version)[0].split(".") if part)
+    return tuple(int(part) for part in re.split(r"[^\d.]", version)[0].split(".") if part)
 
 
 def _package_folder() -> Path:
@@ -125,32 +125,25 @@ def ask_torch(command: list[str] | None = None, patience: float = PATIENCE) -> I
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "PYTHONIOENCODING": "utf-8"}
     try:
         done = subprocess.run(command, capture_output=True, timeout=patience, env=environment, check=False)
-        output, how = done.stdout, _spell_end(done.returncode)
+        code = done.returncode
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        output = done.stdout
     except subprocess.TimeoutExpired as late:
         output, how = late.stdout or b"", f"did not end within {patience:g} seconds"
-    stage, finished = ("devices", "torch"), False
+    topic, name, finished = "devices", "torch", False
     for line in output.decode("utf-8", errors="replace").splitlines():
         kind, _, content = line.partition(" ")
         if kind == "STAGE":
-            stage = tuple(json.loads(content))
+            topic, name = json.loads(content)
         elif kind == "FINDING":
             yield Finding(**json.loads(content))
         finished = finished or kind == "END"
     if not finished:
-        topic, name = stage
-        yield Finding(topic, name, WRONG, f"the process that tried it {how}", _ADVICE_AFTER_END)
-
-
-_ADVICE_AFTER_END = (
-    "install torch and torchvision again, together, as pytorch.org says for this machine; for a GPU also look at its "
-    "driver (nvidia-smi), or use --device cpu"
-)
-
-
-def _spell_end(code: int) -> str:
-    if code < 0:
-        return f"was ended by {signal.Signals(-code).name}"
-    return f"ended with exit code {code}"
+        advice = (
+            "install torch and torchvision again, together, as pytorch.org says for this machine; for a GPU also look "
+            "at its driver (nvidia-smi), or use --device cpu"
+        )
+        yield Finding(topic, name, WRONG, f"the process that tried it {how}", advice)
 
 
 # --- space -----------------------------------------------------------------------------------------------------------

@@ -8,9 +8,9 @@ import importlib
 import json
 import shutil
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from tinytorch_course.doctor.checks import DATA_ROOM, NOTE, OK, SHOWN, WRONG, Finding, space_of
 
@@ -22,7 +22,7 @@ PAIR = "install torch and torchvision again, together: their versions must fit e
 def main() -> None:
     """Print every finding."""
     warnings.simplefilter("ignore")  # what they would say is a finding, or none
-    if not all(_tell("versions", name, lambda name=name: [_import(name)]) for name in SHOWN):
+    if not all(_tell("versions", name, partial(map, _import, [name])) for name in SHOWN):
         # Without them nothing below can be tried, and the advice is there already.
         print("END", flush=True)
         return
@@ -32,7 +32,7 @@ def main() -> None:
     print("END", flush=True)
 
 
-def _tell(topic: str, name: str, look: Callable[[], Any]) -> bool:
+def _tell(topic: str, name: str, look: Callable[[], Iterable[Finding]]) -> bool:
     """Print what ``look`` finds; an exception is a finding too. Whether nothing is wrong."""
     print("STAGE", json.dumps([topic, name]), flush=True)
     try:
@@ -54,13 +54,14 @@ def _import(name: str) -> Finding:
         module = importlib.import_module(name)
     except Exception as error:
         return Finding("versions", name, WRONG, f"cannot be imported: {_first_line(error)}", PAIR)
-    return Finding("versions", name, OK, f"{module.__version__} in {Path(module.__file__).parent}")
+    return Finding("versions", name, OK, f"{module.__version__} in {Path(str(module.__file__)).parent}")
 
 
 # --- devices ---------------------------------------------------------------------------------------------------------
 
 
 def look_for_gpus() -> Iterator[Finding]:
+    """Each CUDA device, tried; or why torch sees none."""
     import torch
 
     if torch.cuda.is_available():
@@ -69,12 +70,11 @@ def look_for_gpus() -> Iterator[Finding]:
     elif shutil.which("nvidia-smi") or DRIVER.is_dir():
         if torch.version.cuda is None:
             text = "there is an NVIDIA driver, but this torch is built for the CPU alone"
-            yield Finding(
-                "devices", "cuda", NOTE, text, "install torch as pytorch.org says for CUDA; --device cpu works"
-            )
+            advice = "install torch as pytorch.org says for CUDA; --device cpu works"
         else:
             text = f"there is an NVIDIA driver, but torch (for CUDA {torch.version.cuda}) finds no GPU"
-            yield Finding("devices", "cuda", NOTE, text, "see what nvidia-smi says, or renew the driver")
+            advice = "see what nvidia-smi says, or renew the driver"
+        yield Finding("devices", "cuda", NOTE, text, advice)
     else:
         yield Finding("devices", "cuda", OK, "no NVIDIA GPU here: everything runs on the CPU")
 
@@ -99,12 +99,9 @@ def wrong_number(device: str) -> str:
 
     a = [[(SIZE * row + column) % 7 - 3 for column in range(SIZE)] for row in range(SIZE)]
     x = torch.tensor(a, dtype=torch.float32).to(device)
-    product = [[sum(a[i][k] * a[k][j] for k in range(SIZE)) for j in range(SIZE)] for i in range(SIZE)]
-    windows = SIZE - 2
-    slid = [
-        [sum(a[i + k][j + m] * a[k][m] for k in range(3) for m in range(3)) for j in range(windows)]
-        for i in range(windows)
-    ]
+    every, places, taps = range(SIZE), range(SIZE - 2), range(3)
+    product = [[sum(a[i][k] * a[k][j] for k in every) for j in every] for i in every]
+    slid = [[sum(a[i + k][j + m] * a[k][m] for k in taps for m in taps) for j in places] for i in places]
     for name, got, expected in (
         ("the matrix product", x @ x, product),
         ("the convolution", torch.conv2d(x[None, None], x[None, None, :3, :3])[0, 0], slid),

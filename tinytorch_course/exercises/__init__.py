@@ -34,10 +34,12 @@ class Exercise(NamedTuple):
 
     @property
     def start(self) -> Path:
+        """The file to begin with."""
         return START / f"exercise_{self.number}.py"
 
     @property
     def title(self) -> str:
+        """What it is about."""
         return self.header[0].partition(". ")[2]
 
     @property
@@ -48,7 +50,7 @@ class Exercise(NamedTuple):
     @property
     def header(self) -> list[str]:
         """The paragraphs of the starting file's docstring."""
-        return ast.get_docstring(ast.parse(self.start.read_text(encoding="utf-8"))).split("\n\n")
+        return (ast.get_docstring(ast.parse(self.start.read_text(encoding="utf-8"))) or "").split("\n\n")
 
 
 _BLOCK = {
@@ -63,7 +65,7 @@ _MLP = {
     "dweight2": "the second layer is linear: out's gradient and its input, hidden, multiplied as in exercise 04",
     "dbias2": "every sample uses the same bias, so its gradient is a sum over the samples",
 }
-
+_SWISH = {"dx": "x stands in both factors of x · s: by the product rule the slope is s + x · s · (1 − s)"}
 _SGD = {
     "the parameters": "lr multiplies the gradient and the penalty's share, weight_decay · p, alike: both are one "
     "gradient; and p.grad stays as it is"
@@ -76,16 +78,8 @@ EXERCISES = (
         "02",
         (
             Task("cube", shapes=((5, 4),), hints={"dx": "the slope of x³ is 3 x², and multiplies dout"}),
-            Task(
-                "product",
-                shapes=((5, 4), (5, 4)),
-                hints={"dx": "x's slope is y", "dy": "y's slope is x"},
-            ),
-            Task(
-                "swish",
-                shapes=((5, 4),),
-                hints={"dx": "x stands in both factors of x · s: by the product rule the slope is s + x · s · (1 − s)"},
-            ),
+            Task("product", shapes=((5, 4), (5, 4)), hints={"dx": "x's slope is y", "dy": "y's slope is x"}),
+            Task("swish", shapes=((5, 4),), hints=_SWISH),
         ),
     ),
     Exercise("04", (Task("linear", "linear"), Task("mse_loss", "mse_loss"))),

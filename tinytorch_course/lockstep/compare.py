@@ -85,7 +85,7 @@ class Divergence(NamedTuple):
             "kind": self.quantity.kind,
             "name": self.quantity.name,
             "relative_error": spell(self.distance.error),
-            "index": list(self.entry.index),
+            "index": list(self.entry.place),
             "scratch": spell(self.entry.ours),
             "torch": spell(self.entry.twin),
             "source": self.source._asdict(),

@@ -257,7 +257,7 @@ def findings(comparison: Comparison) -> list[Text]:
 def divergence_lines(comparison: Comparison) -> list[Text]:
     """The first tensor out of tolerance, and where it was made."""
     step, quantity, distance, entry, source = comparison.divergence
-    index = f" at {list(entry.index)}" if entry.index else ""
+    index = f" at {list(entry.place)}" if entry.place else ""
     lines = [
         Text.assemble(
             (f"Step {step}: {quantity} is out of tolerance", "bold red"),

@@ -1,7 +1,7 @@
 """How far two implementations of one training are apart: tensor by tensor, step by step."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -47,9 +47,9 @@ def distance(ours: Tensor, twin: Tensor) -> Distance:
         ours, twin = ours.double(), twin.double()
     if twin.numel() == 0:
         return Distance(0.0, 0.0)
-    worst, scale = _differences(ours, twin).amax().item(), twin.abs().amax().item()
+    worst, scale = (ours - twin).abs().amax().item(), twin.abs().amax().item()
     if not math.isfinite(worst) or not math.isfinite(scale):
-        worst = _differences_with_infinities(ours, twin).amax().item()
+        worst = _differences(ours, twin).amax().item()
         scale = twin.nan_to_num(0, 0, 0).abs().amax().item()
     if worst == 0:
         return Distance(0.0, 0.0)
@@ -60,26 +60,22 @@ def distance(ours: Tensor, twin: Tensor) -> Distance:
 class Entry(NamedTuple):
     """One number of a tensor, in both implementations."""
 
-    index: tuple[int, ...]
+    place: tuple[int, ...]  # the index
     ours: float
     twin: float
 
 
 def worst_entry(ours: Tensor, twin: Tensor) -> Entry:
     """The entry in which the two tensors, of one shape, differ most."""
-    worst = int(_differences_with_infinities(ours.double(), twin.double()).argmax())
-    index = tuple(int(place) for place in torch.unravel_index(torch.tensor(worst), ours.shape))
-    return Entry(index, ours.reshape(-1)[worst].item(), twin.reshape(-1)[worst].item())
+    worst = int(_differences(ours.double(), twin.double()).argmax())
+    place = tuple(int(index) for index in torch.unravel_index(torch.tensor(worst), ours.shape))
+    return Entry(place, ours.reshape(-1)[worst].item(), twin.reshape(-1)[worst].item())
 
 
 def _differences(ours: Tensor, twin: Tensor) -> Tensor:
-    return (ours - twin).abs()
-
-
-def _differences_with_infinities(ours: Tensor, twin: Tensor) -> Tensor:
-    """As above, but 0 between equal infinities and between NaNs, and infinite where only one is NaN."""
+    """|ours − torch's|, but 0 between equal infinities and between NaNs, and infinite where only one is NaN."""
     agree = (ours == twin) | (ours.isnan() & twin.isnan())
-    return _differences(ours, twin).masked_fill(agree, 0).nan_to_num(nan=math.inf, posinf=math.inf)
+    return (ours - twin).abs().masked_fill(agree, 0).nan_to_num(nan=math.inf, posinf=math.inf)
 
 
 @dataclass
@@ -108,7 +104,7 @@ class Timeline:
         """For JSON: ``relative_error[step][tensor]`` and ``ulp``, null where a step did not compute the tensor."""
         tensors = self.quantities()
 
-        def rows(read) -> list[list[Any]]:
+        def rows(read: Callable[[Distance], Any]) -> list[list[Any]]:
             return [[read(step[each]) if each in step else None for each in tensors] for step in self.steps]
 
         return {

@@ -26,6 +26,14 @@ class Model(NamedTuple):
     bench_batch: int | None = None  # of `tinytorch bench`; None: it is timed only where it is asked for by name
     check_shape: tuple[int, ...] = (4, 1, 28, 28)  # of the batch with which `tinytorch check` checks it
 
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def where(self) -> str:
+        """What a sentence about a mistake in it begins with."""
+        return self.name if self.code is None else str(self.code)
+
 
 def softmax(L, *, num_classes=10, in_channels=1, image_size=28):
     """Softmax regression: one linear layer. (The softmax itself is part of the loss.)"""
@@ -275,14 +283,16 @@ def require_model_name(name: object) -> None:
         raise InputError(f"there is no network {name!r}{hint}")
 
 
-def find_model(name: str | Callable[..., Any]) -> Model:
+def find_model(name: str | Callable[..., Any] | Model) -> Model:
     """The network of that name: one of ours, mlp-A-B-... with hidden layers of those sizes, or FILE:NAME.
 
-    A function of ``L`` may be given itself. Where a file is named, it is run.
+    A function of ``L`` may be given itself, or what this function returned. Where a file is named, it is run.
 
     Raises:
         InputError: if there is none.
     """
+    if isinstance(name, Model):
+        return name
     if callable(name):
         code = code_of(name)
         return Model(f"{code.file}:{code.function}", adapt(name, code.file), _purpose(name), code)

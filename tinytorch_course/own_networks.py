@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 from tinytorch_course.errors import InputError, did_you_mean
 from tinytorch_course.user_code import find_in, run_file, saying_where, shown
 
-KEYWORDS = ("num_classes", "in_channels", "image_size")  # what a function of L may ask for besides
+SIZES = {"num_classes": 10, "in_channels": 1, "image_size": 28}  # what a function of L may ask for as well; MNIST's
 FORM = "FILE:NAME, such as my_net.py:net, for a function of L in a file of your own"
+
+MODULES = "tinytorch_own_"  # what the modules are called that such files become
 
 
 class Code(NamedTuple):
@@ -24,6 +26,10 @@ class Code(NamedTuple):
     file: Path
     function: str
     text: str  # of the file, or of the function alone where there is none
+    line: int  # where the function begins
+
+    def __str__(self) -> str:
+        return f"{shown(str(self.file))} line {self.line}, in {self.function}"
 
     @property
     def digest(self) -> str:
@@ -65,16 +71,21 @@ def load_own(name: str) -> tuple[Callable[..., Any], Code]:
         near = [str(other) for other in file.parent.glob("*.py")] if file.parent.is_dir() else []
         raise InputError(f"the file '{file}' of --model {what}{did_you_mean(str(file), near)}")
     try:
-        code = Code(file, function, file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read '{file}' as Python: {getattr(error, 'strerror', None) or error}") from error
-    namespace = _run_once(file.resolve(), code.digest)
-    return adapt(find_in(namespace, function, shown(str(file))), file), code
+    found = find_in(_run_once(file.resolve(), text), function, shown(str(file)))
+    return adapt(found, file), Code(file, function, text, _line_of(found))
 
 
 @functools.lru_cache
-def _run_once(file: Path, digest: str):
-    return run_file(file, f"tinytorch_own_{file.stem}_{digest[:12]}")
+def _run_once(file: Path, text: str):
+    return run_file(file, f"{MODULES}{file.stem}_{hashlib.sha256(text.encode()).hexdigest()[:12]}")
+
+
+def _line_of(function: Callable[..., Any]) -> int:
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return code.co_firstlineno if code else 1
 
 
 def code_of(function: Callable[..., Any]) -> Code:
@@ -85,7 +96,7 @@ def code_of(function: Callable[..., Any]) -> Code:
         text = file.read_text(encoding="utf-8") if file.is_file() else text
     except (OSError, TypeError, UnicodeDecodeError):  # typed into an interpreter that keeps nothing
         file, text = Path("<python>.py"), ""
-    return Code(file, getattr(function, "__name__", "network"), text)
+    return Code(file, getattr(function, "__name__", "network"), text, _line_of(function))
 
 
 def adapt(function: Callable[..., Any], file: Path) -> Callable[..., Any]:
@@ -98,21 +109,21 @@ def adapt(function: Callable[..., Any], file: Path) -> Callable[..., Any]:
         raise InputError(f"{where} is a class, but a network is a function of L: def net(L): return L.sequential(...)")
     parameters = list(inspect.signature(function).parameters.values())
     any_keyword = any(one.kind is one.VAR_KEYWORD for one in parameters)
-    asked = [name for name in KEYWORDS if any_keyword or any(name == one.name for one in parameters)]
+    asked = [name for name in SIZES if any_keyword or any(name == one.name for one in parameters)]
     positional = [one for one in parameters if one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD)]
-    if not positional or positional[0].name in KEYWORDS:
+    if not positional or positional[0].name in SIZES:
         raise InputError(f"{where} takes no L: write def {getattr(function, '__name__', 'net')}(L, ...)")
     for one in parameters:
         required = one.default is one.empty and one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
-        if one is not positional[0] and required and one.name not in KEYWORDS:
+        if one is not positional[0] and required and one.name not in SIZES:
             raise InputError(
                 f"{where} asks for '{one.name}', which nobody gives: a network is a function of L and, where it wants "
-                f"them, of {', '.join(KEYWORDS)}"
+                f"them, of {', '.join(SIZES)}"
             )
 
     @functools.wraps(function)
     def build(L: Any, **sizes: int) -> Any:
         with saying_where(file):
-            return function(L, **{name: value for name, value in sizes.items() if name in asked})
+            return function(L, **{name: value for name, value in (SIZES | sizes).items() if name in asked})
 
     return build

@@ -102,7 +102,7 @@ def summarise(model: Model, size: tuple[int, int, int] = (1, 28, 28), classes: i
     except ValueError as error:
         raise InputError(f"{model.name} cannot take pictures of {picture}: {error}") from error
     if not isinstance(root, _Node):
-        raise InputError(f"{model.name} must return a layer made by L, such as L.sequential(...), not {root!r:.60}")
+        raise InputError(f"{model.where}: it must return a layer made by L, as L.sequential(...), not {root!r:.60}")
     nodes = list(_leaves(root))
     params, state = root.layer.init(torch.Generator().manual_seed(0))
     saved = []
@@ -116,7 +116,7 @@ def summarise(model: Model, size: tuple[int, int, int] = (1, 28, 28), classes: i
                 raise
             where = next((f"at {name}, " for name, node in nodes if node.seen is None and name), "")
             reason = blame(error) or " ".join(str(error).split())
-            raise InputError(f"{model.name} cannot take pictures of {picture}: {where}{reason}") from error
+            raise InputError(f"{model.where} cannot take pictures of {picture}: {where}{reason}") from error
         saved.append(_bytes_by_layer(node for _, node in nodes))
     return Summary(
         model.name,

@@ -29,7 +29,7 @@ def require_twins(model: Model, *, num_classes: int, in_channels: int, image_siz
     net, module = model.build(layers, **sizes), model.build(twins, **sizes)
     for made, kind in ((net, Layer), (module, nn.Module)):
         if not isinstance(made, kind):
-            raise InputError(f"{model.name} must return a layer made by L, such as L.sequential(...), not {made!r:.60}")
+            raise InputError(f"{model.where}: it must return a layer made by L, as L.sequential(...), not {made!r:.60}")
     x = torch.zeros(2, in_channels, image_size, image_size)
     summarise(model, tuple(x.shape[1:]), num_classes)  # says at which layer pictures do not fit
     try:
@@ -38,7 +38,7 @@ def require_twins(model: Model, *, num_classes: int, in_channels: int, image_siz
         raise
     except Exception as error:
         message = " ".join(str(error).split())
-        raise InputError(blame(error) or f"{model.name} cannot be run: {type(error).__name__}: {message}") from error
+        raise InputError(blame(error) or f"{model.where}: {message}") from error
 
 
 @torch.no_grad()
@@ -48,23 +48,23 @@ def _compare(model: Model, net: Layer, module: nn.Module, x: Tensor, num_classes
     ours = {**_shapes(params), **_shapes(state)}
     theirs = _shapes(module.state_dict())
     if ours != theirs:
-        raise InputError(f"{model.name} is not the same network in both namespaces: {_difference(ours, theirs)}")
+        raise InputError(f"{model.where}: it is not the same network in both namespaces: {_difference(ours, theirs)}")
     if list(params) != [name for name, _ in module.named_parameters()]:
-        raise InputError(f"{model.name} has its parameters in another order in torch: give them in the same in both")
+        raise InputError(f"{model.where}: it has its parameters in another order in torch")
     out, new_state, cache = net.forward(params, state, x, training=True, generator=generator)
     twin = module(x)
     for shape, whose in ((out.shape, "from scratch"), (twin.shape, "in torch")):
         if tuple(shape) != (len(x), num_classes):
             raise InputError(
-                f"{model.name} makes {_spell(shape)} of {len(x)} pictures {whose}, but it must make {len(x)} x "
+                f"{model.where}: it makes {_spell(shape)} of {len(x)} pictures {whose}, but it must make {len(x)} x "
                 f"{num_classes}, a number for each class: the argument num_classes tells a network how many there are"
             )
     if _shapes(new_state) != _shapes(state):
-        raise InputError(f"{model.name} changes what it keeps: {_difference(_shapes(new_state), _shapes(state))}")
+        raise InputError(f"{model.where}: it changes what it keeps: {_difference(_shapes(new_state), _shapes(state))}")
     _, grads = net.backward(torch.ones_like(out), cache, need_dx=False)
     if _shapes(grads) != _shapes(params):
         difference = _difference(_shapes(grads), _shapes(params), "among its gradients", "among its parameters")
-        raise InputError(f"{model.name} has a backward that does not fit: {difference}")
+        raise InputError(f"{model.where}: it has a backward that does not fit: {difference}")
 
 
 def _difference(ours: Shapes, theirs: Shapes, first: str = "from scratch", second: str = "in torch") -> str:

@@ -66,6 +66,8 @@ def spell_error(error: BaseException, file: Path) -> str:
     torch = sys.modules.get("torch")
     needs_gpu = re.search("cuda|nvidia|gpu", message, re.IGNORECASE) and torch and not torch.cuda.is_available()
     hint = "; it asks for a GPU, and there is none here" if needs_gpu else ""
+    if isinstance(error, AttributeError) and error.name is not None:
+        hint = did_you_mean(error.name, [name for name in dir(error.obj) if not name.startswith("_")])
     return f"{where}: {type(error).__name__}: {message}{hint}"
 
 

@@ -19,6 +19,7 @@ from tinytorch_course.card.machine import describe_machine
 from tinytorch_course.data.splits import Dataset, Split
 from tinytorch_course.errors import InputError
 from tinytorch_course.evaluation.scores import score
+from tinytorch_course.own_networks import is_own
 from tinytorch_course.report.command import command
 from tinytorch_course.report.gather import Run, read_run
 from tinytorch_course.report.sources import find_sources
@@ -39,7 +40,13 @@ class Contradiction(Exception):
 
 
 def make_card(
-    folders: Sequence[str], base: Path, *, data_dir: str | None = None, device: str = "auto"
+    folders: Sequence[str],
+    base: Path,
+    *,
+    data_dir: str | None = None,
+    device: str = "auto",
+    model: str | None = None,
+    trust: bool = False,
 ) -> dict[str, Any]:
     """The card of one run, or of several that differ in their seeds alone.
 
@@ -48,6 +55,8 @@ def make_card(
         base: the folder that the card will lie in; the runs are named from there.
         data_dir: where data sets lie. None: where the run says.
         device: on which to compute: "auto", "cpu", "cuda" or "cuda:N".
+        model: the network of runs that were trained with one of the user's own, FILE:NAME.
+        trust: whether the code that the run folders keep of such a network may be run instead.
 
     Raises:
         InputError: if a folder is no run that has ended, or they do not belong together.
@@ -61,7 +70,8 @@ def make_card(
     _refuse_strangers(runs)
     config = runs[0].config
     dataset = data.load(config.data, data_dir or config.data_dir, val_size=config.val_size, limit=config.limit)
-    networks = [open_network(str(run.path), data_dir=data_dir, device=str(where)) for run in runs]
+    own = {"model": model if is_own(config.model) else None, "trust": trust}
+    networks = [open_network(str(run.path), data_dir=data_dir, device=str(where), **own) for run in runs]
     entries = [_entry(run, network, dataset, base) for run, network in zip(runs, networks, strict=True)]
     settings = {name: value for name, value in config.resolved().to_dict().items() if value is not None}
     return {

@@ -53,15 +53,15 @@ def runs_of(card: dict[str, Any], file: Path) -> list[str]:
     return [str(folder) for folder in folders]
 
 
-def verify(
-    file: Path, folders: Sequence[str] = (), *, data_dir: str | None = None, device: str = "auto"
-) -> tuple[dict[str, Any], list[Difference]]:
+def verify(file: Path, folders: Sequence[str] = (), **options: Any) -> tuple[dict[str, Any], list[Difference]]:
     """The card in ``file``, and in which figures an evaluation of its runs differs from it.
+
+    ``options`` are those of ``make_card``.
 
     Raises:
         InputError: if card, runs or data cannot be had.
         Contradiction: if a run's notes do not fit its weights.
     """
     card = read_card(file)
-    found = make_card(folders or runs_of(card, file), file.parent, data_dir=data_dir, device=device)
+    found = make_card(folders or runs_of(card, file), file.parent, **options)
     return card, list(differences(card, found))

@@ -1,6 +1,7 @@
 """Layers and whole networks beside their twins: every parameter is an argument, and has its gradient checked."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -72,12 +73,19 @@ def check_layer(case: LayerCase, *, dtype=torch.float64, device="cpu", seed=0) -
     return check_gradient(forward, backward, inputs, twin=twin, names=("x", *both.params), seed=seed, name=str(case))
 
 
-def check_model(model: Model, *, dtype=torch.float64, device="cpu", seed=0) -> GradientCheck:
-    """Check the loss and every gradient of one training step of a network."""
-    both = _Both(model.build, dtype, device, seed)
+def check_model(
+    model: Model, *, size: tuple[int, int] | None = None, dtype=torch.float64, device="cpu", seed=0
+) -> GradientCheck:
+    """Check the loss and every gradient of one training step of a network.
+
+    ``size``: channels and side of its pictures; None: 1 and 28, or smaller for the large networks.
+    """
+    channels, side = size or (1, 28)
+    both = _Both(partial(model.build, in_channels=channels, image_size=side), dtype, device, seed)
     generator = torch.Generator().manual_seed(seed)
     large = sum(param.numel() for param in both.params.values()) > LARGE
-    x = torch.randn(model.check_shape, generator=generator, dtype=torch.float64).to(device, dtype)
+    shape = model.check_shape if size is None else (model.check_shape[0], channels, side, side)
+    x = torch.randn(shape, generator=generator, dtype=torch.float64).to(device, dtype)
     y = torch.randint(10, x.shape[:1], generator=generator).to(device)
 
     def forward(*params):

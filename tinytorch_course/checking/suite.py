@@ -18,7 +18,10 @@ from tinytorch_course.checking.optimizers import check_optimizer
 from tinytorch_course.checking.rows import Row
 from tinytorch_course.checking.step_curve import step_curve
 from tinytorch_course.errors import InputError, did_you_mean
-from tinytorch_course.models import MODELS
+from tinytorch_course.models import MODELS, Model
+from tinytorch_course.own_networks import is_own
+from tinytorch_course.summary import parse_input
+from tinytorch_course.twins import require_twins
 
 KINDS = {
     "op": "ops",
@@ -101,6 +104,21 @@ def select(name: str | None) -> list[Subject]:
     raise InputError(f"there is no op, layer, optimizer or network '{name}'{hint}")
 
 
+def network(model: Model, size: str | None = None) -> Subject:
+    """A network, ours or the user's own, as a subject; ``size`` ("1x28x28") is of its pictures.
+
+    Raises:
+        InputError: if it does not take such pictures, or is not the same in both namespaces.
+    """
+    shape = None if size is None else parse_input(size)
+    if shape is not None and shape[1] != shape[2]:
+        raise InputError(f"--input must be of square pictures here, but it is {size}")
+    channels, side, _ = shape or (1, 28, 28)
+    require_twins(model, num_classes=10, in_channels=channels, image_size=side)
+    check = functools.partial(check_model, size=shape and (channels, side))
+    return Subject("network", model.name, functools.partial(_check_each, check, [model]))
+
+
 def find_device(name: str) -> str:
     """The device of that name.
 
@@ -152,7 +170,7 @@ def check_subject(subject: Subject, diagnose: Diagnose, *, explained: bool = Fal
     with quiet_and_exact():
         checks = subject.check(**options)
         row = summarise(subject.kind, subject.name, checks, diagnose)
-        if explained or not row.ok:
+        if (explained or not row.ok) and not is_own(subject.name):
             row.explanation = explain(subject.kind, subject.name)._asdict()
         if explained and subject.kind in ("op", "loss"):
             evidence = next(check.evidence for check in checks if check.difference_errors)

@@ -35,6 +35,7 @@ from tinytorch_course.cli.report import report
 from tinytorch_course.cli.summary import summary
 from tinytorch_course.cli.train import train
 from tinytorch_course.errors import InputError, did_you_mean
+from tinytorch_course.user_code import blame
 
 # Typer's usage errors are click's; which package holds them (click, or a copy inside typer) depends on the version.
 UsageError = typer.BadParameter.__base__
@@ -142,6 +143,8 @@ def expected_sentence(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    if (sentence := blame(error)) is not None:  # a network of the user's own
+        return sentence
     # torch's own out-of-memory errors, told apart by name and words because importing torch here would cost seconds.
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "allocate memory" in str(error):
         return "the memory of the device is used up; a smaller --batch-size needs less"

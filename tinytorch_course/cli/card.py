@@ -3,11 +3,11 @@
 import json as json_module
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tinytorch_course.cli.options import DEVICE, check_names, option
+from tinytorch_course.cli.options import DEVICE, OWN_MODEL, TRUST, check_names, check_trust, option
 from tinytorch_course.errors import InputError
 from tinytorch_course.report.sources import find_sources, runs_of_seeds
 
@@ -31,6 +31,8 @@ def card(
         str | None, option("--data-dir", "FOLDER", "Where data sets lie. (default: what the run says)")
     ] = None,
     device: Annotated[str, DEVICE] = "auto",
+    model: Annotated[str | None, OWN_MODEL] = None,
+    trust: Annotated[bool, TRUST] = False,
     json: Annotated[
         bool, option("--json", None, "Print the card, or what differs from it, as one JSON document.")
     ] = False,
@@ -40,15 +42,17 @@ def card(
     All figures are computed from the weights. --verify computes them again and ends with exit code 1 if any differs.
     """
     check_names(None, device)
+    check_trust(model, trust)
+    options = {"data_dir": data_dir, "device": device, "model": model, "trust": trust}
     if verify is not None:
         if out is not None:
             raise InputError("--out is for making a card, --verify for checking one: leave out one of them")
-        check(verify, folders or [], data_dir, device, json)
+        check(verify, folders or [], json, **options)
         return
     if not folders:
         raise InputError("name a run folder to make a card of, or a card with --verify")
     find_sources(folders)  # before torch is imported, which takes seconds
-    save(folders, choose_folder(folders, out), data_dir, device, json)
+    save(folders, choose_folder(folders, out), json, **options)
 
 
 def choose_folder(folders: list[str], out: Path | None) -> Path:
@@ -65,13 +69,13 @@ def choose_folder(folders: list[str], out: Path | None) -> Path:
     return chosen
 
 
-def save(folders: list[str], out: Path, data_dir: str | None, device: str, json: bool) -> None:
+def save(folders: list[str], out: Path, json: bool, **options: Any) -> None:
     from tinytorch_course.card.make import Contradiction, make_card
     from tinytorch_course.card.markdown import headline, to_markdown
     from tinytorch_course.training.checkpoints import write_atomically
 
     try:
-        made = make_card(folders, out, data_dir=data_dir, device=device)
+        made = make_card(folders, out, **options)
     except Contradiction as contradiction:
         end(contradiction)
     out.mkdir(parents=True, exist_ok=True)
@@ -85,13 +89,13 @@ def save(folders: list[str], out: Path, data_dir: str | None, device: str, json:
         print(f"Saved: {out / JSON}, {out / MARKDOWN}")
 
 
-def check(file: Path, folders: list[str], data_dir: str | None, device: str, json: bool) -> None:
+def check(file: Path, folders: list[str], json: bool, **options: Any) -> None:
     from tinytorch_course.card.compare import count_figures
     from tinytorch_course.card.make import Contradiction
     from tinytorch_course.card.verify import verify
 
     try:
-        card, differences = verify(file, folders, data_dir=data_dir, device=device)
+        card, differences = verify(file, folders, **options)
     except Contradiction as contradiction:
         end(contradiction)
     if json:

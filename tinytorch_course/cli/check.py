@@ -9,6 +9,7 @@ import typer
 
 from tinytorch_course.cli.options import LONGEST, option
 from tinytorch_course.errors import InputError
+from tinytorch_course.models import Model, find_model
 
 if TYPE_CHECKING:
     from tinytorch_course.checking.rows import Row
@@ -29,6 +30,12 @@ def check(
         ),
     ] = None,
     op: Annotated[str | None, option("--op", "NAME", "Check this alone; --list shows the names.", WHAT)] = None,
+    model: Annotated[
+        str | None, option("--model", "NAME", "Check this network; FILE:NAME is a function of L of your own.", WHAT)
+    ] = None,
+    size: Annotated[
+        str | None, option("--input", "CxHxW", "With --model: the size of pictures. (default: 1x28x28)", WHAT)
+    ] = None,
     like: Annotated[
         str | None, option("--like", "NAME", "The op or optimizer of ours that your code should equal.", WHAT)
     ] = None,
@@ -62,12 +69,17 @@ def check(
     code 1 if anything is wrong.
     """
     check_options(code, op, like, shapes, dtype, device, seed, timeout)
+    if [code, op, model].count(None) < 2:
+        raise InputError("FILE:NAME, --op and --model each say what to check: give one of them")
+    if size is not None and model is None:
+        raise InputError("--input is for --model: ops are checked on shapes of their own")
+    found = None if model is None else find_model(model)
     if list_names:
         list_everything(json)
         return
     settings = {"dtype": dtype, "device": device, "seed": seed}
     rows = (
-        check_ours(op, settings, explain, json)
+        check_ours(op, found, size, settings, explain, json)
         if code is None
         else check_code(code, like, shapes, timeout, settings, explain, json)
     )
@@ -93,8 +105,10 @@ def check_options(code, op, like, shapes, dtype, device, seed, timeout) -> None:
         raise InputError(f"--timeout must be above 0 and at most {LONGEST:g} seconds, but it is {timeout:g}")
 
 
-def check_ours(op: str | None, settings: dict[str, Any], explain: bool, json: bool) -> "list[Row]":
-    """Check ours, a table for each kind."""
+def check_ours(
+    op: str | None, model: Model | None, size: str | None, settings: dict[str, Any], explain: bool, json: bool
+) -> "list[Row]":
+    """Check ours, or a network of the user's own, a table for each kind."""
     from tinytorch_course.checking.display import Display
 
     with Display(json) as display:
@@ -104,7 +118,7 @@ def check_ours(op: str | None, settings: dict[str, Any], explain: bool, json: bo
         from tinytorch_course.diagnosis import diagnose
 
         start = time.monotonic()
-        chosen = suite.select(op)
+        chosen = suite.select(op) if model is None else [suite.network(model, size)]
         options = settings | {
             "dtype": getattr(torch, settings["dtype"]),
             "device": suite.find_device(settings["device"]),

@@ -4,7 +4,18 @@ import contextlib
 import json as json_module
 from typing import TYPE_CHECKING, Annotated, Any
 
-from tinytorch_course.cli.options import CHECKPOINT, DATA_DIR, DEVICE, IMPL, MODEL, check_names, check_split, option
+from tinytorch_course.cli.options import (
+    CHECKPOINT,
+    DATA_DIR,
+    DEVICE,
+    IMPL,
+    MODEL,
+    TRUST,
+    check_names,
+    check_split,
+    check_trust,
+    option,
+)
 
 if TYPE_CHECKING:
     from tinytorch_course.evaluation.evaluate import Evaluation
@@ -17,6 +28,7 @@ def evaluate(
     limit: Annotated[int | None, option("--limit", "N", "No more than N of them. (default: all)")] = None,
     impl: Annotated[str | None, IMPL] = None,
     model: Annotated[str | None, MODEL] = None,
+    trust: Annotated[bool, TRUST] = False,
     data_dir: Annotated[str | None, DATA_DIR] = None,
     device: Annotated[str, DEVICE] = "auto",
     out: Annotated[
@@ -27,6 +39,7 @@ def evaluate(
     """Score a trained network: accuracy with its interval, loss, every class, confusions, calibration."""
     check_split(split, limit)
     check_names(impl, device)
+    check_trust(model, trust)
 
     from tinytorch_course.evaluation.display import lines
     from tinytorch_course.evaluation.evaluate import evaluate
@@ -39,6 +52,7 @@ def evaluate(
             split=split,
             impl=impl,
             model=model,
+            trust=trust,
             data_dir=data_dir,
             limit=limit,
             device=device,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tinytorch_course.cli.options import CHECKPOINT, DATA_DIR, MODEL, option
+from tinytorch_course.cli.options import CHECKPOINT, DATA_DIR, MODEL, TRUST, check_trust, option
 from tinytorch_course.errors import InputError
 
 
@@ -20,6 +20,7 @@ def export(
         Path | None, option("--torchscript", "FILE", "Write TorchScript, for older programs that load it.")
     ] = None,
     model: Annotated[str | None, MODEL] = None,
+    trust: Annotated[bool, TRUST] = False,
     data: Annotated[
         str | None, option("--data", "NAME", "What a file of weights without a run was trained on. (default: MNIST)")
     ] = None,
@@ -34,6 +35,7 @@ def export(
     targets = {"--onnx": onnx, "--exported": exported, "--torchscript": torchscript}
     targets = {flag: file for flag, file in targets.items() if file is not None}
     check_files(targets)
+    check_trust(model, trust)
     if "--onnx" in targets:
         from tinytorch_course.export.packages import require_onnx
 
@@ -43,7 +45,7 @@ def export(
     from tinytorch_course.export.write import TOLERANCE, open_both
     from tinytorch_course.export.write import export as write
 
-    twin, scratch = open_both(checkpoint, model=model, data=data, data_dir=data_dir)
+    twin, scratch = open_both(checkpoint, model=model, trust=trust, data=data, data_dir=data_dir)
     results = []
     for form in FORMS:
         if form.flag not in targets:

@@ -8,6 +8,7 @@ from typer.core import TyperCommand
 
 from tinytorch_course.data_names import data_names
 from tinytorch_course.errors import InputError
+from tinytorch_course.models import require_model_name
 from tinytorch_course.training.config import (
     DTYPE_NAMES,
     IMPL_NAMES,
@@ -76,7 +77,13 @@ def was_typed(context: typer.Context, name: str) -> bool:
 
 CHECKPOINT = typer.Argument(metavar="CHECKPOINT", help="A run folder, or a file of weights.", show_default=False)
 IMPL = option("--impl", "NAME", "Who computes: scratch or torch, whichever trained it. (default: the run's own)")
-MODEL = option("--model", "NAME", "The network, for a file that does not say it. (default: the run's own)")
+MODEL = option(
+    "--model",
+    "NAME",
+    "The network, if a file does not say it; FILE:NAME for your own. (default: the run's own)",
+)
+OWN_MODEL = option("--model", "FILE:NAME", "The network of runs that were trained with one of your own.")
+TRUST = option("--trust", None, "Or run the code that the run folder keeps of such a network, wherever it comes from.")
 DATA_DIR = option("--data-dir", "FOLDER", "Where data sets lie. (default: what the run says, else $TINYTORCH_DATA)")
 DEVICE = option("--device", "NAME", "auto, cpu, cuda or cuda:N. (default: auto, a GPU where there is one)")
 
@@ -87,6 +94,14 @@ def check_split(split: str, limit: int | None) -> None:
         raise InputError(f"--split must be {one_of(SPLITS)}, but it is '{split}'")
     if limit is not None and limit < 1:
         raise InputError(f"--limit must be at least 1, but it is {limit}")
+
+
+def check_trust(model: str | None, trust: bool) -> None:
+    """Raise InputError for a network that does not exist, and where it is not clear whose code is to be run."""
+    if model is not None:
+        require_model_name(model)
+    if model is not None and trust:
+        raise InputError("--model and --trust each say which code to run: give one of them")
 
 
 def check_names(impl: str | None, device: str) -> None:
@@ -121,7 +136,9 @@ WHAT = {
         "",
     ),
     "impl": Line("NAME", "Whose gradients: scratch has them written by hand, torch uses nn.Module and autograd."),
-    "model": Line("NAME", "The network; `tinytorch models` lists them."),
+    "model": Line(
+        "NAME", "The network; `tinytorch models` lists them. FILE:NAME is a function of L in a file of your own."
+    ),
     "init": Line("NAME", f"How the first weights are drawn: {one_of(INIT_NAMES)}; default is as torch's layers do."),
     "from_": Line(
         "CHECKPOINT",
@@ -196,6 +213,7 @@ WHERE = {
         "",
     ),
     "resume": Line("RUN", "Go on with the run in this folder; options typed beside it change its settings.", ""),
+    "trust": Line(None, "With --resume: run the code that the run folder keeps of a network of its own.", ""),
     "json": Line(None, "Print the result as one JSON document; the table goes to stderr.", ""),
 }
 HEADINGS = {"What to train": WHAT, "How to train it": HOW, "Where, and what comes out": WHERE}

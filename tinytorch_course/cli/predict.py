@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinytorch_course.cli.options import CHECKPOINT, DATA_DIR, DEVICE, IMPL, MODEL, check_names, one_of, option
+from tinytorch_course.cli.options import (
+    CHECKPOINT,
+    DATA_DIR,
+    DEVICE,
+    IMPL,
+    MODEL,
+    TRUST,
+    check_names,
+    check_trust,
+    one_of,
+    option,
+)
 from tinytorch_course.errors import InputError
 from tinytorch_course.pictures import FORM_NAMES
 
@@ -33,6 +44,7 @@ def predict(
     form: Annotated[str | None, option("--form", "NAME", FORM_HELP)] = None,
     impl: Annotated[str | None, IMPL] = None,
     model: Annotated[str | None, MODEL] = None,
+    trust: Annotated[bool, TRUST] = False,
     data: Annotated[
         str | None,
         option("--data", "NAME", "What it was trained on, for a file that does not say it. (default: MNIST)"),
@@ -47,6 +59,7 @@ def predict(
     centred. Light, shadows, noise and the lines of ruled paper are taken away.
     """
     check_names(impl, device)
+    check_trust(model, trust)
     if top < 1:
         raise InputError(f"--top must be at least 1, but it is {top}")
     if form is not None and form not in FORM_NAMES:
@@ -62,7 +75,7 @@ def predict(
 
     compute_alike()
     where = str(find_device(device))
-    network = open_network(checkpoint, model=model, impl=impl, data=data, data_dir=data_dir, device=where)
+    network = open_network(checkpoint, model=model, trust=trust, impl=impl, data=data, data_dir=data_dir, device=where)
     predictions = []
     for prediction in predict(network, sources, form):
         predictions.append(prediction)

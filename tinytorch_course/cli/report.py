@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tinytorch_course.cli.options import DATA_DIR, option
+from tinytorch_course.cli.options import DATA_DIR, OWN_MODEL, TRUST, check_trust, option
 from tinytorch_course.errors import InputError
 from tinytorch_course.report.sources import find_sources, runs_of_seeds
 
@@ -35,19 +35,24 @@ def report(
         str | None,
         DATA_DIR,
     ] = None,
+    model: Annotated[str | None, OWN_MODEL] = None,
+    trust: Annotated[bool, TRUST] = False,
     json: Annotated[bool, typer.Option("--json", help="Print what was written as one JSON document.")] = False,
 ) -> None:
     """Make one HTML file about one run or several: curves, mistakes, filters, activations, gradients, settings.
 
     It needs no network and no other file. A run that is still going on, or was stopped, has its report too.
     """
+    check_trust(model, trust)
     sources = find_sources(folders)  # before torch is imported, which takes seconds
     path = choose_file(out, folders)
 
     from tinytorch_course.report.page import make_report
     from tinytorch_course.training.checkpoints import write_atomically
 
-    made = make_report(sources, data_dir=data_dir, notify=lambda text: print(text, file=sys.stderr))
+    made = make_report(
+        sources, data_dir=data_dir, notify=lambda text: print(text, file=sys.stderr), model=model, trust=trust
+    )
     document = made.html.encode("utf-8")
     write_atomically(path, document)
     for note in made.notes:

@@ -5,13 +5,15 @@ import dataclasses
 import json as json_module
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
 
-from tinytorch_course.cli.options import DEFAULT, setting, was_typed
+from tinytorch_course.cli.options import DEFAULT, check_trust, setting, was_typed
 from tinytorch_course.errors import InputError
+from tinytorch_course.models import find_model
+from tinytorch_course.own_networks import is_own
 from tinytorch_course.training.config import TrainConfig, read_config_under
 from tinytorch_course.training.options.presets import settings_under
 from tinytorch_course.training.parsing import parse_seeds
@@ -56,6 +58,7 @@ def train(
     seeds: Annotated[str | None, setting("seeds")] = None,
     out: Annotated[str | None, setting("out")] = None,
     resume: Annotated[str | None, setting("resume")] = None,
+    trust: Annotated[bool, setting("trust")] = False,
     json: Annotated[bool, setting("json")] = False,
 ) -> None:
     """Train a network, choose its best epoch on validation images, and test it once.
@@ -70,14 +73,24 @@ def train(
         for name in ("preset", "out", "config", "seeds"):
             if name in typed:
                 raise InputError(f"--{name} does not go with --resume: a run goes on in its own folder, as it is set")
-        result = go_on(resume, changes, json=json)
+        check_trust(changes.get("model"), trust)
+        result = go_on(resume, changes, trust, json=json)
     else:
+        if trust:
+            raise InputError("--trust goes with --resume, for the code of a run folder: here --model names yours")
         if preset is not None and config is not None:
             raise InputError("--preset does not go with --config: both are whole recipes")
         if preset is not None:
             changes = settings_under(preset, changes)
         settings = TrainConfig(**changes) if config is None else read_config_under(config, changes)
         settings.validate()  # before torch is imported, which takes seconds
+        if is_own(settings.model):
+            if "model" not in typed:
+                raise InputError(
+                    f"{config} names a network of its own, {settings.model}, and code that a file names is not run "
+                    f"unasked, because it can do anything: give --model {settings.model} too"
+                )
+            find_model(settings.model)
         if seeds is not None and "," in seeds and "seed" in typed:
             raise InputError("--seed does not go with a list of --seeds, which says them all")
         if seeds is None:
@@ -93,17 +106,19 @@ def begin(config: TrainConfig, out: str | None, *, json: bool) -> Any:
     from tinytorch_course.training import loop
     from tinytorch_course.training.display import make_display
 
-    with saying_how_to_go_on(), make_display(json=json) as display:
+    code = ["--model", config.model] if is_own(config.model) else []
+    with saying_how_to_go_on(code=code), make_display(json=json) as display:
         return loop.train(config, out=out, display=display)
 
 
-def go_on(run: str, changes: dict[str, Any], *, json: bool) -> Any:
+def go_on(run: str, changes: dict[str, Any], trust: bool, *, json: bool) -> Any:
     """Train on where a run stopped."""
     from tinytorch_course.training import loop
     from tinytorch_course.training.display import make_display
 
-    with saying_how_to_go_on(), make_display(json=json) as display:
-        return loop.resume(run, changes, display=display)
+    code = ["--trust"] if trust else ["--model", changes["model"]] if "model" in changes else []
+    with saying_how_to_go_on(code=code), make_display(json=json) as display:
+        return loop.resume(run, changes, display=display, trust=trust)
 
 
 def begin_many(config: TrainConfig, seeds: str, out: str | None, *, json: bool) -> Any:
@@ -125,13 +140,13 @@ def begin_many(config: TrainConfig, seeds: str, out: str | None, *, json: bool) 
 
 
 @contextlib.contextmanager
-def saying_how_to_go_on(words: list[str] | None = None) -> Iterator[None]:
-    """After Ctrl-C, print the command that goes on: ``train`` with ``words``, or else with --resume."""
+def saying_how_to_go_on(words: list[str] | None = None, *, code: Sequence[str] = ()) -> Iterator[None]:
+    """After Ctrl-C, print the command that goes on: ``train`` with ``words``, or else with --resume and ``code``."""
     from tinytorch_course.training import loop
 
     try:
         yield
     except loop.Interrupted as stop:
-        command = shlex.join(["tinytorch", "train", *(words or ["--resume", str(stop.run_folder)])])
+        command = shlex.join(["tinytorch", "train", *(words or ["--resume", str(stop.run_folder), *code])])
         print(f"Stopped and saved; go on with: {command}", file=sys.stderr)
         raise typer.Exit(128 + stop.signal_number) from None

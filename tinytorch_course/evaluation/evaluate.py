@@ -38,6 +38,7 @@ def evaluate(
     split: str = "test",
     impl: str | None = None,
     model: str | None = None,
+    trust: bool = False,
     data_dir: str | None = None,
     limit: int | None = None,
     device: str = "auto",
@@ -50,7 +51,8 @@ def evaluate(
             as those were that the network was trained on.
         split: "test" or "val"; the latter has as many images as in the run, if the set is the run's.
         impl: the implementation to use, whichever trained it. None: the run's.
-        model: for a file that does not say which network it holds.
+        model: for a file that does not say which network it holds, and for one of the user's own.
+        trust: whether the code that the run folder keeps of such a network may be run instead.
         data_dir: where data sets lie. None: where the run says.
         limit: take no more than so many images. None: all.
         device: "auto", "cpu", "cuda" or "cuda:N".
@@ -66,6 +68,7 @@ def evaluate(
     network = open_network(
         checkpoint,
         model=model,
+        trust=trust,
         impl=impl,
         data=None if of_a_run else data_name,
         data_dir=data_dir,

@@ -15,8 +15,7 @@ from torch import Tensor
 from tinytorch_course.instruments.recording import Quantity, Recorder
 from tinytorch_course.lockstep import planting
 from tinytorch_course.lockstep.planting import ROOM
-
-PACKAGE = Path(__file__).parents[1]
+from tinytorch_course.own_networks import MODULES as OWN
 
 
 class Source(NamedTuple):
@@ -85,7 +84,7 @@ class Makers:
             right = frame.f_locals["right"]
             module, code = right.__module__, right.__code__
             self._last_lines.pop(code, None)
-        elif not module.startswith(f"{ROOM}.") or code.co_name.startswith(("_", "<")):
+        elif not module.startswith((f"{ROOM}.", OWN)) or code.co_name.startswith(("_", "<")):
             return None
         op = frame.f_globals.get(code.co_name)
         is_op = planted or (callable(op) and getattr(inspect.unwrap(op), "__code__", None) is code)
@@ -204,6 +203,6 @@ def _function(tree: ast.Module | ast.ClassDef, name: str) -> ast.FunctionDef | N
 
 def _read(module: str) -> tuple[Path, ast.Module, list[str]]:
     """The file of a module, its syntax tree and its lines."""
-    path = PACKAGE.joinpath(*module.split(".")[1:]).with_suffix(".py")
+    path = Path(sys.modules[module].__file__)
     text = path.read_text(encoding="utf-8")
     return path, ast.parse(text), text.splitlines()

@@ -20,6 +20,7 @@ from tinytorch_course.data.loaders import epoch_order
 from tinytorch_course.errors import InputError
 from tinytorch_course.evaluation.scores import Scores, score
 from tinytorch_course.instruments.recording import Recorder, watch_scratch
+from tinytorch_course.models import Model
 from tinytorch_course.report.gather import Run
 from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training.networks import Network, open_network
@@ -96,20 +97,24 @@ class Inside:
     weight_count: int  # weights there are, of which those above may be a part
 
 
-def look(run: Run, dataset: Dataset, data_dir: str | None, notify: Callable[[str], None]) -> Inside:
+def look(
+    run: Run, dataset: Dataset, data_dir: str | None, notify: Callable[[str], None], model: Model | None = None
+) -> Inside:
     """Open the network of a run and look at all that a report shows.
 
     Raises:
         InputError: if there is none that can be opened, or the data are not of its kind.
     """
-    network = open_network(str(run.path), data_dir=data_dir)
+    network = open_network(str(run.path), model=model, data_dir=data_dir)
     _, channels, _, side = dataset.test.images.shape
     if (network.channels, network.image_size, network.classes) != (channels, side, tuple(dataset.classes)):
         raise InputError(f"{run.path} was trained on other data than {dataset.title} as it is now")
     notify(f"{run.name}: evaluating {len(dataset.test.images):,} test images")
     logits = network.logits(dataset.test.images)
     labels = dataset.test.labels
-    ours = network if network.impl == "scratch" else open_network(str(run.path), impl="scratch", data_dir=data_dir)
+    ours = network
+    if network.impl != "scratch":
+        ours = open_network(str(run.path), model=model, impl="scratch", data_dir=data_dir)
     mistakes = find_mistakes(dataset, logits)
     filter_name, filters = first_filters(ours)
     recorder = _watch(ours)

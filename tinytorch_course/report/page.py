@@ -17,6 +17,8 @@ from markupsafe import Markup
 import tinytorch_course
 from tinytorch_course.data import Dataset
 from tinytorch_course.errors import InputError
+from tinytorch_course.models import Model
+from tinytorch_course.own_networks import is_own
 from tinytorch_course.report import drawing
 from tinytorch_course.report.charts import COLOURS, Line, key, line_chart, number
 from tinytorch_course.report.command import command
@@ -26,6 +28,7 @@ from tinytorch_course.report.inside import Inside, load_data, look
 from tinytorch_course.report.sources import Sources
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.display import duration
+from tinytorch_course.training.own_model import model_of_run
 
 HERE = Path(__file__).parent
 PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib")
@@ -68,28 +71,44 @@ class Report(NamedTuple):
     notes: list[str]  # what the page lacks, and why
 
 
-def make_report(sources: Sources, *, data_dir: str | None, notify: Callable[[str], None]) -> Report:
+def make_report(
+    sources: Sources,
+    *,
+    data_dir: str | None,
+    notify: Callable[[str], None],
+    model: str | None = None,
+    trust: bool = False,
+) -> Report:
     """Read the folders, look at the networks, and draw the page.
 
     Args:
         sources: see ``report.sources``.
         data_dir: where data sets lie; None: where each run's configuration says.
         notify: is told what takes time.
+        model: the network of runs that were trained with one of the user's own, FILE:NAME.
+        trust: whether the code that the run folders keep of such a network may be run instead.
 
     Raises:
-        InputError: if a run's configuration or history, or a comparison, is malformed. A network or data that cannot
-            be had are notes, on the page too.
+        InputError: if a run's configuration or history, or a comparison, is malformed, or the code of a network may not
+            be run. Weights or data that cannot be had are notes, on the page too.
     """
     names = sources.names()
     runs = [read_run(path, names[path]) for path in sources.runs]
     steps = [read_steps(path, names[path]) for path in sources.timelines]
     seeds = [read_seeds(path, names[path]) for path in sources.seeds]
-    views = _view_all(runs, data_dir, notify)
+    own = {
+        run.path: model_of_run(run.path, run.config.model, model, trust=trust, notify=notify)
+        for run in runs
+        if is_own(run.config.model)
+    }
+    views = _view_all(runs, own, data_dir, notify)
     notes = [note for view in views for note in (*view.run.notes, *([view.problem] if view.problem else []))]
     return Report(_render(views, steps, seeds), notes)
 
 
-def _view_all(runs: list[Run], data_dir: str | None, notify: Callable[[str], None]) -> list[RunView]:
+def _view_all(
+    runs: list[Run], own: dict[Path, Model], data_dir: str | None, notify: Callable[[str], None]
+) -> list[RunView]:
     datasets: dict[tuple[Any, ...], Dataset | InputError] = {}  # runs of one report often share their data
     views = []
     for position, run in enumerate(runs):
@@ -101,7 +120,7 @@ def _view_all(runs: list[Run], data_dir: str | None, notify: Callable[[str], Non
                 dataset = datasets[wanted] = load_data(run, data_dir, notify)
             if isinstance(dataset, InputError):
                 raise dataset
-            inside = look(run, dataset, data_dir, notify)
+            inside = look(run, dataset, data_dir, notify, own.get(run.path))
         except InputError as error:
             problem = str(error)
             dataset = datasets.setdefault(wanted, error)

@@ -15,6 +15,8 @@ from rich.constrain import Constrain
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn
 from rich.text import Text
 
+from tinytorch_course.own_networks import is_own
+
 if TYPE_CHECKING:
     from tinytorch_course.data import Dataset
     from tinytorch_course.training.config import TrainConfig
@@ -288,6 +290,8 @@ def print_outcome(outcome: "Outcome", table: TextIO) -> None:
 def next_commands(result: "Result", config: "TrainConfig") -> list[tuple[str, str]]:
     """What could be typed after a run: to train on, and to train the other implementation on the same terms."""
     longer = ["tinytorch", "train", "--resume", str(result.run_folder)]
+    if is_own(result.model):
+        longer += ["--model", result.model]
     if config.patience is not None and result.epochs < (config.epochs or 0):  # it was stopped early
         longer += ["--patience", str(2 * config.patience)]
     else:

@@ -1,6 +1,7 @@
 """A trained network, taken out of its file to be used: evaluated, asked about a picture, exported."""
 
 import dataclasses
+import functools
 import json
 import math
 import sys
@@ -15,7 +16,7 @@ from tinytorch_course import data
 from tinytorch_course.data.loaders import MemoryLoader
 from tinytorch_course.data.splits import Dataset, Split
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import find_model
+from tinytorch_course.models import Model, find_model
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import LEARNERS
@@ -110,6 +111,7 @@ class Network:
         return (x for x, _ in loader.batches(None, size))
 
 
+@functools.cache  # says it once
 def print_note(sentence: str) -> None:
     print(f"Note: {sentence}", file=sys.stderr)
 
@@ -117,7 +119,7 @@ def print_note(sentence: str) -> None:
 def open_network(
     checkpoint: str,
     *,
-    model: str | Callable[..., Any] | None = None,
+    model: str | Callable[..., Any] | Model | None = None,
     impl: str | None = None,
     data: str | None = None,
     data_dir: str | None = None,

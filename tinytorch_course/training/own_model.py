@@ -30,7 +30,7 @@ def keep_code(run: Path, code: Code) -> None:
 def model_of_run(
     run: Path,
     name: str,
-    given: str | Callable[..., Any] | None = None,
+    given: str | Callable[..., Any] | Model | None = None,
     *,
     trust: bool = False,
     notify: Callable[[str], None] | None = None,
@@ -49,6 +49,8 @@ def model_of_run(
     """
     if not is_own(name):
         return find_model(name if given is None else given)
+    if isinstance(given, Model):
+        return given
     if given is not None:
         model = find_model(given)
         kept = _read_about(run)

@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: the examples' place in the package, and a README whose links work on a package index."""
+"""What pyproject.toml cannot say: where the examples go, and a README whose links work on a package index."""
 
 import re
 from pathlib import Path

@@ -79,19 +79,16 @@ assert len(digits.train.images) == 1280
 # %% Two implementations of one training
 # The course's learners: "scratch" has its gradients written by hand, "torch" uses autograd. From one seed both draw the
 # same weights.
-from tinytorch_course.models import MODELS
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.learners import LEARNERS
+from tinytorch_course.training.learners import make_learner
 
 
 def new_learner(impl, dtype=torch.float32, seed=0):
-    config = TrainConfig(optimizer="sgd", lr=0.1, momentum=0.9, dtype=str(dtype).removeprefix("torch.")).resolved()
-    shape = {"classes": 10, "channels": 1, "image_size": 28}
-    generator = torch.Generator().manual_seed(seed)
-    return LEARNERS[impl](MODELS["mlp"].build, config, **shape, device=device, generator=generator)
+    settings = {"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "dtype": str(dtype).removeprefix("torch.")}
+    return make_learner(TrainConfig(impl=impl, model="mlp", seed=seed, **settings))
 
 
-start = {impl: new_learner(impl).state_dict() for impl in LEARNERS}
+start = {impl: new_learner(impl).state_dict() for impl in ("scratch", "torch")}
 equal = all(torch.equal(start["scratch"][name], start["torch"][name]) for name in start["torch"])
 print("both start from the same bits:", equal)
 assert equal

@@ -20,7 +20,7 @@ EQUALITY = [
     "diagnosis",
     "lockstep",
     "training/test_learners.py",
-    "training/test_averaging.py",
+    "training/options/test_averaging.py",
     "test_models.py",
 ]
 LESSONS = ["examples"]

@@ -22,8 +22,8 @@ class Display:
     def notice(self, sentence):
         self.notices.append(sentence)
 
-    def start(self, config, dataset, parameter_count, steps_per_epoch, epochs, start_epoch, run_folder):
-        self.steps_per_epoch, self.parameter_count, self.dataset = steps_per_epoch, parameter_count, dataset
+    def start(self, setup, parameter_count, start_epoch, run_folder):
+        self.steps_per_epoch, self.parameter_count, self.dataset = setup.steps_per_epoch, parameter_count, setup.dataset
 
     def epoch_start(self, epoch, start_step):
         self.epoch = epoch

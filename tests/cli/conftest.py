@@ -48,14 +48,15 @@ class FakeLoop(ModuleType):
         self.calls.append(("train", config, out))
         return self.show(config, display)
 
-    def resume(self, run, changes, *, display):
+    def resume(self, run, changes, *, display, trust=False):
         self.calls.append(("resume", run, changes))
         return self.show(TrainConfig(**changes), display)
 
     def show(self, config, display):
         split = SimpleNamespace(labels=[0] * 360)
         dataset = SimpleNamespace(title="handwritten digits", train=split, val=split, test=split)
-        display.start(config.resolved(), dataset, 421834, 3, 2, 1, "runs/one")
+        setup = SimpleNamespace(config=config.resolved(), dataset=dataset, steps_per_epoch=3, epochs=2)
+        display.start(setup, 421834, 1, "runs/one")
         if self.notice:
             display.notice(self.notice)
         for epoch in (1, 2):

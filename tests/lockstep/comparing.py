@@ -12,13 +12,13 @@ class Listener:
     def notice(self, sentence):
         self.notices.append(sentence)
 
-    def start(self, setup, memory, injection):
+    def start(self, setup, parameter_count, memory, injection):
         self.memory = memory
 
     def row(self, row, *, last):
         self.rows.append((row, last))
 
-    def start_seeds(self, setup, count, injection):
+    def start_seeds(self, setup, parameter_count, count, injection):
         self.setup = setup
 
     def seed_step(self, done, step):

@@ -30,7 +30,7 @@ from tinytorch_course.lockstep.source import Makers
 from tinytorch_course.models import Model
 from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training import loop
-from tinytorch_course.training.learners import LEARNERS
+from tinytorch_course.training.learners import LEARNERS, make_learner
 
 
 def residual_network(L, *, num_classes=10, in_channels=1, image_size=28):
@@ -122,18 +122,9 @@ def test_being_watched_changes_nothing(impl):
     config = tiny(model="mnist_cnn", clip_norm=0.1).resolved()
     states = []
     for watched in (False, True):
-        network = {"num_classes": 10, "in_channels": 1}
-        learner = LEARNERS[impl](
-            models.mnist_cnn,
-            config,
-            classes=10,
-            channels=1,
-            image_size=28,
-            device=torch.device("cpu"),
-            generator=torch.Generator().manual_seed(0),
-        )
+        learner = make_learner(dataclasses.replace(config, impl=impl))
         if watched and impl == "scratch":
-            watch_scratch(learner, models.mnist_cnn, scratch.layers, network)
+            watch_scratch(learner)
         elif watched:
             watch_torch(learner)
         x = torch.randn(4, 1, 28, 28, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
@@ -379,7 +370,7 @@ def test_masks_and_order_are_those_of_the_seed():
     listener = Listener()
     compare_seeds(tiny(), 1, steps=1, display=listener)
     setup = listener.setup
-    assert setup.masks(1, 2).initial_seed() == derive_seed("masks", 0, 1, 2)
+    assert setup.run.masks(1, 2).initial_seed() == derive_seed("masks", 0, 1, 2)
 
 
 # --- CUDA ------------------------------------------------------------------------------------------------------------

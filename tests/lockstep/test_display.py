@@ -11,7 +11,7 @@ import pytest
 from training.test_display import clean_environment, screen
 
 from tinytorch_course.instruments.recording import Quantity
-from tinytorch_course.lockstep.compare import Comparison, Divergence, Outcome, Row, SeedComparison, SeedRun
+from tinytorch_course.lockstep.compare import ComparedStep, Comparison, Divergence, FinalScores, SeedComparison, SeedRun
 from tinytorch_course.lockstep.display import (
     COLUMNS,
     WHY_FLOAT32_PARTS,
@@ -29,15 +29,13 @@ from tinytorch_course.lockstep.timeline import Distance, Entry, Timeline
 from tinytorch_course.training.config import TrainConfig
 
 CONFIG = TrainConfig(model="mlp", data="digits").resolved()
-SETUP = SimpleNamespace(
-    config=CONFIG, steps=12, parameter_count=109386, dataset=SimpleNamespace(title="digits"), device="cpu"
-)
+SETUP = SimpleNamespace(config=CONFIG, steps=12, dataset=SimpleNamespace(title="digits"), device="cpu")
 MEMORY = {"scratch": 30_000_000, "torch": 20_000_000}
 WEIGHT = Quantity("gradient", "fc1.weight")
 
 
 def row(step, error=1e-7):
-    return Row(
+    return ComparedStep(
         step,
         {"scratch": 2.5, "torch": 2.25},
         Distance(error, 1.0),
@@ -55,7 +53,7 @@ COMPARISON = Comparison(
     rows=[row(1), row(2)],
     divergence=None,
     memory=MEMORY,
-    test=Outcome({"scratch": 0.975, "torch": 0.97}, 3, 1000),
+    test=FinalScores({"scratch": 0.975, "torch": 0.97}, 3, 1000),
 )
 DIVERGENCE = Divergence(
     2, WEIGHT, Distance(0.25, 1e9), Entry((3, 17), 0.125, -1.0), Source("linear_backward", "/x/linear.py", 70, "dw = 1")
@@ -65,7 +63,7 @@ DIVERGENCE = Divergence(
 def show_run(display):
     with display:
         display.notice("a notice")
-        display.start(SETUP, MEMORY, None)
+        display.start(SETUP, 109386, MEMORY, None)
         for step in range(1, 13):
             display.next_draw = 0.0  # so that every step is drawn
             display.row(row(step), last=step == 12)

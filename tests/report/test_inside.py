@@ -10,14 +10,13 @@ from PIL import Image
 
 from tinytorch_course import data
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import find_model
 from tinytorch_course.reference.layers import set_generator
 from tinytorch_course.report import drawing
 from tinytorch_course.report.gather import read_run
 from tinytorch_course.report.inside import Mistake, describe_weights, find_mistakes, gradient_flow, load_data, look
 from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.learners import ScratchLearner, TorchLearner
+from tinytorch_course.training.learners import make_learner
 from tinytorch_course.training.networks import Network, Pictures, open_network
 
 
@@ -78,15 +77,10 @@ def test_gradients_are_those_of_autograd(seen):
 def test_gradients_are_those_of_training_mode():
     """Batch norm uses the batch's statistics, dropout its masks: both implementations draw the same ones."""
     dataset = data.load("digits", limit=16)
-    config = TrainConfig(model="mnist_cnn", dtype="float64").resolved()
-    sizes = {"classes": 10, "channels": 1, "image_size": 28, "device": torch.device("cpu")}
-    ours, twin = (
-        learner(find_model(config.model).build, config, generator=torch.Generator().manual_seed(0), **sizes)
-        for learner in (ScratchLearner, TorchLearner)
-    )
+    config = TrainConfig(model="mnist_cnn", dtype="float64")
+    ours, twin = (make_learner(dataclasses.replace(config, impl=impl)) for impl in ("scratch", "torch"))
     pictures = Pictures.of(dataset)
-    build = find_model(config.model).build
-    network = Network(Path("model.pt"), None, config.model, "scratch", config, pictures, build, ours, sizes["device"])
+    network = Network(Path("model.pt"), None, config.model, "scratch", config, pictures, ours, ours.device)
     flow = {each.layer: each.norm for each in gradient_flow(network, dataset, 5, 8)}
 
     chosen = data.epoch_order(16, 5, 0)[:8]

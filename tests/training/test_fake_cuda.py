@@ -14,12 +14,12 @@ from tinytorch_course import data
 from tinytorch_course.checking.networks import INPUTS
 from tinytorch_course.data.loaders import MemoryLoader, StreamLoader, epoch_order
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import MODELS, find_model
+from tinytorch_course.models import MODELS
 from tinytorch_course.scratch import layers
 from tinytorch_course.training import loop
 from tinytorch_course.training.config import OPTIMIZER_DEFAULTS, TrainConfig
-from tinytorch_course.training.learners import ScratchLearner
-from tinytorch_course.training.loop import Interrupted, Session, resume, train
+from tinytorch_course.training.learners import ScratchLearner, make_learner
+from tinytorch_course.training.loop import Interrupted, Trainer, resume, train
 from tinytorch_course.training.metrics import Metrics
 from tinytorch_course.training.options.augmentation import Augment
 from tinytorch_course.training.options.averaging import Average, holding
@@ -30,16 +30,8 @@ LONG = dataclasses.replace(SMALL, model="softmax", limit=480, batch_size=4, epoc
 
 
 def learner(config, device, image_size=28):
-    return ScratchLearner(
-        find_model(config.model).build,
-        config.resolved(),
-        classes=10,
-        channels=1,
-        image_size=image_size,
-        device=device,
-        generator=torch.Generator().manual_seed(0),
-        class_weights=torch.linspace(0.5, 1.5, 10, dtype=torch.float64),
-    )
+    weights = torch.linspace(0.5, 1.5, 10, dtype=torch.float64)
+    return make_learner(config, image_size=image_size, device=device, class_weights=weights)
 
 
 @pytest.mark.parametrize(
@@ -217,7 +209,7 @@ def test_the_step_that_diverged_is_named(cuda, tmp_path, diverges, device):
 
 
 def test_a_run_that_diverged_before_the_epochs_end_is_not_evaluated(cuda, tmp_path, diverges, monkeypatch):
-    monkeypatch.setattr(Session, "evaluate", lambda *args: pytest.fail("evaluated"))
+    monkeypatch.setattr(Trainer, "evaluate", lambda *args: pytest.fail("evaluated"))
     config = dataclasses.replace(LONG, device="cuda", limit=240)  # 60 steps: nobody has looked since the 50th
     with pytest.raises(InputError, match="step 57 of epoch 1"):
         train(config, out=str(tmp_path / "run"), display=Display())
@@ -234,4 +226,4 @@ def test_on_the_cpu_the_losses_are_looked_at_in_every_step(tmp_path):
     display = Display()
     train(dataclasses.replace(LONG, limit=48), out=str(tmp_path / "run"), display=display)
     assert len(set(display.losses)) == 12
-    assert loop.LOOK_EVERY == 50
+    assert loop.READ_EVERY == 50

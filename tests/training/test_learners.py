@@ -8,10 +8,9 @@ import torch
 
 from tinytorch_course import data
 from tinytorch_course.data.loaders import MemoryLoader, epoch_order
-from tinytorch_course.models import find_model
 from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training.config import SCHEDULE_NAMES, TrainConfig
-from tinytorch_course.training.learners import LEARNERS, NAMESPACES, make_schedule
+from tinytorch_course.training.learners import LEARNERS, make_learner, make_schedule
 
 CPU = torch.device("cpu")
 
@@ -22,16 +21,14 @@ def digits():
 
 
 def learner(impl, config, device=CPU):
-    generator = torch.Generator().manual_seed(derive_seed("init", config.seed))
-    build = find_model(config.model).build
-    return LEARNERS[impl](build, config, classes=10, channels=1, image_size=28, device=device, generator=generator)
+    return make_learner(dataclasses.replace(config, impl=impl), device=device)
 
 
 def lockstep(digits, config, steps, device=CPU):
     """Train both for ``steps``; yields the two learners and losses after each."""
     config = config.resolved()
     learners = {impl: learner(impl, config, device) for impl in LEARNERS}
-    schedules = {impl: make_schedule(NAMESPACES[impl].schedules, config, steps, 1) for impl in LEARNERS}
+    schedules = {impl: make_schedule(dataclasses.replace(config, impl=impl), steps, 1) for impl in LEARNERS}
     loader = MemoryLoader(digits.train, digits.mean, digits.std, device=device, dtype=getattr(torch, config.dtype))
     step = epoch = 0
     while step < steps:
@@ -98,7 +95,7 @@ def test_schedules_divide_a_run_as_they_say(impl):
     rates = {}
     for name in SCHEDULE_NAMES:
         config = TrainConfig(schedule=name, lr=1.0)
-        schedule = make_schedule(NAMESPACES[impl].schedules, config, 10, 4)
+        schedule = make_schedule(dataclasses.replace(config, impl=impl), 10, 4)
         rates[name] = [schedule(step)["lr"] for step in range(40)]
         assert all(set(schedule(step)) == {"lr"} for step in range(40))
     assert rates["constant"] == [1.0] * 40

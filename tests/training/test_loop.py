@@ -14,9 +14,9 @@ from tinytorch_course.data.loaders import MemoryLoader
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import find_model
 from tinytorch_course.reference import layers as twins
-from tinytorch_course.training import checkpoints, loop
-from tinytorch_course.training.learners import LEARNERS
-from tinytorch_course.training.loop import Interrupted, Session, resume, train
+from tinytorch_course.training import checkpoints, resuming
+from tinytorch_course.training.learners import LEARNERS, make_learner
+from tinytorch_course.training.loop import Interrupted, Trainer, resume, train
 from tinytorch_course.training.metrics import Metrics
 
 
@@ -50,15 +50,15 @@ def test_the_best_epoch_on_validation_data_is_kept_and_tested(tmp_path, monkeypa
     validations = iter([Metrics(60.0, 50, 100), Metrics(40.0, 50, 100), Metrics(50.0, 50, 100), Metrics(10.0, 49, 100)])
     after_epoch, tested = [], []
 
-    def evaluate(session, split, signals):
-        network = {name: tensor.clone() for name, tensor in session.learner.state_dict().items()}
-        if split is session.dataset.test:
+    def evaluate(trainer, split):
+        network = {name: tensor.clone() for name, tensor in trainer.learner.state_dict().items()}
+        if split is trainer.setup.dataset.test:
             tested.append(network)
             return Metrics(1.0, 9, 10)
         after_epoch.append(network)
         return next(validations)
 
-    monkeypatch.setattr(Session, "evaluate", evaluate)
+    monkeypatch.setattr(Trainer, "evaluate", evaluate)
     config = dataclasses.replace(SMALL, model="softmax", epochs=4)
     result = train(config, out=str(tmp_path / "run"), display=Display())
     assert (result.best_epoch, result.val_accuracy, result.test_accuracy) == (2, 0.5, 0.9)
@@ -90,16 +90,8 @@ def test_the_model_file_is_a_plain_state_dict_for_either_implementation(tmp_path
     loader = MemoryLoader(test, dataset.mean, dataset.std, device=torch.device("cpu"), dtype=torch.float32)
     x, y = next(loader.batches(None, len(test.labels)))
     logits = {"module": module.eval()(x).detach()}
-    for name, kind in LEARNERS.items():
-        each = kind(
-            find_model("mnist_cnn").build,
-            config.resolved(),
-            classes=10,
-            channels=1,
-            image_size=28,
-            device=torch.device("cpu"),
-            generator=torch.Generator(),
-        )
+    for name in LEARNERS:
+        each = make_learner(dataclasses.replace(config, impl=name))
         each.load_state_dict(tensors)
         logits[name] = each.evaluate(x, y)[1]
     for got in logits.values():
@@ -340,7 +332,7 @@ def test_another_environment_is_told(tmp_path):
     checkpoints.save(path, saved)
     display = Display()
     resume(str(tmp_path / "run"), {"epochs": 3}, display=display)
-    assert any("not bit for bit: torch 1.0 then" in sentence for sentence in display.notices)
+    assert any("not go on bit for bit: torch was 1.0, is " in sentence for sentence in display.notices)
 
 
 @pytest.mark.parametrize(
@@ -353,13 +345,13 @@ def test_another_environment_is_told(tmp_path):
     ],
 )
 def test_another_number_of_threads_is_told_where_it_matters(tmp_path, monkeypatch, changes, now, told):
-    monkeypatch.setattr(loop, "versions", lambda: {"torch": "2.10", "threads": "2"})
+    monkeypatch.setattr(resuming, "versions", lambda: {"torch": "2.10", "threads": "2"})
     config = dataclasses.replace(SMALL, model="softmax", **changes)
     train(config, out=str(tmp_path / "run"), display=Display())
-    monkeypatch.setattr(loop, "versions", lambda: {"torch": "2.10", "threads": now})
+    monkeypatch.setattr(resuming, "versions", lambda: {"torch": "2.10", "threads": now})
     display = Display()
     resume(str(tmp_path / "run"), {"epochs": 3}, display=display)
-    sentence = f"Going on in another environment, so not bit for bit: threads 2 then, {now} now."
+    sentence = f"The environment has changed, so this run does not go on bit for bit: threads was 2, is {now}."
     assert (sentence in display.notices) == told
     assert told or not any("environment" in notice for notice in display.notices)
 
@@ -377,7 +369,7 @@ def test_cuda_trains_and_resumes(tmp_path, impl):
 
 
 def test_schedules_are_laid_over_the_whole_run():
-    session = Session(dataclasses.replace(SMALL, schedule="one-cycle", lr=0.01), Display())
-    rates = [session.schedule(step)["lr"] for step in range(6)]
+    trainer = Trainer(dataclasses.replace(SMALL, schedule="one-cycle", lr=0.01))
+    rates = [trainer.schedule(step)["lr"] for step in range(6)]
     assert 0.009 < max(rates) <= 0.01
     assert rates[-1] < 1e-4

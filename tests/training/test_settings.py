@@ -12,10 +12,9 @@ from trials import SMALL, Display, final_state, same
 from tinytorch_course.errors import InputError
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.learners import LEARNERS
-from tinytorch_course.training.loop import Interrupted, Progress, Session, resume, train
+from tinytorch_course.training.loop import Interrupted, Trainer, resume, train
 from tinytorch_course.training.metrics import Metrics
 from tinytorch_course.training.runs import RunFolder
-from tinytorch_course.training.signals import StopSignals
 
 WEIGHTS = "1,2,3,4,5,6,7,8,9,0.5"
 SETTINGS = {
@@ -86,10 +85,10 @@ def with_validations(monkeypatch, accuracies):
     """Let the validations of a run come out like this."""
     coming = iter(accuracies)
 
-    def evaluate(session, split, signals):
-        return Metrics(1.0, 9, 10) if split is session.dataset.test else Metrics(1.0, next(coming), 100)
+    def evaluate(trainer, split):
+        return Metrics(1.0, 9, 10) if split is trainer.setup.dataset.test else Metrics(1.0, next(coming), 100)
 
-    monkeypatch.setattr(Session, "evaluate", evaluate)
+    monkeypatch.setattr(Trainer, "evaluate", evaluate)
 
 
 def test_patience_stops_after_epochs_that_were_no_better(tmp_path, monkeypatch):
@@ -98,7 +97,7 @@ def test_patience_stops_after_epochs_that_were_no_better(tmp_path, monkeypatch):
     config = small(epochs=9, patience=2)
     result = train(config, out=str(tmp_path / "run"), display=display)
     assert (result.epochs, result.best_epoch) == (5, 3)
-    assert "Stopped after epoch 5 of 9: none was better" in display.notices[-1]
+    assert "Stopped after epoch 5 of 9: validation has not improved" in display.notices[-1]
     assert "for 2 epochs (--patience 2)" in display.notices[-1]
 
     # Resumed it has nothing to do, and with more patience it goes on.
@@ -166,14 +165,14 @@ def test_the_average_is_what_is_validated_kept_and_tested(tmp_path, impl):
 
     class Listening(Display):
         def step(self, *args):
-            after.append({name: tensor.clone() for name, tensor in self.session.learner.state_dict().items()})
+            after.append({name: tensor.clone() for name, tensor in self.trainer.learner.state_dict().items()})
 
     config = small(impl=impl, model="mini_cnn", ema=0.5, epochs=1)
     display = Listening()
-    display.session = Session(config, display)
-    average = {name: tensor.clone().double() for name, tensor in display.session.learner.state_dict().items()}
-    with RunFolder.create(str(tmp_path / "run"), display.session.config) as folder:
-        result = display.session.run(folder, Progress())
+    display.trainer = Trainer(config, display)
+    average = {name: tensor.clone().double() for name, tensor in display.trainer.learner.state_dict().items()}
+    with RunFolder.create(str(tmp_path / "run"), display.trainer.setup.config) as folder:
+        result = display.trainer.run(folder)
     for step, tensors in enumerate(after, start=1):
         factor = min(0.5, (1 + step) / (10 + step))
         average = {name: factor * average[name] + (1 - factor) * tensor for name, tensor in tensors.items()}
@@ -181,9 +180,9 @@ def test_the_average_is_what_is_validated_kept_and_tested(tmp_path, impl):
     for name, tensor in kept.items():
         if tensor.is_floating_point():
             torch.testing.assert_close(tensor.double(), average[name], rtol=1e-5, atol=1e-6)
-    session = Session(config, Display())
-    session.learner.load_state_dict(kept)
-    metrics = session.evaluate(session.dataset.test, StopSignals().__enter__())
+    trainer = Trainer(config)
+    trainer.learner.load_state_dict(kept)
+    metrics = trainer.evaluate(trainer.setup.dataset.test)
     assert (metrics.loss, metrics.accuracy) == (result.test_loss, result.test_accuracy)
     # The network itself goes on from where it was.
     assert same(checkpoints.load(tmp_path / "run" / "last.pt")["model"], after[-1])
@@ -193,19 +192,19 @@ def test_a_run_stopped_while_it_is_tested_can_be_trained_on(tmp_path, monkeypatc
     """What is tested is the best epoch's network, and what goes on is the last one's."""
     config = small(schedule="constant", lr=0.05, epochs=3)
     train(dataclasses.replace(config, epochs=4), out=str(tmp_path / "whole"), display=Display())
-    evaluate = Session.evaluate
+    evaluate = Trainer.evaluate
 
-    def stop_in_test(session, split, signals):
-        if split is session.dataset.test:
+    def stop_in_test(trainer, split):
+        if split is trainer.setup.dataset.test:
             os.kill(os.getpid(), signal.SIGINT)
-        return evaluate(session, split, signals)
+        return evaluate(trainer, split)
 
     worse = iter(range(9, 0, -1))  # so that the first epoch is the best
     monkeypatch.setattr(
-        Session,
+        Trainer,
         "evaluate",
-        lambda session, split, signals: (
-            Metrics(1.0, next(worse), 10) if split is session.dataset.val else stop_in_test(session, split, signals)
+        lambda trainer, split: (
+            Metrics(1.0, next(worse), 10) if split is trainer.setup.dataset.val else stop_in_test(trainer, split)
         ),
     )
     with pytest.raises(Interrupted):

@@ -16,7 +16,7 @@ from tinytorch_course.instruments.memory import peak_memory
 from tinytorch_course.models import MODELS, find_model
 from tinytorch_course.summary import summarise
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.learners import LEARNERS
+from tinytorch_course.training.learners import TorchLearner, make_learner
 
 QUICK_STEPS = ("softmax", "mlp", "mnist_cnn")
 CEILING_SIDE = 1024
@@ -109,28 +109,20 @@ def measure_layer(name: str, batch: int, setting: Setting) -> Measured:
 def measure_step(model: str, batch: int, setting: Setting) -> Measured:
     """A whole training step with the train command's defaults: forward, loss, backward, Adam."""
     dtype = str(setting.dtype).removeprefix("torch.")
-    config = TrainConfig(model=model, dtype=dtype, compile=setting.compile).resolved()
+    config = TrainConfig(model=model, dtype=dtype, compile=setting.compile)
     x = torch.randn(batch, 1, 28, 28, device=setting.device, dtype=setting.dtype)
     y = torch.arange(batch, device=setting.device) % 10
 
     def stepper(impl: str) -> tuple[Callable[[], None], Callable[[], None]]:
-        generator = torch.Generator().manual_seed(0)
-        learner = LEARNERS[impl](
-            find_model(model).build,
-            dataclasses.replace(config, cuda_graph=setting.cuda_graph and impl == "scratch"),
-            classes=10,
-            channels=1,
-            image_size=28,
-            device=setting.device,
-            generator=generator,
-        )
+        own = dataclasses.replace(config, impl=impl, cuda_graph=setting.cuda_graph and impl == "scratch")
+        learner = make_learner(own, device=setting.device)
 
         def step() -> None:
             learner.train_step(x, y, torch.Generator().manual_seed(0), {"lr": 1e-4})
 
         def warm_up() -> None:
             step()
-            if impl == "torch":
+            if isinstance(learner, TorchLearner):
                 learner.optimizer.zero_grad()  # or the step would give back gradients that it never took
 
         return step, warm_up

@@ -125,18 +125,16 @@ def begin_many(config: TrainConfig, seeds: str, out: str | None, *, json: bool) 
     """Train from several seeds, or go on with that."""
     chosen = parse_seeds(seeds, config.seed)
 
-    from tinytorch_course.training.display import OneOfMany, make_display, print_outcome
+    from tinytorch_course.training.display import make_display, print_seed_runs
     from tinytorch_course.training.many import choose_folder, train_seeds
 
     folder = choose_folder(out, config)
     common = dataclasses.replace(config, seed=DEFAULT.seed) if "," in seeds else config
     again = [*common.words(), "--seeds", seeds, "--out", str(folder)]
     with saying_how_to_go_on(again):
-        outcome = train_seeds(
-            config, chosen, folder, make_display=lambda name: OneOfMany(make_display(json=json), name)
-        )
-    print_outcome(outcome, sys.stderr if json else sys.stdout)
-    return outcome
+        runs = train_seeds(config, chosen, folder, make_display=lambda name: make_display(json, name))
+    print_seed_runs(runs, sys.stderr if json else sys.stdout)
+    return runs
 
 
 @contextlib.contextmanager

@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tinytorch_course.models import find_model
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.learners import LEARNERS
+from tinytorch_course.training.learners import make_learner
 from tinytorch_course.training.options.averaging import Average
 
 THREADS = (1, 2, 3, 4, 8)
@@ -68,16 +67,7 @@ def train(impl: str, trial: Trial, threads: int) -> dict[str, Tensor]:
         config = TrainConfig(
             impl=impl, model=trial.model, optimizer=trial.optimizer, clip_norm=0.5, label_smoothing=0.1
         ).resolved()
-        learner = LEARNERS[impl](
-            find_model(trial.model).build,
-            config,
-            classes=10,
-            channels=1,
-            image_size=trial.image_size,
-            class_weights=torch.linspace(0.5, 2, 10),
-            device=torch.device("cpu"),
-            generator=generator,
-        )
+        learner = make_learner(config, image_size=trial.image_size, class_weights=torch.linspace(0.5, 2, 10))
         average = Average(0.999, learner.state_dict())
         computed = {}
         for step in range(1, trial.steps + 1):

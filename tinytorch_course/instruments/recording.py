@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tinytorch_course.reference.layers import is_inside_own
+from tinytorch_course.scratch import layers
 from tinytorch_course.scratch.layers import Layer
 
 if TYPE_CHECKING:
@@ -120,10 +121,10 @@ class WatchedLayers:
             self._path.pop()
 
 
-def watch_scratch(learner: "ScratchLearner", build: Any, layers: Any, options: dict[str, int]) -> Recorder:
-    """Let ``learner`` record what it does; ``build(layers, **options)`` is its network, which is built anew."""
+def watch_scratch(learner: "ScratchLearner") -> Recorder:
+    """Let ``learner`` record what it does; its network is built anew, of watched layers."""
     recorder = Recorder()
-    learner.net = build(WatchedLayers(layers, recorder), **options)
+    learner.net = learner.build(WatchedLayers(layers, recorder))
     update = learner.optimizer.update
 
     def watched_update(params, grads, opt_state, **rates):

@@ -6,6 +6,7 @@ float32 they part after some steps, as torch parts from itself when it is given 
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import statistics
 import time
@@ -16,9 +17,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tinytorch_course import scratch
-from tinytorch_course.data import Split
-from tinytorch_course.data.loaders import MemoryLoader, epoch_order
 from tinytorch_course.errors import InputError
 from tinytorch_course.instruments.memory import peak_memory
 from tinytorch_course.instruments.recording import (
@@ -35,11 +33,10 @@ from tinytorch_course.lockstep.inject import Injection
 from tinytorch_course.lockstep.source import Makers, Source, source_of_schedule, source_of_step
 from tinytorch_course.lockstep.ties import Ties, find_ties
 from tinytorch_course.lockstep.timeline import Distance, Entry, Timeline, distance, largest_error, spell, worst_entry
-from tinytorch_course.seeds import derive_seed
-from tinytorch_course.training import loop
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.learners import LEARNERS, NAMESPACES, make_schedule
+from tinytorch_course.training.learners import Learner, Rates, TorchLearner, make_schedule
 from tinytorch_course.training.metrics import Metrics
+from tinytorch_course.training.setup import Setup
 
 IMPLS = ("scratch", "torch")
 DEFAULT_STEPS = 100
@@ -47,7 +44,7 @@ DEFAULT_TOLERANCE = {"float64": 1e-9, "float32": None}
 ROUNDING = {"float64": 1e-12, "float32": 1e-4}  # up to this relative error two tensors differ by rounding alone
 
 
-class Row(NamedTuple):
+class ComparedStep(NamedTuple):
     """One step, in numbers."""
 
     step: int  # from 1
@@ -92,7 +89,7 @@ class Divergence(NamedTuple):
         }
 
 
-class Outcome(NamedTuple):
+class FinalScores(NamedTuple):
     """Both networks on the test images, at the end."""
 
     accuracies: dict[str, float]
@@ -109,10 +106,10 @@ class Comparison:
     tolerance: float | None
     injection: Injection | None
     timeline: Timeline
-    rows: list[Row]
+    rows: list[ComparedStep]
     divergence: Divergence | None
     memory: dict[str, int | None]  # bytes at the peak of one step
-    test: Outcome | None  # None after a divergence
+    test: FinalScores | None  # None after a divergence
 
     def seconds(self) -> dict[str, float]:
         """The median time of a step; the first, which warms up, does not count if there are others."""
@@ -223,15 +220,20 @@ def compare(
         InputError: if the data, the device or the batch size cannot be used.
     """
     with _injected(injection):
-        setup = _Setup(config, steps, display)
+        setup = PairSetup(Setup.of(dataclasses.replace(config, impl="scratch"), display.notice), steps)
         memory = {impl: peak_memory(*setup.rehearsal(impl), setup.device) for impl in IMPLS}
-        display.start(setup, memory, injection)
         pair = _Pair(setup, injection)
+        display.start(setup, pair.learners["torch"].parameter_count(), memory, injection)
         timeline, rows, divergence = Timeline(), [], None
         for step, epoch, batch, x, y in setup.batches():
             last = step == setup.steps - 1
             row, distances, divergence = pair.step(
-                step, (epoch, batch), x, y, tolerance, evaluate=step == 0 or last or setup.ends_epoch(batch)
+                step,
+                (epoch, batch),
+                x,
+                y,
+                tolerance,
+                evaluate=step == 0 or last or batch == setup.run.steps_per_epoch - 1,
             )
             timeline.steps.append(distances)
             rows.append(row)
@@ -257,16 +259,17 @@ def compare_seeds(
     """
     runs = []
     with _injected(injection):
-        setup = _Setup(config, steps, display)
-        display.start_seeds(setup, count, injection)
+        run = Setup.of(dataclasses.replace(config, impl="scratch"), display.notice)
         for seed in range(config.seed, config.seed + count):
-            setup.config = dataclasses.replace(setup.config, seed=seed)
+            setup = PairSetup(run.changed(seed=seed), steps)
             learners = {impl: setup.learner(impl) for impl in IMPLS}
+            if not runs:
+                display.start_seeds(setup, learners["torch"].parameter_count(), count, injection)
             _alter(injection, learners["scratch"])
             schedules = {impl: setup.schedule(impl) for impl in IMPLS}
             for step, epoch, batch, x, y in setup.batches():
                 for impl, learner in learners.items():
-                    loss, _ = learner.train_step(x, y, setup.masks(epoch, batch), schedules[impl](step))
+                    loss, _ = learner.train_step(x, y, setup.run.masks(epoch, batch), schedules[impl](step))
                 _require_finite(loss.item(), step, setup.config)
                 display.seed_step(len(runs), step + 1)
             test = setup.test(learners)
@@ -275,103 +278,81 @@ def compare_seeds(
     return SeedComparison(setup.config, str(setup.device), injection, setup.steps, test.count, runs)
 
 
-class _Setup:
-    """What both sides share: data, device, order of batches, masks."""
+class PairSetup:
+    """What both sides share: settings, data, device, batches, masks.
 
-    def __init__(self, config: TrainConfig, steps: int | None, display: Any) -> None:
-        session = loop.Session(dataclasses.replace(config, impl="scratch"), display)
-        self.config, self.device, self.dataset = session.config, session.device, session.dataset
-        self.build = session.model.build
-        self.steps_per_epoch = session.steps_per_epoch
-        self.parameter_count = session.learner.parameter_count()
-        self.steps = session.epochs * self.steps_per_epoch if steps is None else steps
+    Args:
+        run: the run that both train.
+        steps: how many. None: as many as the run has.
+    """
+
+    def __init__(self, run: Setup, steps: int | None) -> None:
+        self.run, self.config, self.device, self.dataset = run, run.config, run.device, run.dataset
+        self.steps = run.epochs * run.steps_per_epoch if steps is None else steps
         # A schedule spans the run: so many steps, or so many epochs.
-        self.lengths = (self.steps_per_epoch, session.epochs) if steps is None else (steps, 1)
-        _, channels, _, side = self.dataset.train.images.shape
-        self.network = {"num_classes": len(self.dataset.classes), "in_channels": channels, "image_size": side}
+        self._lengths = (run.steps_per_epoch, run.epochs) if steps is None else (steps, 1)
 
     def learner(self, impl: str) -> Any:
-        config = self.config
-        return LEARNERS[impl](
-            self.build,
-            config,
-            classes=self.network["num_classes"],
-            channels=self.network["in_channels"],
-            image_size=self.network["image_size"],
-            device=self.device,
-            generator=torch.Generator().manual_seed(derive_seed("init", config.seed)),
-        )
+        return self.run.changed(impl=impl).make_learner()
 
-    def schedule(self, impl: str) -> Callable[[int], dict[str, float]]:
-        return make_schedule(NAMESPACES[impl].schedules, self.config, *self.lengths)
-
-    def masks(self, epoch: int, batch: int) -> torch.Generator:
-        return torch.Generator().manual_seed(derive_seed("masks", self.config.seed, epoch, batch))
-
-    def loader(self, split: Split) -> MemoryLoader:
-        dtype = getattr(torch, self.config.dtype)
-        return MemoryLoader(split, self.dataset.mean, self.dataset.std, device=self.device, dtype=dtype)
+    def schedule(self, impl: str) -> Callable[[int], Rates]:
+        return make_schedule(dataclasses.replace(self.config, impl=impl), *self._lengths)
 
     def batches(self) -> Iterator[tuple[int, int, int, Tensor, Tensor]]:
         """(step, epoch, batch, x, y) of every step, all counted from 0: those of `tinytorch train`."""
-        loader, step, epoch = self.loader(self.dataset.train), 0, 0
-        while True:
-            order = epoch_order(len(self.dataset.train.images), self.config.seed, epoch)
-            for batch, (x, y) in enumerate(loader.batches(order, self.config.batch_size)):
+        step = 0
+        for epoch in itertools.count():
+            for batch, (x, y) in enumerate(self.run.training_batches(epoch)):
                 if step == self.steps:
                     return
                 yield step, epoch, batch, x, y
                 step += 1
-            epoch += 1
 
-    def ends_epoch(self, batch: int) -> bool:
-        return batch == self.steps_per_epoch - 1
-
-    def rehearsal(self, impl: str) -> tuple[Callable[[], Any], ...]:
+    def rehearsal(self, impl: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
         """A step on a learner of its own that warms up, and another one to be measured."""
         learner, schedule = self.learner(impl), self.schedule(impl)
         _, _, _, x, y = next(self.batches())
 
         def step() -> None:
-            learner.train_step(x, y, self.masks(0, 0), schedule(0))
+            learner.train_step(x, y, self.run.masks(0, 0), schedule(0))
 
         def warm_up() -> None:
             step()
-            if impl == "torch":
+            if isinstance(learner, TorchLearner):
                 learner.optimizer.zero_grad()  # or the step would give back gradients that it never took
 
         return warm_up, step
 
-    def test(self, learners: dict[str, Any]) -> Outcome:
+    def test(self, learners: dict[str, Learner]) -> FinalScores:
         """Both networks on the test images."""
         metrics = {impl: Metrics() for impl in IMPLS}
         different = 0
-        for x, y in self.loader(self.dataset.test).batches(None, loop.EVALUATION_BATCH):
+        for x, y in self.run.evaluation_batches(self.dataset.test):
             logits = {}
             for impl, learner in learners.items():
                 loss, logits[impl] = learner.evaluate(x, y)
                 metrics[impl].add(loss, logits[impl], y)
             different += int((logits["scratch"].argmax(dim=1) != logits["torch"].argmax(dim=1)).sum())
         accuracies = {impl: each.accuracy for impl, each in metrics.items()}
-        return Outcome(accuracies, different, metrics["torch"].count)
+        return FinalScores(accuracies, different, metrics["torch"].count)
 
 
 class _Pair:
     """Both learners, and recorders that look into them."""
 
-    def __init__(self, setup: _Setup, injection: Injection | None) -> None:
+    def __init__(self, setup: PairSetup, injection: Injection | None) -> None:
         self.setup = setup
         self.learners = {impl: setup.learner(impl) for impl in IMPLS}
         self.schedules = {impl: setup.schedule(impl) for impl in IMPLS}
         self.recorders = {
-            "scratch": watch_scratch(self.learners["scratch"], setup.build, scratch.layers, setup.network),
+            "scratch": watch_scratch(self.learners["scratch"]),
             "torch": watch_torch(self.learners["torch"]),
         }
         _alter(injection, self.learners["scratch"])
 
     def step(
         self, step: int, position: tuple[int, int], x: Tensor, y: Tensor, tolerance: float | None, *, evaluate: bool
-    ) -> tuple[Row, dict[Quantity, Distance], Divergence | None]:
+    ) -> tuple[ComparedStep, dict[Quantity, Distance], Divergence | None]:
         """One step of both, compared; the divergence is the first tensor out of tolerance."""
         ours = self.learners["scratch"]
         before = ours.params, ours.state, ours.opt_state
@@ -387,7 +368,7 @@ class _Pair:
                 tensors[impl] |= self._evaluate(impl, x, y)
         distances = self._distances(tensors["scratch"], tensors["torch"])
         gradients, parameters = (largest_error(distances, kind) for kind in ("gradient", "parameter"))
-        row = Row(step + 1, losses, gradients, parameters, seconds, ties, handed_over)
+        row = ComparedStep(step + 1, losses, gradients, parameters, seconds, ties, handed_over)
         if tolerance is None:
             return row, distances, None
         first = next(
@@ -460,7 +441,7 @@ class _Pair:
 
     def _train(self, impl: str, step: int, position: tuple[int, int], x: Tensor, y: Tensor):
         """One step of one side: its tensors by quantity, its loss, the seconds it took."""
-        learner, recorder, masks = self.learners[impl], self.recorders[impl], self.setup.masks(*position)
+        learner, recorder, masks = self.learners[impl], self.recorders[impl], self.setup.run.masks(*position)
         recorder.start()
         rates = self.schedules[impl](step)
         self._wait()

@@ -6,12 +6,12 @@ and the last; on a terminal the line below the table follows every step.
 
 import sys
 import time
-from typing import Any, TextIO
+from typing import TextIO
 
 from rich.live import Live
 from rich.text import Text
 
-from tinytorch_course.lockstep.compare import Comparison, Row, SeedComparison, SeedRun
+from tinytorch_course.lockstep.compare import ComparedStep, Comparison, PairSetup, SeedComparison, SeedRun
 from tinytorch_course.lockstep.inject import Injection
 from tinytorch_course.lockstep.source import shown_path
 from tinytorch_course.lockstep.timeline import Distance
@@ -63,15 +63,17 @@ class PlainDisplay:
         self.clear()
         self.notes.print(Text.assemble(("Note: ", "yellow"), sentence))
 
-    def start(self, setup: Any, memory: dict[str, int | None], injection: Injection | None) -> None:
+    def start(
+        self, setup: PairSetup, parameter_count: int, memory: dict[str, int | None], injection: Injection | None
+    ) -> None:
         """Say what is about to be compared."""
-        self._introduce(setup, f"{setup.steps:,} steps", injection)
+        self._introduce(setup, parameter_count, f"{setup.steps:,} steps", injection)
         if None not in memory.values():
             self.notes.print(f"Peak memory of a step: {memory_line(memory)}.")
         self.notes.print()
         self.table.print(Text(table_line([title for title, _ in COLUMNS]), "bold"))
 
-    def row(self, row: Row, *, last: bool) -> None:
+    def row(self, row: ComparedStep, *, last: bool) -> None:
         """A step is done."""
         if last or is_shown(row.step):
             self.clear()
@@ -85,10 +87,10 @@ class PlainDisplay:
             self.table.print(line)
         self._say_saved(files)
 
-    def start_seeds(self, setup: Any, count: int, injection: Injection | None) -> None:
+    def start_seeds(self, setup: PairSetup, parameter_count: int, count: int, injection: Injection | None) -> None:
         """Say what is about to be compared."""
         self.count, self.steps = count, setup.steps
-        self._introduce(setup, f"{count} seeds, {setup.steps:,} steps each", injection)
+        self._introduce(setup, parameter_count, f"{count} seeds, {setup.steps:,} steps each", injection)
         self.notes.print()
         self.table.print(Text(f"{'seed':>6}  {'from scratch':>12}  {'torch':>10}  {'difference':>10}", "bold"))
 
@@ -112,12 +114,12 @@ class PlainDisplay:
     def clear(self) -> None:
         """Take what is not there to stay off the terminal."""
 
-    def _introduce(self, setup: Any, length: str, injection: Injection | None) -> None:
+    def _introduce(self, setup: PairSetup, parameter_count: int, length: str, injection: Injection | None) -> None:
         config = setup.config
         self.notes.print(
             Text.assemble(
                 (config.model, "bold"),
-                f", {setup.parameter_count:,} parameters, from scratch and in torch side by side: {length} with "
+                f", {parameter_count:,} parameters, from scratch and in torch side by side: {length} with "
                 f"{config.batch_size} images of {setup.dataset.title}, {config.dtype} on {setup.device}, "
                 f"{config.optimizer}, {config.schedule} rate of {config.lr:g}.",
             )
@@ -136,7 +138,7 @@ class TerminalDisplay(PlainDisplay):
     live: Live | None = None
     next_draw = 0.0
 
-    def row(self, row: Row, *, last: bool) -> None:
+    def row(self, row: ComparedStep, *, last: bool) -> None:
         super().row(row, last=last)
         if not last and not is_shown(row.step):
             self._show(table_row(row))
@@ -170,7 +172,7 @@ def table_line(cells: list[str]) -> str:
     return " ".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True))
 
 
-def table_row(row: Row) -> Text:
+def table_row(row: ComparedStep) -> Text:
     """A step as a line of the table."""
     ours, twin = row.losses["scratch"], row.losses["torch"]
     milliseconds = {impl: 1000 * seconds for impl, seconds in row.seconds.items()}

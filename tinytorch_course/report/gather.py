@@ -13,7 +13,7 @@ from tinytorch_course.errors import InputError
 from tinytorch_course.report.sources import CONFIG, HISTORY
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.learners import NAMESPACES, make_schedule
+from tinytorch_course.training.learners import make_schedule
 from tinytorch_course.training.runs import LAST, read_config
 
 RESULT, GRADIENTS = "result.json", "gradients.csv"
@@ -80,8 +80,7 @@ def learning_rates(run: Run, training_images: int | None) -> list[tuple[float, f
     if training_images is None:
         return noted
     steps = math.ceil(training_images / run.config.batch_size)
-    config = run.config.resolved()
-    schedule = make_schedule(NAMESPACES[config.impl].schedules, config, steps, run.planned)
+    schedule = make_schedule(run.config, steps, run.planned)
     if any(not math.isclose(schedule(epoch * steps - 1)["lr"], lr, rel_tol=1e-6) for epoch, lr in noted):
         return noted
     every = max(1, steps * len(run.history) // 300)

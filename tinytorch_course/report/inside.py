@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor
 
-from tinytorch_course import data, scratch
+from tinytorch_course import data
 from tinytorch_course.data import Dataset
 from tinytorch_course.data.loaders import epoch_order
 from tinytorch_course.errors import InputError
@@ -233,12 +233,7 @@ def describe_weights(name: str, weight: Tensor) -> Weights:
 
 
 def _watch(network: Network) -> Recorder:
-    options = {
-        "num_classes": len(network.classes),
-        "in_channels": network.channels,
-        "image_size": network.image_size,
-    }
-    return watch_scratch(network.learner, network.build, scratch.layers, options)
+    return watch_scratch(network.learner)
 
 
 def _norm(tensors: dict[str, Tensor], names: list[str]) -> float:

@@ -265,6 +265,11 @@ def check_state_dict(got: Any, expected_shapes: Mapping[str, tuple[int, ...]], p
             raise InputError(f"{path} does not fit this network: {name} {problem}")
 
 
+def shapes_of(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """What :func:`check_state_dict` expects of a state dict that is to take the place of this one."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
 def _check_keys(got: Any, expected: Mapping[str, Any], path: str | os.PathLike, hint: str = "") -> None:
     if not isinstance(got, dict):
         raise InputError(f"{path} must hold a dict, but it holds a {type(got).__name__}")

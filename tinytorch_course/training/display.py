@@ -1,4 +1,4 @@
-"""What a person sees of a training run: the face that the loop talks to.
+"""What a person sees of a training run.
 
 Results (the table of epochs, the summary) go to stdout, everything else to stderr. On a terminal a progress bar shows
 how far the epoch is; into files and pipes there are plain lines only, one for each epoch, without control codes.
@@ -8,7 +8,9 @@ import dataclasses
 import shlex
 import sys
 import time
-from typing import TYPE_CHECKING, Any, TextIO
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, TextIO
 
 from rich.console import Console
 from rich.constrain import Constrain
@@ -18,10 +20,10 @@ from rich.text import Text
 from tinytorch_course.own_networks import is_own
 
 if TYPE_CHECKING:
-    from tinytorch_course.data import Dataset
     from tinytorch_course.training.config import TrainConfig
-    from tinytorch_course.training.loop import Result
-    from tinytorch_course.training.many import Outcome
+    from tinytorch_course.training.many import SeedRuns
+    from tinytorch_course.training.progress import Result
+    from tinytorch_course.training.setup import Setup
 
 COLUMNS = (  # of the table of epochs: 70 characters, so that "best" still fits beside them in 80
     ("epoch", 7),
@@ -36,14 +38,45 @@ SECONDS_BETWEEN_DRAWS = 0.1
 IMPLEMENTATIONS = {"scratch": "from scratch", "torch": "in torch"}
 
 
-def make_display(json: bool = False) -> "PlainDisplay":
+class Display(Protocol):
+    """What the training loop tells, in this order. Epochs count from 1; steps count those done."""
+
+    def notice(self, sentence: str) -> None:
+        """Something worth knowing, which is no error: which data were taken, what was turned down."""
+
+    def start(self, setup: "Setup", parameter_count: int, start_epoch: int, run_folder: Path) -> None:
+        """What is about to be trained; ``start_epoch`` is past the last epoch where only the test is left."""
+
+    def epoch_start(self, epoch: int, start_step: int) -> None:
+        """An epoch begins, after ``start_step`` of its steps when a resumed run stopped inside it."""
+
+    def step(self, step: int, loss: float | None, accuracy: float | None, lr: float) -> None:
+        """``step`` steps of this epoch are done; loss and accuracy are its means when last read, None before that."""
+
+    def epoch_end(self, row: Mapping[str, Any]) -> None:
+        """An epoch is done: its row of the history."""
+
+    def finish(self, result: "Result") -> None:
+        """The run is done."""
+
+
+class QuietDisplay(Display):
+    """Shows nothing."""
+
+
+QUIET = QuietDisplay()
+
+
+def make_display(json: bool = False, name: str | None = None) -> "PlainDisplay":
     """The display that fits stderr: with a bar on a terminal that can move its cursor, otherwise plain.
 
-    ``json`` keeps stdout free for the one document: the table goes to stderr too.
+    Args:
+        json: keeps stdout free for the one document: the table goes to stderr too.
+        name: of a run among several, which has no summary of its own. None: there is only this one.
     """
     table = sys.stderr if json else sys.stdout
     # Not rich's own is_terminal, which FORCE_COLOR turns on for pipes too. TERM=dumb is seen to by rich.
-    return (TerminalDisplay if sys.stderr.isatty() else PlainDisplay)(table, sys.stderr)
+    return (TerminalDisplay if sys.stderr.isatty() else PlainDisplay)(table, sys.stderr, name)
 
 
 class Stream(Console):
@@ -53,41 +86,33 @@ class Stream(Console):
         raise  # the BrokenPipeError that is being handled
 
 
-class PlainDisplay:
+class PlainDisplay(Display):
     """One line for each epoch, and no control codes: for files, pipes and terminals that cannot move their cursor.
 
-    A context manager, so that no error leaves half a bar behind. Epochs count from 1; steps count those done.
+    A context manager, so that no error leaves half a bar behind.
     """
 
-    def __init__(self, table: TextIO, notes: TextIO) -> None:
+    def __init__(self, table: TextIO, notes: TextIO, name: str | None = None) -> None:
         # rich decides about colors for each stream: NO_COLOR, FORCE_COLOR, pipes. Table, paths and commands are not
         # to be broken into lines (soft_wrap), whatever the width; sentences are, on a terminal.
         self.table = Stream(file=table, highlight=False, soft_wrap=True)
         self.notes = Stream(file=notes, highlight=False, soft_wrap=not notes.isatty())
-        self.config: TrainConfig | None = None
+        self.name = name
 
     def __enter__(self) -> "PlainDisplay":
+        if self.name is not None:
+            self.table.print(Text(f"\n{self.name}", "bold"))
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close_bar()
 
     def notice(self, sentence: str) -> None:
-        """Something worth knowing, which is no error: which data were taken, what was turned down."""
         self.notes.print(Text.assemble(("Note: ", "yellow"), sentence))
 
-    def start(
-        self,
-        config: "TrainConfig",
-        dataset: "Dataset",
-        parameter_count: int,
-        steps_per_epoch: int,
-        epochs: int,
-        start_epoch: int,
-        run_folder: Any,
-    ) -> None:
-        """Say what is about to be trained; ``start_epoch`` is past ``epochs`` where only the test is left."""
-        self.config, self.epochs, self.steps_per_epoch = config, epochs, steps_per_epoch
+    def start(self, setup: "Setup", parameter_count: int, start_epoch: int, run_folder: Path) -> None:
+        self.config, self.epochs, self.steps_per_epoch = setup.config, setup.epochs, setup.steps_per_epoch
+        config, dataset = setup.config, setup.dataset
         train, val, test = (len(split.labels) for split in (dataset.train, dataset.val, dataset.test))
         self.notes.print(
             Text.assemble(
@@ -100,7 +125,6 @@ class PlainDisplay:
         self.table_is_headed = False
 
     def epoch_start(self, epoch: int, start_step: int) -> None:
-        """An epoch begins, after ``start_step`` of its steps when a resumed run stopped inside it."""
         if not self.table_is_headed:
             if epoch > 1 or start_step > 0:
                 self.notes.print(
@@ -110,10 +134,7 @@ class PlainDisplay:
             self.table.print(Text(table_line([title for title, _ in COLUMNS]), "bold"))
             self.table_is_headed = True
 
-    def step(self, step: int, loss: Any, accuracy: Any, lr: float) -> None:
-        """``step`` steps of this epoch are done; loss and accuracy are its means when last read, None before that."""
-
-    def epoch_end(self, row: dict[str, Any]) -> None:
+    def epoch_end(self, row: Mapping[str, Any]) -> None:
         """One row of the table; the best epoch so far, by validation accuracy, is marked."""
         self.close_bar()
         cells = Text(table_line(epoch_cells(row, self.epochs)))
@@ -124,6 +145,8 @@ class PlainDisplay:
     def finish(self, result: "Result") -> None:
         """The summary: what the network is worth, where it lies, and what could be typed next."""
         self.close_bar()
+        if self.name is not None:
+            return
         self.table.print()
         for name, value, remark in summary(result):
             value = f"{value:<10} " if remark else value
@@ -134,26 +157,6 @@ class PlainDisplay:
 
     def close_bar(self) -> None:
         """Take the bar off the terminal, so that a line can be printed in its place."""
-
-
-class OneOfMany:
-    """The display of one run among several: it is called by its name, and has no summary of its own."""
-
-    def __init__(self, display: PlainDisplay, name: str) -> None:
-        self.display, self.name = display, name
-
-    def __enter__(self) -> "OneOfMany":
-        self.display.table.print(Text(f"\n{self.name}", "bold"))
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.display.close_bar()
-
-    def finish(self, result: "Result") -> None:
-        self.display.close_bar()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.display, name)
 
 
 class Bar(Progress):
@@ -170,8 +173,8 @@ class Bar(Progress):
 class TerminalDisplay(PlainDisplay):
     """The same, and below the table a bar that shows how far the running epoch is."""
 
-    def __init__(self, table: TextIO, notes: TextIO) -> None:
-        super().__init__(table, notes)
+    def __init__(self, table: TextIO, notes: TextIO, name: str | None = None) -> None:
+        super().__init__(table, notes, name)
         self.bar: Progress | None = None
         self.began: float | None = None  # with steps_done: how long one step takes, validation included
         self.steps_done = 0
@@ -202,7 +205,7 @@ class TerminalDisplay(PlainDisplay):
             self.began = time.monotonic()
         self.epoch, self.next_draw = epoch, 0.0
 
-    def step(self, step: int, loss: Any, accuracy: Any, lr: float) -> None:
+    def step(self, step: int, loss: float | None, accuracy: float | None, lr: float) -> None:
         self.steps_done += 1
         now = time.monotonic()
         if now < self.next_draw and step < self.steps_per_epoch:
@@ -210,7 +213,7 @@ class TerminalDisplay(PlainDisplay):
         self.next_draw = now + SECONDS_BETWEEN_DRAWS
         steps_to_come = (self.epochs - self.epoch + 1) * self.steps_per_epoch - step
         left = (now - self.began) / self.steps_done * steps_to_come
-        means = ("-", "-") if loss is None else (number(float(loss)), percent(float(accuracy), 1))
+        means = ("-", "-") if loss is None else (number(loss), percent(accuracy, 1))
         numbers = self.numbers(step, *means, f"{lr:.2g}", clock(left))
         self.bar.update(self.task, completed=step, numbers=numbers, refresh=True)
 
@@ -268,20 +271,20 @@ def summary(result: "Result") -> list[tuple[str, str, str]]:
     ]
 
 
-def print_outcome(outcome: "Outcome", table: TextIO) -> None:
-    """What several seeds came to: a line for each, and their mean and deviation."""
+def print_seed_runs(done: "SeedRuns", table: TextIO) -> None:
+    """A line for each seed, and the mean and standard deviation of all."""
     console = Stream(file=table, highlight=False, soft_wrap=True)
     console.print()
     console.print(Text(f"{'seed':>6}  {'test acc':>9}  {'val acc':>9}  {'test loss':>9}  {'best epoch':>10}", "bold"))
-    for seed, run in zip(outcome.seeds, outcome.runs, strict=True):
+    for seed, run in zip(done.seeds, done.runs, strict=True):
         cells = (percent(run.test_accuracy), percent(run.val_accuracy), number(run.test_loss))
         console.print(f"{seed:>6}  {cells[0]:>9}  {cells[1]:>9}  {cells[2]:>9}  {run.best_epoch:>10}")
-    accuracy, loss = outcome.test_accuracy, outcome.test_loss
+    accuracy, loss = done.test_accuracy, done.test_loss
     console.print()
     for name, value, remark in (
         ("Test accuracy", percent(accuracy.mean), f"± {100 * accuracy.deviation:.2f} % (deviation of a single run)"),
         ("Test loss", number(loss.mean), f"± {number(loss.deviation)}"),
-        ("Run folders", outcome.folder, ""),
+        ("Run folders", done.folder, ""),
     ):
         value = f"{value:<10} " if remark else value
         console.print(Text.assemble((f"{name:<15}", "bold"), value, (remark, "dim")))

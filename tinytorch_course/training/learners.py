@@ -1,30 +1,68 @@
 """A network that learns, twice: with hand-written gradients, and with autograd.
 
 Read the two ``train_step`` side by side: they are what this project is about.
-
-Both have the same face, so that one loop trains either and one checkpoint serves both.
 """
 
 from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from tinytorch_course import reference, scratch
+from tinytorch_course.errors import InputError
+from tinytorch_course.models import Model, find_model
+from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.options.compiling import CompiledGradients, CompiledModule
 from tinytorch_course.training.options.freezing import trainable
 from tinytorch_course.training.options.graphs import GraphedStep
 from tinytorch_course.training.options.half import scratch_in_bfloat16, torch_in_bfloat16
 from tinytorch_course.training.options.starts import start_scratch, start_torch
+from tinytorch_course.twins import require_twins
 
 Tensors = dict[str, Tensor]
 Rates = dict[str, float]  # this step's hyper-parameters, from a schedule
 Watch = Callable[[dict[str, Tensor]], None]  # is shown each step's gradients, before they are clipped
+Build = Callable[[Any], Any]  # makes a network of a namespace of layers
+CPU = torch.device("cpu")
 
 
-class ScratchLearner:
+class Learner(Protocol):
+    """What both implementations offer, so that one loop trains either and one checkpoint serves both."""
+
+    device: torch.device
+    dtype: torch.dtype
+    trainable: tuple[str, ...]  # the names of the parameters that are not frozen
+    watch: Watch | None
+
+    def train_step(self, x: Tensor, y: Tensor, generator: torch.Generator, rates: Rates) -> tuple[Tensor, Tensor]:
+        """One step on a batch; returns its loss and logits, as they were before the step."""
+
+    def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss (without label smoothing and class weights) and logits of a batch, in evaluation mode."""
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Logits of a batch, in evaluation mode."""
+
+    def state_dict(self) -> Tensors:
+        """Parameters and running statistics, under the same names in both."""
+
+    def load_state_dict(self, tensors: Tensors) -> None:
+        """Take over parameters and running statistics."""
+
+    def optimizer_state(self) -> dict[str, Any]:
+        """The optimizer's state in torch.optim's layout."""
+
+    def load_optimizer_state(self, state: dict[str, Any]) -> None:
+        """Take over the optimizer's state."""
+
+    def parameter_count(self) -> int:
+        """How many numbers the parameters are, frozen ones included."""
+
+
+class ScratchLearner(Learner):
     """The network of ``scratch``: parameters, state and the optimizer's state are dicts of raw tensors.
 
     The first parameters are drawn from ``generator``; the twin draws the very same numbers.
@@ -32,20 +70,17 @@ class ScratchLearner:
 
     def __init__(
         self,
-        build: Callable,
+        build: Build,
         config: TrainConfig,
         *,
-        classes: int,
-        channels: int,
-        image_size: int,
         device: torch.device,
         generator: torch.Generator,
         class_weights: Tensor | None = None,
     ):
         self.device, self.dtype = device, getattr(torch, config.dtype)
-        self.clip_norm = config.clip_norm
+        self.clip_norm, self.build = config.clip_norm, build
         weight = None if class_weights is None else class_weights.to(self.device, self.dtype)
-        self.net = build(scratch.layers, num_classes=classes, in_channels=channels, image_size=image_size)
+        self.net = build(scratch.layers)
         if config.precision == "bfloat16":
             self.net = scratch_in_bfloat16(self.net)
         self.loss = scratch.losses.cross_entropy(weight=weight, label_smoothing=config.label_smoothing)
@@ -87,7 +122,6 @@ class ScratchLearner:
 
     @torch.no_grad()  # there is nothing for autograd to record; this line is the promise
     def train_step(self, x: Tensor, y: Tensor, generator: torch.Generator, rates: Rates) -> tuple[Tensor, Tensor]:
-        """One step on a batch; returns its loss and logits, as they were before the step."""
         loss, logits, grads, self.params, self.state, self.opt_state = self.step(
             self.params, self.state, self.opt_state, x, y, generator, **rates
         )
@@ -97,32 +131,27 @@ class ScratchLearner:
 
     @torch.no_grad()
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss (without label smoothing and class weights) and logits of a batch, in evaluation mode."""
         logits = self.predict(x)
         return self.plain_loss.forward(logits, y)[0], logits
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
-        """Logits of a batch, in evaluation mode."""
         return self.net.forward(self.params, self.state, x, training=False)[0]
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Parameters and running statistics, with the twin's keys."""
+    def state_dict(self) -> Tensors:
         return self.params | self.state
 
-    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+    def load_state_dict(self, tensors: Tensors) -> None:
         self.params = self._move({name: tensors[name] for name in self.params})
         self.state = self._move({name: tensors[name] for name in self.state})
 
     def optimizer_state(self) -> dict[str, Any]:
-        """The optimizer's state in torch.optim's layout."""
         return self.optimizer.to_torch(self.opt_state)
 
     def load_optimizer_state(self, state: dict[str, Any]) -> None:
         self.opt_state = self.optimizer.from_torch(state, self._learned(self.params))
 
     def parameter_count(self) -> int:
-        """How many numbers the parameters are, frozen ones included."""
         return sum(tensor.numel() for tensor in self.params.values())
 
     def _learned(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -136,17 +165,14 @@ class ScratchLearner:
         }
 
 
-class TorchLearner:
+class TorchLearner(Learner):
     """The twin: an ``nn.Module``, autograd and ``torch.optim``."""
 
     def __init__(
         self,
-        build: Callable,
+        build: Build,
         config: TrainConfig,
         *,
-        classes: int,
-        channels: int,
-        image_size: int,
         device: torch.device,
         generator: torch.Generator,
         class_weights: Tensor | None = None,
@@ -154,7 +180,7 @@ class TorchLearner:
         self.device, self.dtype = device, getattr(torch, config.dtype)
         self.clip_norm = config.clip_norm
         weight = None if class_weights is None else class_weights.to(self.device, self.dtype)
-        self.net: nn.Module = build(reference.layers, num_classes=classes, in_channels=channels, image_size=image_size)
+        self.net: nn.Module = build(reference.layers)
         self.loss = reference.losses.cross_entropy(weight=weight, label_smoothing=config.label_smoothing)
         self.plain_loss = reference.losses.cross_entropy()
 
@@ -171,7 +197,6 @@ class TorchLearner:
         self.compiled = CompiledModule(self.net) if config.compile else None
 
     def train_step(self, x: Tensor, y: Tensor, generator: torch.Generator, rates: Rates) -> tuple[Tensor, Tensor]:
-        """One step on a batch; returns its loss and logits, as they were before the step."""
         self.net.train()
         reference.layers.set_generator(self.net, generator)
         logits = self.net(x) if self.compiled is None else self.compiled(x, generator)
@@ -190,37 +215,70 @@ class TorchLearner:
 
     @torch.no_grad()
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss (without label smoothing and class weights) and logits of a batch, in evaluation mode."""
         logits = self.predict(x)
         return self.plain_loss(logits, y), logits
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
-        """Logits of a batch, in evaluation mode."""
         self.net.eval()
         return self.net(x)
 
-    def state_dict(self) -> dict[str, Tensor]:
-        """Parameters and running statistics."""
+    def state_dict(self) -> Tensors:
         return self.net.state_dict()
 
-    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+    def load_state_dict(self, tensors: Tensors) -> None:
         self.net.load_state_dict(tensors, strict=True)
 
     def optimizer_state(self) -> dict[str, Any]:
-        """The optimizer's state in torch.optim's layout."""
         return self.optimizer.state_dict()
 
     def load_optimizer_state(self, state: dict[str, Any]) -> None:
         self.optimizer.load_state_dict(state)
 
     def parameter_count(self) -> int:
-        """How many numbers the parameters are, frozen ones included."""
         return sum(tensor.numel() for tensor in self.net.parameters())
 
 
-LEARNERS = {"scratch": ScratchLearner, "torch": TorchLearner}
+LEARNERS: dict[str, type[ScratchLearner] | type[TorchLearner]] = {"scratch": ScratchLearner, "torch": TorchLearner}
 NAMESPACES = {"scratch": scratch, "torch": reference}
+
+
+def make_learner(
+    config: TrainConfig,
+    *,
+    model: Model | None = None,
+    classes: int = 10,
+    channels: int = 1,
+    image_size: int = 28,
+    device: torch.device = CPU,
+    class_weights: Tensor | None = None,
+) -> Learner:
+    """The learner of ``config.impl``; its first parameters depend on the seed alone.
+
+    Args:
+        config: the run.
+        model: the network. None: the one that ``config`` names.
+        classes: how many the network tells apart.
+        channels: of the images.
+        image_size: their height and width in pixels.
+        device: where it computes.
+        class_weights: (classes,), how much each counts in the training loss. None: all alike.
+
+    Raises:
+        InputError: if the network cannot take such images, is not the same in both implementations, or ``--freeze``
+            matches nothing.
+    """
+    model, sizes = model or find_model(config.model), {"in_channels": channels, "image_size": image_size}
+    require_twins(model, num_classes=classes, **sizes)
+    build = partial(model.build, num_classes=classes, **sizes)
+    generator = torch.Generator().manual_seed(derive_seed("init", config.seed))
+    kind = LEARNERS[config.impl]
+    try:
+        return kind(build, config.resolved(), device=device, generator=generator, class_weights=class_weights)
+    except ValueError as error:
+        raise InputError(
+            f"{model.name} cannot take the {image_size} x {image_size} pixels of {config.data}: {error}"
+        ) from error
 
 
 def make_optimizer(optimizers: Any, config: TrainConfig) -> Any:
@@ -231,19 +289,19 @@ def make_optimizer(optimizers: Any, config: TrainConfig) -> Any:
     return getattr(optimizers, config.optimizer)(**hyper)
 
 
-def make_schedule(schedules: Any, config: TrainConfig, steps_per_epoch: int, epochs: int) -> Callable[[int], Rates]:
-    """The configured schedule, from either namespace of schedules: a function of the step, counted from 0.
+def make_schedule(config: TrainConfig, steps_per_epoch: int, epochs: int) -> Callable[[int], Rates]:
+    """The configured schedule, a function of the step, counted from 0.
 
     step divides the rate by ten after each third of the run; linear-warmup rises during the first tenth; cosine and
     one-cycle (whose peak is the configured rate, and which leaves the momentum alone) come down to almost nothing.
     """
-    steps = steps_per_epoch * epochs
+    schedules, lr, steps = NAMESPACES[config.impl].schedules, config.resolved().lr, steps_per_epoch * epochs
     if config.schedule == "step":
-        return schedules.step(config.lr, step_size=max(1, -(-epochs // 3)) * steps_per_epoch)
+        return schedules.step(lr, step_size=max(1, -(-epochs // 3)) * steps_per_epoch)
     if config.schedule == "cosine":
-        return schedules.cosine(config.lr, T_max=steps)
+        return schedules.cosine(lr, T_max=steps)
     if config.schedule == "linear-warmup":
-        return schedules.linear_warmup(config.lr, total_iters=max(1, steps // 10))
+        return schedules.linear_warmup(lr, total_iters=max(1, steps // 10))
     if config.schedule == "one-cycle":
-        return schedules.one_cycle(config.lr, total_steps=steps, cycle_momentum=False)
-    return schedules.constant(config.lr)
+        return schedules.one_cycle(lr, total_steps=steps, cycle_momentum=False)
+    return schedules.constant(lr)

@@ -13,6 +13,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +22,7 @@ from tinytorch_course.own_networks import short_name
 from tinytorch_course.training import loop
 from tinytorch_course.training.checkpoints import write_atomically
 from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.display import QUIET, Display
 from tinytorch_course.training.runs import LAST
 
 NAME = "seeds.json"
@@ -40,8 +42,8 @@ class Spread(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What several runs came to."""
+class SeedRuns:
+    """Runs that differ in nothing but the seed, and what they came to."""
 
     folder: str
     seeds: tuple[int, ...]
@@ -92,15 +94,19 @@ def choose_folder(out: str | None, config: TrainConfig) -> Path:
 
 
 def train_seeds(
-    config: TrainConfig, seeds: Sequence[int], folder: Path, *, make_display: Callable[[str], Any]
-) -> Outcome:
+    config: TrainConfig,
+    seeds: Sequence[int],
+    folder: Path,
+    *,
+    make_display: Callable[[str], AbstractContextManager[Display]] = lambda name: nullcontext(QUIET),
+) -> SeedRuns:
     """Train once from each seed, one after the other.
 
     Args:
         config: of all runs but for the seed.
         seeds: at least two.
         folder: from :func:`choose_folder`. Runs that are in it go on where they stopped.
-        make_display: makes a display (see ``training.display``) for a run that is called like this.
+        make_display: makes the display of the run of that name.
 
     Raises:
         InputError, Interrupted: as ``loop.train``; what is done is kept.
@@ -114,9 +120,9 @@ def train_seeds(
                 results.append(loop.resume(str(path), _settled(each), display=display))
             else:
                 results.append(loop.train(each, out=str(path), display=display))
-    outcome = Outcome(str(folder), tuple(seeds), tuple(results))
-    write_atomically(folder / NAME, json.dumps(outcome.to_dict(), indent=2).encode() + b"\n")
-    return outcome
+    done = SeedRuns(str(folder), tuple(seeds), tuple(results))
+    write_atomically(folder / NAME, json.dumps(done.to_dict(), indent=2).encode() + b"\n")
+    return done
 
 
 def _settled(config: TrainConfig) -> dict[str, Any]:

@@ -19,10 +19,9 @@ from tinytorch_course.errors import InputError
 from tinytorch_course.models import Model, find_model
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.learners import LEARNERS
+from tinytorch_course.training.learners import Learner, make_learner
 from tinytorch_course.training.own_model import model_of_run
 from tinytorch_course.training.runs import CONFIG, DATA, MODEL, read_config
-from tinytorch_course.twins import require_twins
 
 BATCH = 128
 MNIST_SIZE, MNIST_MEAN, MNIST_STD = 28, (0.1307,), (0.3081,)  # for a bare state dict that nothing is known of
@@ -58,8 +57,7 @@ class Network:
     impl: str
     config: TrainConfig | None  # the run's
     pictures: Pictures
-    build: Callable[..., Any]  # makes it, of a layer namespace
-    learner: Any  # see training.learners
+    learner: Learner
     device: torch.device
 
     @property
@@ -163,21 +161,17 @@ def open_network(
         cuda_graph=False,
     )
     where = torch.device(device)
-    sizes = {"in_channels": pictures.channels, "image_size": pictures.image_size}
-    require_twins(found, num_classes=len(pictures.classes), **sizes)
-    learner = LEARNERS[impl](
-        found.build,
-        settings.resolved(),
+    learner = make_learner(
+        settings,
+        model=found,
         classes=len(pictures.classes),
         channels=pictures.channels,
         image_size=pictures.image_size,
         device=where,
-        generator=torch.Generator().manual_seed(0),
     )
-    shapes = {key: tuple(tensor.shape) for key, tensor in learner.state_dict().items()}
-    checkpoints.check_state_dict(tensors, shapes, path)
+    checkpoints.check_state_dict(tensors, checkpoints.shapes_of(learner.state_dict()), path)
     learner.load_state_dict(tensors)
-    return Network(path, run, found.name, impl, config, pictures, found.build, learner, where)
+    return Network(path, run, found.name, impl, config, pictures, learner, where)
 
 
 def read_state_dict(checkpoint: str) -> tuple[Path, Path | None, dict[str, Tensor]]:

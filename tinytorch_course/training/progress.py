@@ -4,7 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from tinytorch_course.training.metrics import Metrics
+from tinytorch_course.training.metrics import Metrics, wilson_interval
+from tinytorch_course.training.setup import Setup
 
 
 class Interrupted(Exception):
@@ -35,6 +36,29 @@ class Result:
     device: str
     dtype: str
 
+    @classmethod
+    def of(cls, folder: Path, setup: Setup, parameters: int, progress: "Progress", test: Metrics) -> "Result":
+        """The result of a run that is done: ``test`` is what its best epoch's network is worth on the test data."""
+        best = progress.best
+        assert best is not None, "at least one epoch is done"
+        return cls(
+            run_folder=str(folder),
+            impl=setup.config.impl,
+            model=setup.config.model,
+            data=setup.dataset.name,
+            parameters=parameters,
+            epochs=progress.epoch,
+            best_epoch=best["epoch"],
+            val_accuracy=best["val_accuracy"],
+            test_accuracy=test.accuracy,
+            test_interval=wilson_interval(int(test.correct), test.count),
+            test_loss=test.loss,
+            test_count=test.count,
+            seconds=sum(row["seconds"] for row in progress.history),
+            device=str(setup.device),
+            dtype=setup.config.dtype,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
@@ -56,3 +80,23 @@ class Progress:
     @property
     def epochs_since_best(self) -> int:
         return self.epoch - self.best["epoch"] if self.best else 0
+
+    def end_epoch(self, validation: Metrics, *, seconds: float, lr: float, impl: str) -> dict[str, Any]:
+        """The epoch under way is done: its row of the history, and the next one begins."""
+        best = self.best
+        # Of two equal accuracies, the one with the lower loss.
+        merit = (validation.accuracy, -validation.loss)
+        row = {
+            "epoch": self.epoch + 1,
+            "train_loss": self.metrics.loss,
+            "train_accuracy": self.metrics.accuracy,
+            "val_loss": validation.loss,
+            "val_accuracy": validation.accuracy,
+            "lr": lr,
+            "seconds": seconds,
+            "impl": impl,
+            "best": best is None or merit > (best["val_accuracy"], -best["val_loss"]),
+        }
+        self.history.append(row)
+        self.epoch, self.batch, self.seconds, self.metrics = self.epoch + 1, 0, 0.0, Metrics()
+        return row

@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from typing import Any
 
 
 class StopRequested(Exception):
@@ -17,9 +18,11 @@ class StopSignals:
 
     NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
-    def __enter__(self) -> "StopSignals":
+    def __init__(self) -> None:
         self.received: int | None = None
-        self.before = {}
+        self.before: dict[signal.Signals, Any] = {}  # the handlers, to be put back
+
+    def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():  # only there may handlers be set
             self.before = {number: signal.signal(number, self._mark) for number in self.NUMBERS}
         return self

@@ -1,25 +1,29 @@
-"""What may look on while a run trains, and changes nothing: the log of gradients, TensorBoard."""
+"""Who looks on while a run trains: one list for all options that do."""
 
-from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
 
 from torch import Tensor
 
+from tinytorch_course.training.learners import Learner
+from tinytorch_course.training.options.gradient_log import GradientLog
+from tinytorch_course.training.options.tensorboard import Board
+from tinytorch_course.training.options.watcher import Watcher
+from tinytorch_course.training.progress import Progress
+from tinytorch_course.training.setup import Setup
 
-class Watcher:
-    """Is told what happens, in order. What a watcher does not care for, it leaves to this class."""
 
-    def step(self, epoch: int, batch: int, x: Tensor) -> None:
-        """A step is coming (epoch and batch counted from 0), with the images ``x`` as the network will see them."""
+def admit_watchers(setup: Setup, learner: Learner, progress: Progress, folder: Path) -> list[Watcher]:
+    """The watchers that the run asks for, which ``learner`` shows its gradients from now on."""
+    steps, watchers = setup.steps_per_epoch, []
+    if setup.config.log_gradients:
+        watchers.append(GradientLog(folder, steps, progress.epoch * steps + progress.batch))
+    if setup.config.tensorboard:
+        watchers.append(Board(folder, setup.dataset, steps, progress.epoch))
 
-    def gradients(self, grads: Mapping[str, Tensor]) -> None:
-        """Its gradients, before they are clipped. They are the step's own: to keep one, copy it."""
+    def show(grads: dict[str, Tensor]) -> None:
+        for watcher in watchers:
+            watcher.gradients(grads)
 
-    def epoch_end(self, row: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
-        """An epoch is done: its row of the history, and the network that was validated."""
-
-    def save(self) -> None:
-        """The run is about to be saved: what was told so far must survive its end."""
-
-    def close(self) -> None:
-        """The run ends, in whatever way."""
+    if watchers:
+        learner.watch = show
+    return watchers

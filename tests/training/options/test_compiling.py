@@ -9,9 +9,8 @@ import torch
 from tinytorch_course import data
 from tinytorch_course.data.loaders import MemoryLoader
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import find_model
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.learners import LEARNERS
+from tinytorch_course.training.learners import LEARNERS, make_learner
 from tinytorch_course.training.options import compiling
 
 CPU = torch.device("cpu")
@@ -24,15 +23,7 @@ def captured_only(monkeypatch):
 
 
 def learner(impl, model, compile):
-    return LEARNERS[impl](
-        find_model(model).build,
-        TrainConfig(model=model, compile=compile, dtype="float64").resolved(),
-        classes=10,
-        channels=1,
-        image_size=28,
-        device=CPU,
-        generator=torch.Generator().manual_seed(0),
-    )
+    return make_learner(TrainConfig(impl=impl, model=model, compile=compile, dtype="float64"))
 
 
 def skip_where_torch_is_too_old(impl):

@@ -2,9 +2,8 @@ import pytest
 import torch
 
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import find_model
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.learners import LEARNERS
+from tinytorch_course.training.learners import LEARNERS, make_learner
 from tinytorch_course.training.options.freezing import describe, trainable
 
 NAMES = ("conv1.weight", "norm1.weight", "norm1.bias", "layer1.0.conv1.weight", "layer10.bias", "fc.weight", "fc.bias")
@@ -53,16 +52,8 @@ def test_patterns_that_freeze_nothing_or_all_are_refused(freeze, message):
     ids=lambda keywords: keywords["optimizer"],
 )
 def test_frozen_parameters_keep_every_bit_and_have_no_state(impl, optimizer):
-    config = TrainConfig(model="mini_cnn", freeze="conv*,norm1", **optimizer).resolved()
-    learner = LEARNERS[impl](
-        find_model("mini_cnn").build,
-        config,
-        classes=10,
-        channels=1,
-        image_size=28,
-        device=torch.device("cpu"),
-        generator=torch.Generator().manual_seed(0),
-    )
+    config = TrainConfig(impl=impl, model="mini_cnn", freeze="conv*,norm1", **optimizer).resolved()
+    learner = make_learner(config)
     before = {name: tensor.clone() for name, tensor in learner.state_dict().items()}
     x, y = torch.randn(8, 1, 28, 28, generator=torch.Generator().manual_seed(1)), torch.arange(8)
     shown = []

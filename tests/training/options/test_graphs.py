@@ -9,11 +9,9 @@ from fake_cuda import CUDA, on_cuda
 from tinytorch_course import data
 from tinytorch_course.data.loaders import MemoryLoader
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import find_model
-from tinytorch_course.scratch import schedules
 from tinytorch_course.training.config import OPTIMIZER_DEFAULTS, TrainConfig
 from tinytorch_course.training.environment import check_cuda_graph
-from tinytorch_course.training.learners import LEARNERS, make_schedule
+from tinytorch_course.training.learners import make_learner, make_schedule
 from tinytorch_course.training.options import graphs
 from tinytorch_course.training.options.averaging import holding
 
@@ -44,16 +42,8 @@ def tensors(outputs):
     return [loss, logits, *grads.values(), *(value for value in graphs._values(*state) if value is not None)]
 
 
-def make_learner(model, device, **settings):
-    return LEARNERS["scratch"](
-        find_model(model).build,
-        TrainConfig(model=model, **settings).resolved(),
-        classes=10,
-        channels=1,
-        image_size=28,
-        device=device,
-        generator=torch.Generator().manual_seed(0),
-    )
+def learner_of(model, device, **settings):
+    return make_learner(TrainConfig(model=model, **settings), device=device)
 
 
 def batches(device, dtype):
@@ -66,8 +56,8 @@ def batches(device, dtype):
 
 def check_steps(device, *, same, between=lambda step, learners: None, **settings):
     """Seven steps at changing rates by both; ``same`` compares, ``between`` may do something to both after a step."""
-    plain, graphed = make_learner(device=device, **settings), make_learner(device=device, cuda_graph=True, **settings)
-    schedule = make_schedule(schedules, TrainConfig(**settings, schedule="one-cycle").resolved(), STEPS, 1)
+    plain, graphed = learner_of(device=device, **settings), learner_of(device=device, cuda_graph=True, **settings)
+    schedule = make_schedule(TrainConfig(**settings, schedule="one-cycle"), STEPS, 1)
     seen = {learner: [] for learner in (plain, graphed)}
     for learner, grads in seen.items():
         learner.watch = lambda step_grads, grads=grads: grads.append({n: g.clone() for n, g in step_grads.items()})
@@ -130,7 +120,7 @@ def test_what_is_loaded_between_two_steps_counts(optimizer, run_again):
 
 def test_a_graph_reads_rates_and_counts_anew_in_every_run(run_again):
     """Were the rate recorded, the second step would move as far as the first."""
-    learner = make_learner("softmax", CPU, cuda_graph=True, optimizer="sgd", momentum=0.0)
+    learner = learner_of("softmax", CPU, cuda_graph=True, optimizer="sgd", momentum=0.0)
     x, y = torch.randn(4, 1, 28, 28), torch.arange(4)
     for lr in (0.1, 0.1, 0.0):
         before = {name: tensor.clone() for name, tensor in learner.state_dict().items()}
@@ -140,7 +130,7 @@ def test_a_graph_reads_rates_and_counts_anew_in_every_run(run_again):
 
 @pytest.mark.parametrize("settings", SETTINGS[1:3], ids=lambda settings: "-".join(map(str, settings.values())))
 def test_the_step_that_is_recorded_waits_for_nothing(settings, run_again, cuda):
-    learner = make_learner(device=CUDA, cuda_graph=True, **settings)
+    learner = learner_of(device=CUDA, cuda_graph=True, **settings)
     x, y = on_cuda(torch.randn(8, 1, 28, 28)), on_cuda(torch.arange(8))
     cuda.waits.clear()
     for step in range(4):

@@ -5,23 +5,14 @@ import torch
 
 from tinytorch_course import data
 from tinytorch_course.data.loaders import MemoryLoader
-from tinytorch_course.models import find_model
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.learners import LEARNERS
+from tinytorch_course.training.learners import LEARNERS, make_learner
 
 CPU = torch.device("cpu")
 
 
 def learner(impl, model, precision):
-    return LEARNERS[impl](
-        find_model(model).build,
-        TrainConfig(model=model, precision=precision).resolved(),
-        classes=10,
-        channels=1,
-        image_size=28,
-        device=CPU,
-        generator=torch.Generator().manual_seed(0),
-    )
+    return make_learner(TrainConfig(impl=impl, model=model, precision=precision))
 
 
 def batches(count):

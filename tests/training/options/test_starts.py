@@ -1,24 +1,12 @@
 import pytest
 import torch
 
-from tinytorch_course.models import find_model
 from tinytorch_course.training.config import INIT_NAMES, TrainConfig
-from tinytorch_course.training.learners import LEARNERS
+from tinytorch_course.training.learners import make_learner
 
 
 def start(impl, model, init, seed=0):
-    config = TrainConfig(model=model, init=init).resolved()
-    generator = torch.Generator().manual_seed(seed)
-    learner = LEARNERS[impl](
-        find_model(model).build,
-        config,
-        classes=10,
-        channels=1,
-        image_size=28,
-        device=torch.device("cpu"),
-        generator=generator,
-    )
-    return learner.state_dict()
+    return make_learner(TrainConfig(impl=impl, model=model, init=init, seed=seed)).state_dict()
 
 
 @pytest.mark.parametrize("init", INIT_NAMES)

@@ -93,7 +93,7 @@ class Writer:
 def writers(monkeypatch):
     monkeypatch.setattr(Writer, "made", [])
     monkeypatch.setattr("tinytorch_course.training.options.tensorboard.require_tensorboard", lambda: Writer)
-    monkeypatch.setattr("tinytorch_course.training.loop.require_tensorboard", lambda: Writer)
+    monkeypatch.setattr("tinytorch_course.training.setup.require_tensorboard", lambda: Writer)
     return Writer.made
 
 

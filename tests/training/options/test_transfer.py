@@ -2,23 +2,14 @@ import pytest
 import torch
 
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import find_model
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.learners import LEARNERS
+from tinytorch_course.training.learners import LEARNERS, make_learner
 from tinytorch_course.training.options.transfer import start_from
 
 
 def learner(model="mlp-12", classes=10, impl="scratch", seed=0, size=28, **settings):
-    return LEARNERS[impl](
-        find_model(model).build,
-        TrainConfig(model=model, **settings).resolved(),
-        classes=classes,
-        channels=1,
-        image_size=size,
-        device=torch.device("cpu"),
-        generator=torch.Generator().manual_seed(seed),
-    )
+    return make_learner(TrainConfig(impl=impl, model=model, seed=seed, **settings), classes=classes, image_size=size)
 
 
 def saved(path, **keywords):

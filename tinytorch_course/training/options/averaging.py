@@ -2,10 +2,11 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
+
+from tinytorch_course.training.learners import Learner
 
 WARM_UP = 10  # in the first steps the average must forget where it began
 
@@ -46,7 +47,7 @@ class Average:
 
 
 @contextlib.contextmanager
-def holding(learner: Any, tensors: dict[str, Tensor]) -> Iterator[None]:
+def holding(learner: Learner, tensors: dict[str, Tensor]) -> Iterator[None]:
     """For the time of the ``with``, ``learner`` holds ``tensors`` in place of its own."""
     own = _copy(learner.state_dict())
     learner.load_state_dict(tensors)

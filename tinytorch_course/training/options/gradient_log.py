@@ -14,7 +14,7 @@ from torch import Tensor
 
 from tinytorch_course.errors import InputError
 from tinytorch_course.training.checkpoints import write_atomically
-from tinytorch_course.training.watching import Watcher
+from tinytorch_course.training.options.watcher import Watcher
 
 NAME = "gradients.csv"
 COLUMNS = ("epoch", "step", "name", "norm")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tinytorch_course.data.splits import Dataset
 from tinytorch_course.errors import InputError
-from tinytorch_course.training.watching import Watcher
+from tinytorch_course.training.options.watcher import Watcher
 
 NAME = "tensorboard"
 IMAGES = 32

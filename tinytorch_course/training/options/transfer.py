@@ -6,10 +6,11 @@ from torch import Tensor
 
 from tinytorch_course.errors import InputError
 from tinytorch_course.training import checkpoints
+from tinytorch_course.training.learners import Learner
 from tinytorch_course.training.networks import read_state_dict
 
 
-def start_from(checkpoint: str, learner: Any, classes: int) -> str:
+def start_from(checkpoint: str, learner: Learner, classes: int) -> str:
     """Let ``learner`` begin with the tensors of a checkpoint.
 
     The layer whose tensors differ in nothing but the number of classes, if there is one, is the head: it keeps the

@@ -127,7 +127,7 @@ class TorchFaced:
 
     def __init__(self, learners: type, case: OptimizerCase, params: dict[str, Tensor]):
         self.case = case
-        self.params = {name: torch.nn.Parameter(param.clone()) for name, param in params.items()}
+        self.params: dict[str, Tensor] = {name: torch.nn.Parameter(param.clone()) for name, param in params.items()}
         self.optimizer = learners(list(self.params.values()), **case.kwargs)
 
     def update(self, grads: dict[str, Tensor | None], step: int) -> None:

@@ -3,7 +3,6 @@
 Cases are passed on as far as the code takes them: a convolution without ``groups`` is checked on those without groups.
 """
 
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,10 +12,11 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from tinytorch_course.checking.case_tables import optimizers
+from tinytorch_course.checking.case_tables.optimizers import OptimizerCase
 from tinytorch_course.checking.cases import Case, Op, draw
 from tinytorch_course.checking.gradients import GradientCheck, check_gradient
 from tinytorch_course.checking.ops import check_fitted, find_op, raised
-from tinytorch_course.checking.optimizers import OurFaced, TorchFaced, check_optimizer
+from tinytorch_course.checking.optimizers import OurFaced, Run, TorchFaced, check_optimizer
 from tinytorch_course.checking.optimizers import is_plain as is_plain_run
 
 DRAWS = 3  # of inputs of given shapes
@@ -40,7 +40,8 @@ class Outcome(NamedTuple):
     left_out: dict[str, int]  # why -> how many cases could not even be tried
 
 
-def pair_of_functions(name: str, forward: Callable, backward: Callable) -> Pair:
+def pair_of_functions(name: str, forward: Callable[..., tuple], backward: Callable[..., Any]) -> Pair:
+    """Two functions as they are."""
     return Pair(name, forward, backward, inspect.signature(forward))
 
 
@@ -65,7 +66,7 @@ def pair_of_autograd(function: type[torch.autograd.Function]) -> Pair:
     parameters = list(inspect.signature(function.forward).parameters.values())
     signature = inspect.Signature(parameters if separate else parameters[1:])  # without ctx
 
-    def forward(*args, **kwargs):
+    def forward(*args: Any, **kwargs: Any) -> tuple:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
         inputs = bound.args  # autograd's apply takes no keywords
@@ -77,7 +78,7 @@ def pair_of_autograd(function: type[torch.autograd.Function]) -> Pair:
             out = function.forward(context, *inputs)
         return (*out, context) if isinstance(out, tuple) else (out, context)
 
-    def backward(dout, context):
+    def backward(dout: Tensor, context: _Context) -> tuple:
         grads = function.backward(context, dout)
         grads = grads if isinstance(grads, tuple) else (grads,)
         wanted = context.needs_input_grad
@@ -86,7 +87,8 @@ def pair_of_autograd(function: type[torch.autograd.Function]) -> Pair:
         # None stands for every argument that is no tensor; what is not None is kept, so that it is noticed.
         return tuple(g for g, needed in zip(grads, wanted, strict=True) if needed or g is not None)
 
-    forward.__signature__ = signature
+    named: Any = forward
+    named.__signature__ = signature  # from here on the checks have the arguments' names
     forward.__name__ = backward.__name__ = function.__name__
     return Pair(function.__name__, forward, backward, signature)
 
@@ -94,7 +96,7 @@ def pair_of_autograd(function: type[torch.autograd.Function]) -> Pair:
 # --- which cases, with which arguments --------------------------------------------------------------------------------
 
 
-def check_like(pair: Pair, op: str, *, spell: Callable[[Exception], str] | None = None, **options) -> Outcome:
+def check_like(pair: Pair, op: str, *, spell: Callable[[Exception], str] | None = None, **options: Any) -> Outcome:
     """Check ``pair`` on all cases of ``op`` that it takes.
 
     An exception on the first plain case is the caller's to handle: then the pair does not work at all. Those on later
@@ -121,53 +123,53 @@ def check_like(pair: Pair, op: str, *, spell: Callable[[Exception], str] | None 
 
 
 def check_shapes(
-    pair: Pair, shapes: list[list[int]], op: str | None, *, twin: Callable[..., Tensor] | None = None, **options
+    pair: Pair, shapes: list[list[int]], op: str | None, *, twin: Callable[..., Tensor] | None = None, **options: Any
 ) -> Outcome:
     """Check ``pair`` on standard-normal inputs of these shapes, beside ``op``, ``twin`` or differences alone."""
-    seed = options.pop("seed", 0)
+    first_seed = options.pop("seed", 0)
     checks = []
-    for number in range(DRAWS):
-        case = Case(tuple(tuple(shape) for shape in shapes), note=f"draw {number + 1}", op=op or pair.name)
-        if op is not None:
-            case = fit(pair, case, op)
-            if isinstance(case, str):
-                return Outcome([], [], {case: DRAWS})
-            checks.append(check_fitted(case, pair.forward, pair.backward, seed=seed + number, **options))
+    for seed in range(first_seed, first_seed + DRAWS):
+        note = f"draw {seed - first_seed + 1}"
+        case = Case(tuple(tuple(shape) for shape in shapes), note=note, op=op or pair.name)
+        if op is None:
+            inputs = draw(case.inputs, seed=seed, **options)
+            checks.append(check_gradient(pair.forward, pair.backward, inputs, twin=twin, seed=seed, name=str(case)))
             continue
-        inputs = draw(case.inputs, seed=seed + number, **options)
-        checks.append(
-            check_gradient(pair.forward, pair.backward, inputs, twin=twin, seed=seed + number, name=str(case))
-        )
+        fitted = fit(pair, case, op)
+        if isinstance(fitted, str):
+            return Outcome([], [], {fitted: DRAWS})
+        checks.append(check_fitted(fitted, pair.forward, pair.backward, seed=seed, **options))
     return Outcome(checks, [], {})
 
 
-def check_optimizer_like(name: str, learners: Callable[..., Any], op: str, **options) -> Outcome:
+def check_optimizer_like(name: str, learners: Any, op: str, **options: Any) -> Outcome:
     """Check a learner's optimizer on all cases of ours that it takes.
 
     Args:
         name: of it, for the reports.
-        learners: a class with torch.optim's face (made of parameters and keywords, with ``step``), or a class or
-            function with ours (made of keywords, with ``init`` and ``update``).
+        learners: a class like torch.optim's (made of parameters and keywords, with ``step``), or a class or function
+            like ours (made of keywords, with ``init`` and ``update``).
         op: an optimizer's name, "sgd".
 
     Raises:
-        TypeError: if it is a class with neither face.
+        TypeError: if it is a class like neither.
     """
-    torch_faced = hasattr(learners, "step")
-    if isinstance(learners, type) and not torch_faced and not hasattr(learners, "update"):
+    like_torch = hasattr(learners, "step")
+    if isinstance(learners, type) and not like_torch and not hasattr(learners, "update"):
         raise TypeError(f"{name} is no optimizer: it has neither step(), as torch's, nor init() and update(), as ours")
     accepted = inspect.signature(learners).parameters
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
-    start = functools.partial(TorchFaced if torch_faced else OurFaced, learners)
+
+    def start(case: OptimizerCase, params: dict[str, Tensor]) -> Run:
+        return (TorchFaced if like_torch else OurFaced)(learners, case, params)
+
     outcome = Outcome([], [], {})
     for case in optimizers.cases_of(op):
         strange = [] if takes_all else [keyword for keyword in case.kwargs if keyword not in accepted]
-        if not is_plain_run(case):
-            continue
-        if strange:
+        if is_plain_run(case) and strange:
             _leave_out(outcome, f"{name} has no argument {' and '.join(strange)}")
-            continue
-        outcome.plain.append(check_optimizer(case, start, **options))
+        elif is_plain_run(case):
+            outcome.plain.append(check_optimizer(case, start, **options))
     return outcome
 
 
@@ -177,12 +179,11 @@ def _leave_out(outcome: Outcome, reason: str) -> None:
 
 def fit(pair: Pair, case: Case, op: str) -> Case | str:
     """The case with the arguments that the pair's forward takes; or why it takes none such."""
-    names = [p.name for p in pair.signature.parameters.values()]
     inputs, kwargs = case.inputs, dict(case.kwargs)
     while inputs and inputs[-1] is None and not _binds(pair.signature, inputs, kwargs):
         inputs = inputs[:-1]
     if not _binds(pair.signature, inputs, kwargs, partly=True):
-        strange = [name for name in kwargs if name not in names]
+        strange = [name for name in kwargs if name not in pair.signature.parameters]
         if strange:
             return f"{pair.name} has no argument {' and '.join(strange)}"
         return f"{pair.name} takes fewer tensors than {len(inputs)}"

@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import importlib.util
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from tinytorch_course.checking.case_tables.optimizers import OPTIMIZERS
 from tinytorch_course.checking.explain import explain
@@ -41,7 +41,7 @@ def main() -> None:
     """Check what the request in the first argument asks for, and leave the answer in the folder in the second."""
     request, folder = Request(**json.loads(sys.argv[1])), Path(sys.argv[2])
     try:
-        answer = {"row": _Checked(request, folder).row().to_dict()}
+        answer: dict[str, Any] = {"row": _Checked(request, folder).row().to_dict()}
     except InputError as refusal:
         answer = {"refused": str(refusal)}
     except BaseException:
@@ -66,37 +66,33 @@ class _Checked:
 
     def row(self) -> Row:
         self._say("it was being imported")
-        module = self._import()
+        with quiet_and_exact():
+            module = run_file(self.file)
         name, code = self._find(module)
-        like = self.request.like or (None if self.request.shapes else _guess(name))
-        if like in OPTIMIZERS:
+        shapes, like = self.request.shapes, self.request.like or (None if self.request.shapes else _guess(name))
+        if like is not None and like in OPTIMIZERS:
             outcome = self._running(lambda: check_optimizer_like(name, code, like, **self.options))
             return self._summary(name, like, outcome)
         pair = self._pair(name, code, module)
-        if like is None and self.request.shapes is None:
+        if like is None and shapes is None:
             raise InputError(
                 f"which op {name} should equal is not clear from its name: say --like OP (`tinytorch check --list` "
                 "shows them), or --shapes 4x3,3x5 to check it against central differences alone"
             )
         if like is not None and like not in OPS:
             raise InputError(f"--like must be an op, a loss or an optimizer of `tinytorch check --list`, not '{like}'")
-        if self.request.shapes is not None:
-            twin = self._twin(name) if self.request.twin else None
-            outcome = self._running(lambda: check_shapes(pair, self.request.shapes, like, twin=twin, **self.options))
+        if shapes is not None:
+            twin = _twin(self.request.twin, name) if self.request.twin else None
+            outcome = self._running(lambda: check_shapes(pair, shapes, like, twin=twin, **self.options))
         else:
-            outcome = self._running(
-                lambda: check_like(pair, like, spell=lambda error: spell_error(error, self.file), **self.options)
-            )
+            spell = functools.partial(spell_error, file=self.file)
+            outcome = self._running(lambda: check_like(pair, str(like), spell=spell, **self.options))
         if not outcome.plain:
-            reason = next(iter(outcome.left_out), "its arguments are others")
+            reason = next(iter(outcome.left_out), "it takes other arguments")
             raise InputError(f"no case of {like} fits {name}: {reason}; name its arguments as `{like}` names them")
         return self._summary(name, like, outcome, pair)
 
     # --- the learner's file ------------------------------------------------------------------------------------------
-
-    def _import(self) -> ModuleType:
-        with quiet_and_exact():
-            return run_file(self.file)
 
     def _find(self, module: ModuleType) -> tuple[str, Any]:
         """The name, and what it stands for; for a pair, the forward."""
@@ -111,10 +107,7 @@ class _Checked:
         if isinstance(code, type) and issubclass(code, torch.autograd.Function):
             pair = pair_of_autograd(code)
             return pair._replace(forward=self._staged(pair.forward, name), backward=self._staged(pair.backward, name))
-        if len(self.request.names) == 2:
-            backward_name = self.request.names[1]
-        else:
-            backward_name = f"{name.removesuffix('_forward')}_backward"
+        _, backward_name = (*self.request.names, f"{name.removesuffix('_forward')}_backward")[:2]
         backward = getattr(module, backward_name, None)
         if not callable(backward):
             raise InputError(
@@ -122,14 +115,6 @@ class _Checked:
             )
         name = name.removesuffix("_forward")
         return pair_of_functions(name, self._staged(code, code.__name__), self._staged(backward, backward_name))
-
-    def _twin(self, name: str) -> Callable:
-        """The right forward, through which autograd goes."""
-        spec = importlib.util.spec_from_file_location("tinytorch_twin", self.request.twin)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        forward = getattr(module, name)
-        return lambda *inputs: forward(*inputs)[0]
 
     # --- running it --------------------------------------------------------------------------------------------------
 
@@ -140,7 +125,7 @@ class _Checked:
         """The function, announcing itself, so that it can be named if it never returns."""
 
         @functools.wraps(function)
-        def announcing(*args, **kwargs):
+        def announcing(*args: Any, **kwargs: Any) -> Any:
             self._say(f"it was in {name}")
             return function(*args, **kwargs)
 
@@ -151,9 +136,6 @@ class _Checked:
         with saying_where(self.file), quiet_and_exact():
             return run()
 
-    def _spell(self, error: BaseException) -> str:
-        return spell_error(error, self.file)
-
     # --- what came out -----------------------------------------------------------------------------------------------
 
     def _summary(self, name: str, like: str | None, outcome: Outcome, pair: Pair | None = None) -> Row:
@@ -163,35 +145,34 @@ class _Checked:
             kind = "optimizer" if like in OPTIMIZERS else "op"
             row.explanation = explain(kind, like)._asdict() | {"like": like}
         if pair is not None and (self.request.explain or _about_differences(outcome.plain)):
-            row.step_curve = self._curve(pair, outcome.plain)
+            known = [check.evidence for check in outcome.plain if check.difference_errors and check.evidence]
+            evidence = next((each for each in known if each.positions), None)
+            if evidence is not None:
+                row.step_curve = self._running(lambda: step_curve(pair.forward, evidence, self.request.seed))
         return row
 
-    def _curve(self, pair: Pair, checks: list[GradientCheck]) -> list[dict[str, float]] | None:
-        evidence = next((c.evidence for c in checks if c.difference_errors and c.evidence.positions), None)
-        return evidence and self._running(lambda: step_curve(pair.forward, evidence, self.request.seed))
+
+def _twin(file: str, name: str) -> Callable[..., Tensor]:
+    """The right forward, through which autograd goes."""
+    forward = getattr(run_file(Path(file), "tinytorch_twin"), name)
+    return lambda *inputs: forward(*inputs)[0]
 
 
 def _about(like: str | None, request: Request) -> list[str]:
-    if like is None:
-        return (
-            []
-            if request.twin
-            else ["compared with central differences alone, which say whether a gradient fits its forward"]
-        )
-    return [] if request.like else [f"compared with {like}, as its name says; --like would say otherwise"]
+    if like is None and not request.twin:
+        return ["compared with central differences alone, which say whether a gradient fits its forward"]
+    if like is None or request.like:
+        return []
+    return [f"compared with {like}, as its name says; --like would say otherwise"]
 
 
 def _beyond(outcome: Outcome) -> list[str]:
     """What was not counted."""
     failed = [check.name for check in outcome.beyond if not check.ok]
-    notes = []
-    if failed:
-        names = "; ".join(failed[:3]) + ("; ..." if len(failed) > 3 else "")
-        notes.append(
-            f"not counted: {len(failed)} of {len(outcome.beyond)} cases that torch takes as well fail: {names}"
-        )
-    notes += [f"left out: {count} case{'s' * (count > 1)}, for {reason}" for reason, count in outcome.left_out.items()]
-    return notes
+    names = "; ".join(failed[:3]) + ("; ..." if len(failed) > 3 else "")
+    unusual = f"of {len(outcome.beyond)} unusual cases, which are not counted, {len(failed)} fail: {names}"
+    left_out = [f"left out: {count} case{'s' * (count > 1)}, for {why}" for why, count in outcome.left_out.items()]
+    return [unusual, *left_out] if failed else left_out
 
 
 def _about_differences(checks: list[GradientCheck]) -> bool:

@@ -1,7 +1,7 @@
 """A learner's own code, checked in a process of its own.
 
 So a hang, a crash, a flood of output or ``sys.exit`` in it cannot hurt: all that comes back is one file of results.
-This half starts the process and waits; ``own_code_child.py`` is what runs in it. Needs no torch.
+This half starts the process and waits; ``child.py`` is what runs in it. Needs no torch.
 """
 
 import contextlib
@@ -79,7 +79,7 @@ def check_own_code(request: Request, timeout: float) -> Answer:
     """Run the checks in a process of their own.
 
     Raises:
-        InputError: if the code cannot be checked: it raises, hangs, crashes, returns what no gradient is.
+        InputError: if the code cannot be checked: it raises, hangs, crashes, returns something that is no gradient.
     """
     with tempfile.TemporaryDirectory(prefix="tinytorch-") as folder:
         process = _start(request, folder)

@@ -8,8 +8,13 @@ Part = TypeVar("Part")
 
 def parts_of(cache: Any, kind: type[Part]) -> Iterator[Part]:
     """Every ``kind`` in a cache, such as each tensor or each op's cache of one type, in the order of the layers."""
+    return (part for _, part in places_of(cache, kind))
+
+
+def places_of(cache: Any, kind: type[Part], place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Part]]:
+    """Every ``kind`` in a cache, with its place: its number in each of the containers it is in, from the outermost."""
     if isinstance(cache, kind):
-        yield cache
+        yield place, cache
     elif isinstance(cache, (dict, tuple, list)):
-        for part in cache.values() if isinstance(cache, dict) else cache:
-            yield from parts_of(part, kind)
+        for number, part in enumerate(cache.values() if isinstance(cache, dict) else cache):
+            yield from places_of(part, kind, (*place, number))

@@ -8,7 +8,7 @@ from checking.mistakes.table import MISTAKES
 from tinytorch_course.checking.case_tables.optimizers import OPTIMIZERS
 from tinytorch_course.checking.ops import OPS
 from tinytorch_course.checking.rows import Row
-from tinytorch_course.checking.suite import check_subject, find_device, listing, select, subjects, tolerances
+from tinytorch_course.checking.suite import check_subject, listing, select, subjects, tolerances
 from tinytorch_course.diagnosis import diagnose
 from tinytorch_course.errors import InputError
 from tinytorch_course.lockstep.planting import planted
@@ -114,18 +114,6 @@ def test_an_unknown_name_is_refused():
         select("conv2")
     with pytest.raises(InputError, match="--list"):
         select("quux")
-
-
-def test_devices(monkeypatch):
-    assert find_device("cpu") == "cpu"
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert find_device("auto") == "cpu"
-    with pytest.raises(InputError, match="--device is cuda, but torch finds no CUDA device here"):
-        find_device("cuda")
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    with pytest.raises(InputError, match="there are only 1 CUDA devices"):
-        find_device("cuda:3")
 
 
 def test_tolerances_are_stated():

@@ -40,7 +40,7 @@ class Part(NamedTuple):
     tell: Callable[[str], tuple[str, list[str]]]  # stdout -> the line of the table, and what stands below it
 
 
-class Outcome(NamedTuple):
+class PartResult(NamedTuple):
     """What a part came to."""
 
     part: Part
@@ -120,7 +120,7 @@ def make_report(path: str, device: str, *, quick: bool, notify: Callable[[str], 
         raise InputError("--gpu-report is about a GPU; on the CPU it can only be rehearsed: --device cpu --quick")
     if Path(path).exists():
         raise InputError(f"--gpu-report would write over {path}: give the name of a new file")
-    outcomes: list[Outcome] = []
+    outcomes: list[PartResult] = []
     with tempfile.TemporaryDirectory() as folder:
         parts = plan(device, Path(folder), quick=quick)
         write_report(path, device, quick, outcomes, parts)
@@ -132,7 +132,7 @@ def make_report(path: str, device: str, *, quick: bool, notify: Callable[[str], 
     return all(outcome.ok for outcome in outcomes)
 
 
-def run_part(part: Part) -> Outcome:
+def run_part(part: Part) -> PartResult:
     """Run one part; whatever goes wrong is its outcome."""
     began = time.perf_counter()
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:  # a pipe would wait for grandchildren
@@ -145,11 +145,11 @@ def run_part(part: Part) -> Outcome:
     if failure is None:
         try:
             summary, details = part.tell(texts[0])
-            return Outcome(part, True, summary, details, seconds)
+            return PartResult(part, True, summary, details, seconds)
         except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             failure = f"its output could not be read ({type(error).__name__}: {error})"
     last = next((line.strip() for text in reversed(texts) for line in reversed(text.splitlines()) if line.strip()), "")
-    return Outcome(part, False, f"{failure}: {last}" if last else failure, [], seconds)
+    return PartResult(part, False, f"{failure}: {last}" if last else failure, [], seconds)
 
 
 def _run(part: Part, out: Any, err: Any) -> str | None:
@@ -254,12 +254,12 @@ def tell_time_to_accuracy(out: str) -> tuple[str, list[str]]:
 # --- The report -------------------------------------------------------------------------------------------------------
 
 
-def write_report(path: str, device: str, quick: bool, outcomes: list[Outcome], parts: list[Part]) -> None:
+def write_report(path: str, device: str, quick: bool, outcomes: list[PartResult], parts: list[Part]) -> None:
     """The section, with what is known so far."""
     write_atomically(path, "\n".join(_lines(device, quick, outcomes, parts)).encode())
 
 
-def _lines(device: str, quick: bool, outcomes: list[Outcome], parts: list[Part]) -> list[str]:
+def _lines(device: str, quick: bool, outcomes: list[PartResult], parts: list[Part]) -> list[str]:
     on_cuda = device.startswith("cuda")
     flags = (" --quick" if quick else "") + ("" if device == "cuda" else f" --device {device}")
     lines = ["## On a GPU" if on_cuda else "## A rehearsal on the CPU", ""]

@@ -11,11 +11,11 @@ from tinytorch_course.bench.prices import Prices, measure_prices
 from tinytorch_course.bench.timing import Timing, time_alternately
 from tinytorch_course.checking.cases import Timed
 from tinytorch_course.checking.ops import OPS
-from tinytorch_course.errors import InputError
 from tinytorch_course.instruments.memory import peak_memory
 from tinytorch_course.models import MODELS, find_model
 from tinytorch_course.summary import summarise
 from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.environment import find_device
 from tinytorch_course.training.learners import TorchLearner, make_learner
 
 QUICK_STEPS = ("softmax", "mlp", "mnist_cnn")
@@ -52,11 +52,7 @@ class Measured(NamedTuple):
 
 def find_setting(device: str, dtype: str, rounds: int, *, compile: bool = False, cuda_graph: bool = False) -> Setting:
     """Raises InputError for a device that is not here."""
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"--device is {device}, but torch finds no CUDA device here: use cpu or auto")
-    return Setting(torch.device(device), getattr(torch, dtype), rounds, compile, cuda_graph)
+    return Setting(find_device(device), getattr(torch, dtype), rounds, compile, cuda_graph)
 
 
 def matmul_ceiling(setting: Setting) -> float:

@@ -119,22 +119,6 @@ def network(model: Model, size: str | None = None) -> Subject:
     return Subject("network", model.name, functools.partial(_check_each, check, [model]))
 
 
-def find_device(name: str) -> str:
-    """The device of that name.
-
-    Raises:
-        InputError: if there is no such device here.
-    """
-    if name == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda"):
-        if not torch.cuda.is_available():
-            raise InputError(f"--device is {name}, but torch finds no CUDA device here: use cpu")
-        if (torch.device(name).index or 0) >= torch.cuda.device_count():
-            raise InputError(f"--device is {name}, but there are only {torch.cuda.device_count()} CUDA devices")
-    return name
-
-
 def listing() -> dict[str, list[tuple[str, str]]]:
     """Kind -> (name, how it is called) of all subjects."""
     groups: dict[str, list[tuple[str, str]]] = {title: [] for title in KINDS.values()}

@@ -116,12 +116,13 @@ def check_ours(
 
         from tinytorch_course.checking import suite
         from tinytorch_course.diagnosis import diagnose
+        from tinytorch_course.training.environment import find_device
 
         start = time.monotonic()
         chosen = suite.select(op) if model is None else [suite.network(model, size)]
         options = settings | {
             "dtype": getattr(torch, settings["dtype"]),
-            "device": suite.find_device(settings["device"]),
+            "device": str(find_device(settings["device"])),
         }
         rows: list[Row] = []
         for number, subject in enumerate(chosen, start=1):

@@ -32,7 +32,7 @@ class Pair(NamedTuple):
     signature: inspect.Signature  # of forward, as the learner wrote it
 
 
-class Outcome(NamedTuple):
+class PairChecks(NamedTuple):
     """What a pair did on the cases of an op."""
 
     plain: list[GradientCheck]  # these count
@@ -96,13 +96,13 @@ def pair_of_autograd(function: type[torch.autograd.Function]) -> Pair:
 # --- which cases, with which arguments --------------------------------------------------------------------------------
 
 
-def check_like(pair: Pair, op: str, *, spell: Callable[[Exception], str] | None = None, **options: Any) -> Outcome:
+def check_like(pair: Pair, op: str, *, spell: Callable[[Exception], str] | None = None, **options: Any) -> PairChecks:
     """Check ``pair`` on all cases of ``op`` that it takes.
 
     An exception on the first plain case is the caller's to handle: then the pair does not work at all. Those on later
     ones are failed cases, in the words of ``spell``.
     """
-    outcome = Outcome([], [], {})
+    outcome = PairChecks([], [], {})
     row = find_op(op)
     for case in row.cases:
         if sum(x.numel() for x in row.draw(case) if isinstance(x, Tensor)) > LARGE:
@@ -124,7 +124,7 @@ def check_like(pair: Pair, op: str, *, spell: Callable[[Exception], str] | None 
 
 def check_shapes(
     pair: Pair, shapes: list[list[int]], op: str | None, *, twin: Callable[..., Tensor] | None = None, **options: Any
-) -> Outcome:
+) -> PairChecks:
     """Check ``pair`` on standard-normal inputs of these shapes, beside ``op``, ``twin`` or differences alone."""
     first_seed = options.pop("seed", 0)
     checks = []
@@ -137,12 +137,12 @@ def check_shapes(
             continue
         fitted = fit(pair, case, op)
         if isinstance(fitted, str):
-            return Outcome([], [], {fitted: DRAWS})
+            return PairChecks([], [], {fitted: DRAWS})
         checks.append(check_fitted(fitted, pair.forward, pair.backward, seed=seed, **options))
-    return Outcome(checks, [], {})
+    return PairChecks(checks, [], {})
 
 
-def check_optimizer_like(name: str, learners: Any, op: str, **options: Any) -> Outcome:
+def check_optimizer_like(name: str, learners: Any, op: str, **options: Any) -> PairChecks:
     """Check a learner's optimizer on all cases of ours that it takes.
 
     Args:
@@ -163,7 +163,7 @@ def check_optimizer_like(name: str, learners: Any, op: str, **options: Any) -> O
     def start(case: OptimizerCase, params: dict[str, Tensor]) -> Run:
         return (TorchFaced if like_torch else OurFaced)(learners, case, params)
 
-    outcome = Outcome([], [], {})
+    outcome = PairChecks([], [], {})
     for case in optimizers.cases_of(op):
         strange = [] if takes_all else [keyword for keyword in case.kwargs if keyword not in accepted]
         if is_plain_run(case) and strange:
@@ -173,7 +173,7 @@ def check_optimizer_like(name: str, learners: Any, op: str, **options: Any) -> O
     return outcome
 
 
-def _leave_out(outcome: Outcome, reason: str) -> None:
+def _leave_out(outcome: PairChecks, reason: str) -> None:
     outcome.left_out[reason] = outcome.left_out.get(reason, 0) + 1
 
 

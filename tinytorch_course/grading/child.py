@@ -21,12 +21,12 @@ from tinytorch_course.checking.gradients import GradientCheck
 from tinytorch_course.checking.ops import OPS
 from tinytorch_course.checking.rows import Row
 from tinytorch_course.checking.step_curve import step_curve
-from tinytorch_course.checking.suite import find_device, quiet_and_exact, summarise
+from tinytorch_course.checking.suite import quiet_and_exact, summarise
 from tinytorch_course.diagnosis import diagnose
 from tinytorch_course.errors import InputError
 from tinytorch_course.grading.adapters import (
-    Outcome,
     Pair,
+    PairChecks,
     check_like,
     check_optimizer_like,
     check_shapes,
@@ -34,6 +34,7 @@ from tinytorch_course.grading.adapters import (
     pair_of_functions,
 )
 from tinytorch_course.grading.own_code import Request
+from tinytorch_course.training.environment import find_device
 from tinytorch_course.user_code import find_in, run_file, saying_where, spell_error
 
 
@@ -61,7 +62,7 @@ class _Checked:
     def __init__(self, request: Request, folder: Path):
         self.request, self.stages = request, (folder / "stage").resolve()
         self.file = Path(request.path).resolve()
-        device = find_device(request.device)
+        device = str(find_device(request.device))
         self.options = {"dtype": getattr(torch, request.dtype), "device": device, "seed": request.seed}
 
     def row(self) -> Row:
@@ -138,7 +139,7 @@ class _Checked:
 
     # --- what came out -----------------------------------------------------------------------------------------------
 
-    def _summary(self, name: str, like: str | None, outcome: Outcome, pair: Pair | None = None) -> Row:
+    def _summary(self, name: str, like: str | None, outcome: PairChecks, pair: Pair | None = None) -> Row:
         row = summarise("own code", name.removesuffix("_forward"), outcome.plain, diagnose)
         row.notes = [*_about(like, self.request), *row.notes, *_beyond(outcome)]
         if like is not None:
@@ -166,7 +167,7 @@ def _about(like: str | None, request: Request) -> list[str]:
     return [f"compared with {like}, as its name says; --like would say otherwise"]
 
 
-def _beyond(outcome: Outcome) -> list[str]:
+def _beyond(outcome: PairChecks) -> list[str]:
     """What was not counted."""
     failed = [check.name for check in outcome.beyond if not check.ok]
     names = "; ".join(failed[:3]) + ("; ..." if len(failed) > 3 else "")

@@ -17,7 +17,7 @@ import runpy
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,8 @@ import torch
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensor
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from tinytorch_course.caches import parts_of
 
 # What two machines may round differently. All else (one operation of IEEE 754 an element, comparisons, copies) is the
 # same everywhere. Maxima choose and do not round: they are not among these.
@@ -74,7 +76,7 @@ class RoundingAdversary(TorchDispatchMode):
         results = func(*args, **kwargs)
         name = func.overloadpacket.__name__
         if name in MOVED:
-            for result in _tensors(args[0] if results is None else results):  # _foreach_..._ gives None back
+            for result in parts_of(args[0] if results is None else results, Tensor):  # _foreach_..._ gives None back
                 if result.dtype in _BITS and result.numel() and not _is_empty_shell(result):
                     self._move(name, result)
         return results
@@ -97,12 +99,6 @@ def _is_empty_shell(tensor: Tensor) -> bool:
 @functools.lru_cache(maxsize=8)
 def _draw(seed: int) -> Tensor:
     return torch.randint(-1, 2, (MOVES,), generator=torch.Generator().manual_seed(seed), dtype=torch.int8)
-
-
-def _tensors(results: Any) -> Iterable[Tensor]:
-    if isinstance(results, Tensor):
-        return [results]
-    return [each for result in results for each in _tensors(result)] if isinstance(results, (tuple, list)) else []
 
 
 def main() -> None:

@@ -5,13 +5,13 @@ import inspect
 import itertools
 import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
 from torch import Tensor
 
+from tinytorch_course.caches import places_of
 from tinytorch_course.instruments.recording import Quantity, Recorder
 from tinytorch_course.lockstep import planting
 from tinytorch_course.lockstep.planting import ROOM
@@ -97,7 +97,7 @@ class Makers:
                 if not planted:
                     self._last_lines[code] = lines
                 ran = self._last_lines.get(code, {})
-                for place, tensor in _tensors_in(result):
+                for place, tensor in places_of(result, Tensor):
                     made = tensor, _Return(module, code.co_name, place, ran)
                     if is_op:
                         self._by_op[id(tensor)] = made
@@ -130,14 +130,6 @@ def shown_path(file: str) -> str:
     """``file`` as seen from here if it lies below, else whole."""
     path = Path(file)
     return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
-
-
-def _tensors_in(value: Any, place: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Tensor]]:
-    if isinstance(value, Tensor):
-        yield place, value
-    elif isinstance(value, (tuple, list, dict)):
-        for number, part in enumerate(value.values() if isinstance(value, dict) else value):
-            yield from _tensors_in(part, (*place, number))
 
 
 def _locate(made: _Return) -> Source:

@@ -102,12 +102,12 @@ class Op:
 
         A tuple is a tensor's shape only where forward takes a tensor: layer_norm's ``normalized_shape`` stays a tuple.
         """
-        drawn = draw(case.inputs, **options)
         takes_tensor = ["Tensor" in str(p.annotation) or p.annotation is p.empty for p in self.parameters.values()]
-        return tuple(
-            spec if isinstance(spec, tuple) and place < len(takes_tensor) and not takes_tensor[place] else x
-            for place, (spec, x) in enumerate(zip(case.inputs, drawn, strict=True))
-        )
+        specs = [
+            spec if takes or not isinstance(spec, tuple) else lambda generator, spec=spec: spec
+            for spec, takes in zip(case.inputs, takes_tensor, strict=False)
+        ]
+        return draw(tuple(specs), **options)
 
 
 def draw(specs: tuple, *, dtype=torch.float64, device="cpu", seed=0) -> tuple:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from checking.mistakes.table import MISTAKES
 
 from tinytorch_course import reference, scratch
 from tinytorch_course.checking.case_tables.optimizers import OPTIMIZERS
@@ -120,6 +121,11 @@ def test_every_op_has_everything(op):
     assert {case.layer for case in op.layers} <= {name.partition("-")[0] for name in op.timed}
     if op.kind == "op" and hasattr(scratch.layers, op.name):
         assert op.layers, f"the layer {op.name} has no case in its op's row"
+
+
+def test_every_op_has_a_planted_mistake():
+    spoiled = {subject for mistake in MISTAKES for subject in mistake.subjects}
+    assert {name for name in (*OPS, *OPTIMIZERS) if not name.endswith(("_naive", "_long"))} <= spoiled
 
 
 @pytest.mark.parametrize("name", sorted(FACTORIES))

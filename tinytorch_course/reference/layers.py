@@ -12,6 +12,7 @@ linear = nn.Linear
 conv2d = nn.Conv2d
 batch_norm1d = nn.BatchNorm1d
 batch_norm2d = nn.BatchNorm2d
+layer_norm = nn.LayerNorm
 relu = nn.ReLU
 leaky_relu = nn.LeakyReLU
 gelu = nn.GELU

@@ -8,7 +8,7 @@ Each layer takes the keywords of its twin in ``torch.nn`` but those that choose 
 here is ever changed in place), ``device`` and ``dtype`` (a dict of tensors is moved as a whole).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from tinytorch_course.scratch import initializers
 from tinytorch_course.scratch.ops import activation as activations
-from tinytorch_course.scratch.ops import convolution, normalization, pooling, reshaping
+from tinytorch_course.scratch.ops import convolution, normalization, pooling, reshaping, sample_normalization
 from tinytorch_course.scratch.ops import dropout as dropouts
 from tinytorch_course.scratch.ops import linear as linears
 from tinytorch_course.scratch.ops import residual as residuals
@@ -179,6 +179,28 @@ def batch_norm2d(
 ) -> Layer:
     """Batch normalisation of (N, C, H, W), as ``nn.BatchNorm2d``. See :func:`batch_norm1d`."""
     return _batch_norm((4,), "(N, C, H, W)", num_features, eps, momentum, affine, track_running_stats)
+
+
+def layer_norm(
+    normalized_shape: int | Sequence[int], eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True
+) -> Layer:
+    """Normalisation of every sample over its last axes, as ``nn.LayerNorm``: weight, bias of ``normalized_shape``."""
+    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+
+    def init(generator):
+        if not elementwise_affine:
+            return {}, {}
+        return _named(weight=torch.ones(shape), bias=torch.zeros(shape) if bias else None), {}
+
+    def forward(params, state, x, *, training, generator=None):
+        out, cache = sample_normalization.layer_norm_forward(x, shape, params.get("weight"), params.get("bias"), eps)
+        return out, state, cache
+
+    def backward(dout, cache, *, need_dx=True):
+        dx, dweight, dbias = sample_normalization.layer_norm_backward(dout, cache)
+        return dx, _named(weight=dweight, bias=dbias)
+
+    return Layer(init, forward, backward)
 
 
 # --- layers without parameters ---------------------------------------------------------------------------------------

@@ -5,8 +5,7 @@ demands that the case tables reject it. Each is a function in place of another, 
 op's, its arguments', and of an optimizer the fields of its slots.
 """
 
-from checking.mistakes import elementwise, losses, normalization, optimizers, windows
+from checking.mistakes import elementwise, losses, normalization, optimizers, sample_normalization, windows
 
-MISTAKES = [
-    mistake for family in (elementwise, windows, normalization, losses, optimizers) for mistake in family.MISTAKES
-]
+FAMILIES = (elementwise, windows, normalization, sample_normalization, losses, optimizers)
+MISTAKES = [mistake for family in FAMILIES for mistake in family.MISTAKES]

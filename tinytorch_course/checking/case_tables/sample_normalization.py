@@ -1,0 +1,131 @@
+import functools
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from tinytorch_course.checking.cases import (
+    IMAGE,
+    ROWS,
+    Case,
+    LayerCase,
+    Likely,
+    Op,
+    Timed,
+    noncontiguous,
+    on_grid,
+    scaled,
+)
+from tinytorch_course.scratch.ops import sample_normalization
+
+
+def standardise(
+    x: Tensor,
+    axes: tuple[int, ...],
+    eps: float,
+    *,
+    constant: tuple[str, ...] = (),
+    correction: int = 0,
+    eps_outside: bool = False,
+) -> Tensor:
+    """x̂, or what a wrong formula makes of it; gradients take what is ``constant`` for a number."""
+    count = math.prod(x.shape[axis] for axis in axes)
+    mean = x.mean(dim=axes, keepdim=True)
+    mean = mean.detach() if "mean" in constant else mean
+    var = ((x - mean) ** 2).sum(dim=axes, keepdim=True) / (count - correction)
+    var = var.detach() if "variance" in constant else var
+    return (x - mean) / (torch.sqrt(var) + eps if eps_outside else torch.sqrt(var + eps))
+
+
+def scale_and_shift(x_hat: Tensor, weight: Tensor | None, bias: Tensor | None, seen: Tensor | None = None) -> Tensor:
+    """``weight · x̂ + bias``; for the weight's gradient, ``seen`` stands in the place of x̂ where it is given."""
+    out = x_hat if weight is None else x_hat * weight
+    if weight is not None and seen is not None:
+        out = x_hat * weight.detach() + seen.detach() * (weight - weight.detach())
+    return out if bias is None else out + bias
+
+
+MISTAKES = {  # sentence -> (its key, how the formula changes)
+    "mean and variance are taken for constants: they depend on every value of the sample, so two terms are missing, "
+    "dx = (dx_hat - mean(dx_hat) - x_hat * mean(dx_hat * x_hat)) / sqrt(var + eps)": (
+        "mean-terms-dropped",
+        {"constant": ("mean", "variance")},
+    ),
+    "the variance is taken for a constant: the term x_hat * mean(dx_hat * x_hat) is missing": (
+        "mean-terms-dropped",
+        {"constant": ("variance",)},
+    ),
+    "the mean is taken for a constant: the term mean(dx_hat) is missing": (
+        "mean-terms-dropped",
+        {"constant": ("mean",)},
+    ),
+    "eps stands outside the root: it belongs inside, sqrt(var + eps)": ("eps-misplaced", {"eps_outside": True}),
+    "the variance is divided by one less than the number of values: here it is the biased one": (
+        "n-1-for-n",
+        {"correction": 1},
+    ),
+}
+
+
+def mistakes_of(normalised: Callable[..., Tensor]) -> list[Likely]:
+    """The mistakes that every normalisation invites: ``normalised(standardise, <the op's arguments by name>)``."""
+    wrong = [
+        Likely(key, functools.partial(normalised, functools.partial(standardise, **changes)), sentence)
+        for sentence, (key, changes) in MISTAKES.items()
+    ]
+    dweight = "x stands where x_hat, the normalised input, belongs: dweight is the sum of dout * x_hat"
+    return [
+        *wrong,
+        Likely("input-for-normalised", functools.partial(normalised, standardise, weight_sees_x=True), dweight),
+    ]
+
+
+def layer_norm_by(standardise, x, normalized_shape, weight, bias, eps, *, axes=None, weight_sees_x=False):
+    """Layer norm by another formula, or over other axes."""
+    axes = axes or tuple(range(-len(normalized_shape), 0))
+    return scale_and_shift(standardise(x, axes, eps), weight, bias, x if weight_sees_x else None)
+
+
+F3, F45 = (3,), (4, 5)
+
+OPS = [
+    Op(
+        "layer_norm",
+        sample_normalization,
+        F.layer_norm,
+        any_shape=True,
+        cases=[
+            Case(((5, 3), F3, F3, F3)),
+            Case(((2, 4, 3), F3, F3, F3)),
+            Case(((2, 3, 4, 5), F45, F45, F45), note="several axes"),
+            *(Case(((5, 3), F3, weight, bias)) for weight in (None, F3) for bias in (None, F3)),
+            *(Case(((5, 3), F3, F3, F3), {"eps": eps}) for eps in (0.1, 1e-8, 0.0)),
+            Case(((3,), F3, F3, F3), note="one sample"),
+            Case((F45, F45, F45, F45), note="all axes"),
+            Case(((4, 1), (1,), (1,), (1,)), note="one value a sample: x_hat is 0"),
+            Case(((0, 3), F3, F3, F3), note="empty batch"),
+            Case(((2, 0), (0,), (0,), (0,)), note="empty samples"),
+            Case((noncontiguous(4, 3), F3, F3, F3)),
+            Case((scaled(1e-3, 4, 3), F3, F3, F3), note="little deviation: eps counts"),
+            Case((scaled(1.0, 4, 3, shift=1e4), F3, F3, F3), differences=False, note="a large mean"),
+            Case((on_grid(4, 3, levels=1), F3, F3, F3), note="constant samples"),
+        ],
+        layers=[
+            LayerCase("layer_norm", lambda L: L.layer_norm(6), ROWS),
+            LayerCase("layer_norm", lambda L: L.layer_norm((8, 8), eps=0.1), IMAGE, "several axes"),
+            LayerCase("layer_norm", lambda L: L.layer_norm(8, elementwise_affine=False), IMAGE, "not affine"),
+            LayerCase("layer_norm", lambda L: L.layer_norm(8, bias=False), IMAGE, "no bias"),
+        ],
+        timed={"layer_norm": Timed(lambda L: L.layer_norm(128), (64, 128))},
+        mistakes=[
+            *mistakes_of(layer_norm_by),
+            Likely(
+                "wrong-axis",
+                functools.partial(layer_norm_by, standardise, axes=(0,)),
+                "the means go over the batch, as batch norm's: each sample has a mean and a variance of its own",
+            ),
+        ],
+    ),
+]

@@ -13,6 +13,7 @@ conv2d = nn.Conv2d
 batch_norm1d = nn.BatchNorm1d
 batch_norm2d = nn.BatchNorm2d
 layer_norm = nn.LayerNorm
+group_norm = nn.GroupNorm
 relu = nn.ReLU
 leaky_relu = nn.LeakyReLU
 gelu = nn.GELU

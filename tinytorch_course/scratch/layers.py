@@ -203,6 +203,28 @@ def layer_norm(
     return Layer(init, forward, backward)
 
 
+def group_norm(num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True) -> Layer:
+    """Normalisation of every sample by groups of channels, as ``nn.GroupNorm``: weight and bias (num_channels,)."""
+    require(
+        num_groups > 0 and num_channels % num_groups == 0,
+        f"num_groups must divide num_channels, but they are {num_groups} and {num_channels}",
+    )
+
+    def init(generator):
+        return ({"weight": torch.ones(num_channels), "bias": torch.zeros(num_channels)} if affine else {}), {}
+
+    def forward(params, state, x, *, training, generator=None):
+        weight, bias = params.get("weight"), params.get("bias")
+        out, cache = sample_normalization.group_norm_forward(x, num_groups, weight, bias, eps)
+        return out, state, cache
+
+    def backward(dout, cache, *, need_dx=True):
+        dx, dweight, dbias = sample_normalization.group_norm_backward(dout, cache)
+        return dx, _named(weight=dweight, bias=dbias)
+
+    return Layer(init, forward, backward)
+
+
 # --- layers without parameters ---------------------------------------------------------------------------------------
 
 

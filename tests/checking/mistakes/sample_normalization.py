@@ -1,4 +1,4 @@
-"""Mistakes in layer norm: of each sample's own statistics."""
+"""Mistakes in layer norm and group norm: of each sample's own statistics."""
 
 from checking.mistakes.mistake import backward, both, consistent
 
@@ -52,6 +52,23 @@ def shifted(call, out):
     return out if call.bias is None else out + call.bias
 
 
+def groups(call, tensor):
+    """Group norm's groups as rows."""
+    return tensor.reshape(len(tensor), call.num_groups, -1)
+
+
+def per_channel(values, x):
+    return values.view(-1, *[1] * (x.dim() - 2))
+
+
+def weighted_channels(call, tensor):
+    return tensor if call.weight is None else tensor * per_channel(call.weight, call.x)
+
+
+def shifted_channels(call, out):
+    return out if call.bias is None else out + per_channel(call.bias, call.x)
+
+
 def mistakes_of(op, rows_of, weigh, shift, dweight_from_x):
     return [
         backward(op, "the statistics taken as constants", "mean-terms-dropped", dx(rows_of, weigh, 0, 0)),
@@ -84,5 +101,24 @@ MISTAKES = [
             "weight",
             "bias",
         ),
+    ),
+    *mistakes_of(
+        "group_norm",
+        groups,
+        weighted_channels,
+        shifted_channels,
+        lambda dweight, dout, call: (dout * call.x).transpose(0, 1).flatten(1).sum(1),
+    ),
+    *(
+        both(
+            f"group_norm: {what}",
+            "group_norm",
+            "wrong-groups",
+            *normalised(rows_of, weighted_channels, shifted_channels),
+        )
+        for what, rows_of in {
+            "the whole sample in one group": lambda call, tensor: tensor.flatten(1),
+            "each channel by itself": lambda call, tensor: tensor.reshape(*call.x.shape[:2], -1),
+        }.items()
     ),
 ]

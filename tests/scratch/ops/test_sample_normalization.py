@@ -6,7 +6,12 @@ from prove import parametrize_cases
 from tinytorch_course.checking.case_tables.sample_normalization import OPS
 from tinytorch_course.checking.cases import draw
 from tinytorch_course.checking.ops import check_case
-from tinytorch_course.scratch.ops.sample_normalization import layer_norm_backward, layer_norm_forward
+from tinytorch_course.scratch.ops.sample_normalization import (
+    group_norm_backward,
+    group_norm_forward,
+    layer_norm_backward,
+    layer_norm_forward,
+)
 
 
 @parametrize_cases(OPS)
@@ -55,3 +60,34 @@ def test_bad_input_is_named_and_torch_rejects_it_too(args, error, message):
 def test_a_negative_eps_is_refused():
     with pytest.raises(ValueError, match="eps must not be negative"):
         layer_norm_forward(X, (3,), eps=-0.1)
+
+
+def test_one_group_is_layer_norm_of_the_whole_sample():
+    x, dout = draw(((3, 4, 5), (3, 4, 5)))
+    out, cache = group_norm_forward(x, 1)
+    expected, layer_cache = layer_norm_forward(x, (4, 5))
+    torch.testing.assert_close(out, expected, rtol=1e-12, atol=1e-12)
+    dx, expected_dx = group_norm_backward(dout, cache)[0], layer_norm_backward(dout, layer_cache)[0]
+    torch.testing.assert_close(dx, expected_dx, rtol=1e-12, atol=1e-12)
+
+
+C6 = torch.ones(2, 6, 4)
+
+
+@pytest.mark.parametrize(
+    ("args", "error", "message"),
+    [
+        ((C6, 4), ValueError, "num_groups must divide the channels of x, but they are 4 and 6"),
+        ((C6, 0), ValueError, "num_groups must divide the channels of x, but they are 0 and 6"),
+        ((ONE, 1), ValueError, r"x must be \(N, C, ...\) with values, but its shape is \(3,\)"),
+        ((C6[:, :, :0], 2), ValueError, r"x must be \(N, C, ...\) with values, but its shape is \(2, 6, 0\)"),
+        ((C6, 2, ONE), ValueError, r"weight must have shape \(6,\), but its shape is \(3,\)"),
+        ((C6, 2, None, ONE), ValueError, r"bias must have shape \(6,\), but its shape is \(3,\)"),
+        ((C6.int(), 2), TypeError, "x must be a floating-point tensor"),
+    ],
+)
+def test_what_no_group_norm_takes_is_named_and_torch_rejects_it_too(args, error, message):
+    with pytest.raises(error, match=message):
+        group_norm_forward(*args)
+    with pytest.raises((RuntimeError, ValueError, TypeError, ZeroDivisionError)):
+        F.group_norm(*args)

@@ -88,7 +88,16 @@ def layer_norm_by(standardise, x, normalized_shape, weight, bias, eps, *, axes=N
     return scale_and_shift(standardise(x, axes, eps), weight, bias, x if weight_sees_x else None)
 
 
-F3, F45 = (3,), (4, 5)
+def group_norm_by(standardise, x, num_groups, weight, bias, eps, *, groups=lambda G, C: G, weight_sees_x=False):
+    """Group norm by another formula, or with other groups."""
+    channels = (x.shape[1], *[1] * (x.dim() - 2))
+    weight, bias = (None if values is None else values.reshape(channels) for values in (weight, bias))
+    rows = x.reshape(x.shape[0], groups(num_groups, x.shape[1]), -1)
+    return scale_and_shift(standardise(rows, (-1,), eps).reshape(x.shape), weight, bias, x if weight_sees_x else None)
+
+
+GROUPS = "num_groups groups of neighbouring channels have a mean and a variance each, but here "
+F3, F4, F45 = (3,), (4,), (4, 5)
 
 OPS = [
     Op(
@@ -125,6 +134,45 @@ OPS = [
                 "wrong-axis",
                 functools.partial(layer_norm_by, standardise, axes=(0,)),
                 "the means go over the batch, as batch norm's: each sample has a mean and a variance of its own",
+            ),
+        ],
+    ),
+    Op(
+        "group_norm",
+        sample_normalization,
+        F.group_norm,
+        any_shape=True,
+        cases=[
+            Case(((2, 4, 3), 2, F4, F4)),
+            Case(((2, 4, 3, 5), 2, F4, F4)),
+            Case(((2, 4, 3, 2, 3), 2, F4, F4), note="volumes"),
+            Case(((3, 4), 2, F4, F4), note="rows"),
+            *(Case(((2, 4, 3), groups, F4, F4)) for groups in (1, 4)),
+            *(Case(((2, 4, 3), 2, weight, bias)) for weight in (None, F4) for bias in (None, F4)),
+            *(Case(((2, 4, 3), 2, F4, F4), {"eps": eps}) for eps in (0.1, 1e-8, 0.0)),
+            Case(((1, 4, 3), 2, F4, F4), note="one sample"),
+            Case(((3, 4), 4, F4, F4), note="one value a group: x_hat is 0"),
+            Case(((0, 4, 3), 2, F4, F4), note="empty batch"),
+            Case((noncontiguous(2, 4, 3), 2, F4, F4)),
+            Case((scaled(1e-3, 2, 4, 3), 2, F4, F4), note="little deviation: eps counts"),
+            Case((scaled(1.0, 2, 4, 3, shift=1e4), 2, F4, F4), differences=False, note="a large mean"),
+            Case((on_grid(2, 4, 3, levels=1), 2, F4, F4), note="constant groups"),
+        ],
+        layers=[
+            LayerCase("group_norm", lambda L: L.group_norm(2, 6), IMAGE),
+            LayerCase("group_norm", lambda L: L.group_norm(3, 6, eps=0.1, affine=False), IMAGE, "not affine"),
+            LayerCase("group_norm", lambda L: L.group_norm(1, 6), ROWS, "rows"),
+        ],
+        timed={"group_norm": Timed(lambda L: L.group_norm(8, 32), (32, 28, 28))},
+        mistakes=[
+            *mistakes_of(group_norm_by),
+            *(
+                Likely("wrong-groups", functools.partial(group_norm_by, standardise, groups=groups), GROUPS + what)
+                for groups, what in (
+                    (lambda G, C: 1, "the means go over all channels, as layer norm's"),
+                    (lambda G, C: C, "each channel has a mean of its own, as in instance norm"),
+                    (lambda G, C: C // G, "num_groups is taken for the number of channels in a group"),
+                )
             ),
         ],
     ),

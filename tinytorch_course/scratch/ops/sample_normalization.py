@@ -1,8 +1,10 @@
 """Normalisation of every sample by itself: no batch, no running statistics, the same in training and evaluation.
 
-Legend: N batch, C channels, ``...`` any number of axes; M, the number of values that share one mean.
+Legend: N batch, C channels, G groups of channels, ``...`` any number of axes; M, the number of values that share one
+mean.
 """
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -11,7 +13,14 @@ from torch import Tensor
 
 from tinytorch_course.scratch.ops.checks import require, require_float
 
-__all__ = ["LayerNormCache", "layer_norm_backward", "layer_norm_forward"]
+__all__ = [
+    "GroupNormCache",
+    "LayerNormCache",
+    "group_norm_backward",
+    "group_norm_forward",
+    "layer_norm_backward",
+    "layer_norm_forward",
+]
 
 
 class LayerNormCache(NamedTuple):
@@ -85,4 +94,84 @@ def check_layer_norm(
         if tensor is not None:
             shape = tuple(tensor.shape)
             require(shape == normalized_shape, f"{name} must have shape {normalized_shape}, but its shape is {shape}")
+    require(eps >= 0, f"eps must not be negative, but it is {eps}")
+
+
+# --- group norm ------------------------------------------------------------------------------------------------------
+
+
+class GroupNormCache(NamedTuple):
+    """As layer norm's; a group is an axis of its own there."""
+
+    x_hat: Tensor  # (N, G, M)
+    inverse_std: Tensor  # (N, G, 1)
+    weight: Tensor | None  # (C,)
+    has_bias: bool
+
+
+def group_norm_forward(
+    x: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None, eps: float = 1e-5
+) -> tuple[Tensor, GroupNormCache]:
+    """Normalise each sample by groups of channels: ``x̂ = (x − mean) / √(var + eps)``, ``out = weight · x̂ + bias``.
+
+    Mean and variance (the biased one, divided by M) are those of C/G neighbouring channels and all trailing axes: with
+    G = 1 of the whole sample, with G = C of each channel alone (instance norm). Weight and bias are the channels' own.
+    Backward is layer norm's, with both means over a group: with ``dx̂ = weight · dout``,
+    ``dx = (dx̂ − mean(dx̂) − x̂ · mean(dx̂ · x̂)) / √(var + eps)``; ``dweight = Σ dout · x̂`` and ``dbias = Σ dout``, over
+    all axes but the channel's.
+
+    Args:
+        x: (N, C, ...).
+        num_groups: G, which divides C.
+        weight, bias: (C,), or None for 1 and 0.
+        eps: added to the variance, in the units of x squared; not negative.
+
+    Raises:
+        ValueError: for a shape, a number of groups or an eps that does not fit, or a sample without values.
+        TypeError: for other dtypes.
+
+    Source: Wu & He (2018), "Group normalization", equations 1 to 7.
+    """
+    check_group_norm(x, num_groups, weight, bias, eps)
+    groups = x.reshape(len(x), num_groups, math.prod(x.shape[1:]) // num_groups)  # (N, G, M)
+    centred = groups - groups.mean(dim=-1, keepdim=True)
+    var = (centred**2).mean(dim=-1, keepdim=True)  # (N, G, 1)
+    inverse_std = 1 / torch.sqrt(var + eps)
+    x_hat = centred * inverse_std
+    out = x_hat.reshape(x.shape)
+    out = out if weight is None else out * per_channel(weight, x)
+    out = out if bias is None else out + per_channel(bias, x)
+    return out, GroupNormCache(x_hat, inverse_std, weight, bias is not None)
+
+
+def group_norm_backward(dout: Tensor, cache: GroupNormCache) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Gradients of :func:`group_norm_forward`: dx, dweight, dbias (None where there is none)."""
+    x_hat, inverse_std, weight, has_bias = cache
+    # out = weight · x̂ + bias, the same weight and bias for every value of a channel
+    all_but_channel = [axis for axis in range(dout.dim()) if axis != 1]
+    dbias = dout.sum(dim=all_but_channel)
+    dweight = (dout * x_hat.reshape(dout.shape)).sum(dim=all_but_channel)
+    dx_hat = (dout if weight is None else dout * per_channel(weight, dout)).reshape(x_hat.shape)  # (N, G, M)
+    # x̂ = (x − mean(x)) / √(var(x) + eps): moving or stretching a whole group moves no x̂
+    mean_dx_hat = dx_hat.mean(dim=-1, keepdim=True)
+    mean_dx_hat_x_hat = (dx_hat * x_hat).mean(dim=-1, keepdim=True)
+    dx = inverse_std * (dx_hat - mean_dx_hat - x_hat * mean_dx_hat_x_hat)
+    return dx.reshape(dout.shape), None if weight is None else dweight, dbias if has_bias else None
+
+
+def per_channel(values: Tensor, x: Tensor) -> Tensor:
+    """(C,) in the shape that broadcasts over x, (1, C, 1, ...)."""
+    return values.view(1, -1, *[1] * (x.dim() - 2))
+
+
+def check_group_norm(x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> None:
+    require_float(x=x, weight=weight, bias=bias)
+    shape = tuple(x.shape)
+    require(x.dim() >= 2 and 0 not in shape[1:], f"x must be (N, C, ...) with values, but its shape is {shape}")
+    divides = num_groups > 0 and shape[1] % num_groups == 0
+    require(divides, f"num_groups must divide the channels of x, but they are {num_groups} and {shape[1]}")
+    for name, tensor in {"weight": weight, "bias": bias}.items():
+        if tensor is not None:
+            fits = tuple(tensor.shape) == shape[1:2]
+            require(fits, f"{name} must have shape {shape[1:2]}, but its shape is {tuple(tensor.shape)}")
     require(eps >= 0, f"eps must not be negative, but it is {eps}")

@@ -157,7 +157,7 @@ def test_the_list_of_mistakes_as_json(capsys):
             "needs a network with max_pool2d, which mlp has not: choose --model mnist_cnn or mini_cnn or ",
         ),
         (["--inject", "uphill", "--optimizer", "adam"], "shows only with --optimizer sgd, but --optimizer is adam."),
-        (["--model", "mlpp"], "--model must be one of"),
+        (["--model", "mlpp"], "there is no network"),
         (["--data", "imagenet"], "--data must be one of"),
         (["--device", "cuda:99"], "--device is cuda:99, but"),
         (["--dtype", "float16"], "--dtype must be one of float32, float64"),

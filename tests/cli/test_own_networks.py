@@ -1,0 +1,164 @@
+"""A network of one's own in every command."""
+
+import json
+
+import pytest
+import torch
+from own_file import MY_NET
+
+from tinytorch_course.cli.app import run
+
+NET = "my_net.py:net"
+TRAIN = "train --data digits --limit 64 --batch-size 16 --epochs 1 --out one --model my_net.py:net"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with my_net.py and a run, ``one``."""
+    path = tmp_path_factory.mktemp("own")
+    (path / "my_net.py").write_text(MY_NET)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path)
+        assert run(TRAIN.split()) == 0
+    return path
+
+
+@pytest.fixture
+def call(folder, monkeypatch, capsys):
+    """Run a command there; returns exit code, stdout and stderr."""
+    monkeypatch.chdir(folder)
+
+    def call(line):
+        code = run(line.split())
+        return code, *capsys.readouterr()
+
+    return call
+
+
+def test_check(call):
+    code, out, _ = call(f"check --model {NET} --json")
+    row = json.loads(out)["results"][0]
+    assert (code, row["kind"], row["name"], row["ok"]) == (0, "network", NET, True)
+    assert row["gradient_error"] < 1e-10
+    code, out, _ = call(f"check --model {NET} --input 3x8x8")
+    assert code == 0
+
+
+def test_check_finds_a_wrong_own_layer(call, folder):
+    (folder / "wrong.py").write_text(MY_NET.replace("return dout * gate + slope * beta", "return dout * gate"))
+    code, out, _ = call("check --model wrong.py:net")
+    assert code == 1
+    assert "dfc1.weight: 6272 of 6272 entries are wrong" in out
+
+
+def test_compare_names_the_line_of_a_wrong_own_layer(call, folder):
+    (folder / "wrong.py").write_text(MY_NET.replace("return dout * gate + slope * beta", "return dout * gate"))
+    line = "compare --data digits --limit 16 --batch-size 8 --steps 2 --dtype float64"
+    code, out, _ = call(f"{line} --model {NET}")
+    assert (code, "Same: over 2 steps" in out) == (0, True)
+    code, out, _ = call(f"{line} --model wrong.py:net")
+    assert code == 1
+    assert "the gradient of fc1's output" in out
+    assert "Made by swish_backward, wrong.py:17" in out
+
+
+def test_summary(call):
+    code, out, _ = call(f"summary {NET} --json")
+    found = json.loads(out)
+    assert code == 0
+    assert [layer["kind"] for layer in found["layers"]] == ["flatten", "linear", "own", "own", "linear"]
+    assert found["parameters"] == 784 * 8 + 8 + 1 + 8 + 8 * 10 + 10
+
+
+def test_bench(call):
+    code, out, _ = call(f"bench --model {NET} --batch-size 8 --repeat 1 --json")
+    assert (code, json.loads(out)["results"][0]["name"]) == (0, NET)
+
+
+def test_the_run_folder_keeps_the_code(folder):
+    assert (folder / "one" / "model.py").read_text() == MY_NET
+    assert json.loads((folder / "one" / "model.json").read_text())["function"] == "net"
+
+
+COMMANDS = {
+    "evaluate": "evaluate one --json",
+    "predict": "predict one picture.png --json",
+    "export": "export one --exported {file}.pt2 --json",
+    "card": "card one --out {file} --json",
+    "verify": "card --verify card/card.json --json",
+    "report": "report one --out {file}.html --json",
+    "resume": "train --resume one --json",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("way", ["", f"--model {NET}", "--trust"])
+def test_used_by_name_or_trusted_but_never_unasked(call, folder, tmp_path, command, way):
+    from PIL import Image
+
+    Image.new("L", (28, 28), 200).save(folder / "picture.png")
+    if command == "verify":
+        assert call(f"card one --trust --out {folder / 'card'}")[0] == 0
+    code, out, err = call(f"{COMMANDS[command].format(file=tmp_path / 'made')} {way}")
+    if way:
+        assert code == 0, err
+        assert json.loads(out)
+    else:
+        assert (code, out) == (2, "")
+        sentence = err.strip().splitlines()[-1]
+        assert "code that a run folder names or holds is not run unasked, because it can do anything" in sentence
+        assert f"give --model {NET} again, or --trust to run one/model.py" in sentence
+
+
+def test_evaluate_says_that_the_file_has_changed(call, folder):
+    (folder / "newer.py").write_text(MY_NET + "# newer\n")
+    code, _, err = call("evaluate one --model newer.py:net")
+    assert code == 0
+    assert err == "Note: newer.py:net is not the code that one was trained with, which one/model.py keeps.\n"
+    code, _, err = call("train --resume one --epochs 2 --model newer.py:net")
+    assert code == 2
+    assert "put it back as it was, or go on with the copy by --trust" in err
+
+
+def test_a_network_whose_parameters_are_others_does_not_fit(call):
+    code, _, err = call("evaluate one --model my_net.py:short")
+    assert code == 2
+    assert "model.pt" in err.splitlines()[-1]
+
+
+def test_a_configuration_that_names_code_is_not_enough(call):
+    code, _, err = call("train --config one/config.toml --out two")
+    assert code == 2
+    assert "not run unasked, because it can do anything: give --model my_net.py:net too" in err
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("evaluate one --trust --model my_net.py:net", "give one of them"),
+        ("train --trust --data digits", "--trust goes with --resume"),
+        ("check --model my_net.py:net --op relu", "give one of them"),
+        ("check --op relu --input 1x28x28", "--input is for --model"),
+        ("check --model my_net.py:net --input 1x28x20", "square pictures"),
+        ("check --model my_net.py:short --input 1x20x20", "cannot take pictures of 1x20x20: at 1, "),
+        ("summary my_net.py:nett", "did you mean net?"),
+        ("bench --model no.py:net", "the file 'no.py' of --model does not exist"),
+    ],
+)
+def test_refusals(call, line, words):
+    code, out, err = call(line)
+    assert (code, out) == (2, "")
+    assert words in err
+    assert len(err.splitlines()) == 1
+
+
+def test_what_is_raised_while_training_is_one_sentence(call, folder):
+    late = "if len(dout) != 2:\n        raise RuntimeError('I give up')\n    x, gate, beta = cache"
+    (folder / "late.py").write_text(MY_NET.replace("x, gate, beta = cache", late))
+    code, _, err = call("train --data digits --limit 64 --batch-size 16 --epochs 1 --out late --model late.py:net")
+    assert (code, err.splitlines()[-1]) == (2, "Error: late.py line 17, in swish_backward: RuntimeError: I give up.")
+
+
+def test_model_pt_is_the_state_dict_of_the_reference(call, folder):
+    state = torch.load(folder / "one" / "model.pt", weights_only=True)
+    assert list(state) == ["fc1.weight", "fc1.bias", "act.beta", "scale.weight", "fc2.weight", "fc2.bias"]

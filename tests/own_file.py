@@ -79,8 +79,8 @@ MISTAKES = {
     ),
     "shapes": (
         "def net(L): return L.sequential(L.flatten(), L.linear(784, 10), L.own(scratch=Layer(lambda g: ({'weight': "
-        "torch.ones(3, 10)}, {}), lambda params, state, x, **mode: (x, state, None), None), reference=nn.Linear(10, 10, "
-        "bias=False)))",
+        "torch.ones(3, 10)}, {}), lambda params, state, x, **mode: (x, state, None), None), reference=nn.Linear(10, "
+        "10, bias=False)))",
         "2.weight is 3 x 10 from scratch and 10 x 10 in torch",
     ),
     "count": (

@@ -24,6 +24,7 @@ FLOORS = [
     {"exercises", "pictures", "export", "bench"},
     {"report"},
     {"card"},
+    {"api"},
     {"cli"},
 ]
 

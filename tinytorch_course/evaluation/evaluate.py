@@ -74,6 +74,18 @@ def evaluate(
         data_dir=data_dir,
         device=str(find_device(device)),
     )
+    return evaluate_network(network, data_name=data_name, split=split, data_dir=data_dir, limit=limit)
+
+
+def evaluate_network(
+    network: Network,
+    *,
+    data_name: str | None = None,
+    split: str = "test",
+    data_dir: str | None = None,
+    limit: int | None = None,
+) -> Evaluation:
+    """The scores of a network that is open already. See :func:`evaluate`."""
     own = data_name is None or data_name == network.data
     config = network.config if own else None
     dataset = data.load(

@@ -33,6 +33,7 @@ from tinytorch_course.lockstep.inject import Injection
 from tinytorch_course.lockstep.source import Makers, Source, source_of_schedule, source_of_step
 from tinytorch_course.lockstep.ties import Ties, find_ties
 from tinytorch_course.lockstep.timeline import Distance, Entry, Timeline, distance, largest_error, spell, worst_entry
+from tinytorch_course.models import Model
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import Learner, Rates, TorchLearner, make_schedule
 from tinytorch_course.training.metrics import Metrics
@@ -199,13 +200,24 @@ class SeedComparison:
         }
 
 
+class QuietDisplay:
+    """In place of one of ``lockstep.display``: shows nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *args, **keywords: None
+
+
+QUIET = QuietDisplay()
+
+
 def compare(
     config: TrainConfig,
     *,
     steps: int | None = None,
     tolerance: float | None = None,
     injection: Injection | None = None,
-    display: Any,
+    display: Any = QUIET,
+    model: Model | None = None,
 ) -> Comparison:
     """Train both implementations side by side, and stop at the first tensor out of ``tolerance``.
 
@@ -214,13 +226,14 @@ def compare(
         steps: how many. None: ``config.epochs`` epochs.
         tolerance: the largest relative error allowed (see ``Distance``); None: any.
         injection: a mistake to plant in the from-scratch path.
-        display: see ``compare_display``.
+        display: see ``lockstep.display``; without one nothing is shown.
+        model: the network. None: the one that ``config`` names.
 
     Raises:
         InputError: if the data, the device or the batch size cannot be used.
     """
     with _injected(injection):
-        setup = PairSetup(Setup.of(dataclasses.replace(config, impl="scratch"), display.notice), steps)
+        setup = PairSetup(Setup.of(dataclasses.replace(config, impl="scratch"), display.notice, model), steps)
         memory = {impl: peak_memory(*setup.rehearsal(impl), setup.device) for impl in IMPLS}
         pair = _Pair(setup, injection)
         display.start(setup, pair.learners["torch"].parameter_count(), memory, injection)
@@ -251,7 +264,7 @@ def compare_seeds(
     *,
     steps: int | None = None,
     injection: Injection | None = None,
-    display: Any,
+    display: Any = QUIET,
 ) -> SeedComparison:
     """Train both from each of ``count`` seeds, ``config.seed`` and those after it, and compare their test accuracies.
 

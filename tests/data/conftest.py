@@ -69,7 +69,7 @@ class TinyMnist:
 
     def write(self, data_dir, contents=None):
         """Put the files (or ``contents``) where torchvision expects them."""
-        raw = self.source.raw(data_dir)
+        raw = self.source.place(data_dir)
         raw.mkdir(parents=True)
         for name, data in (self.contents if contents is None else contents).items():
             (raw / name).write_bytes(data)

@@ -71,6 +71,7 @@ def unpack(source: Source, archives: Path, data_dir: Path) -> None:
         for name in names(source):  # by name, so nothing can be written elsewhere
             member = archive.extractfile(f"{FOLDER}/{name}")
             (archives / FOLDER).mkdir(exist_ok=True)
+            assert member is not None, "the archive is the one with the right checksum"
             (archives / FOLDER / name).write_bytes(member.read())
     move(archives / FOLDER, source.place(data_dir))
 

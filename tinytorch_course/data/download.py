@@ -61,7 +61,7 @@ class _BrokenOff(Exception):
 
 
 class _Disk(Exception):
-    """What arrived cannot be written; the cause is the OSError."""
+    """What arrived cannot be written: ``args[0]`` is the OSError."""
 
 
 class _GivenUp(Exception):
@@ -257,7 +257,7 @@ class _Attempt(threading.Thread):
                         os.replace(self.part, whole)
                 self.done += 1
         except _Disk as error:
-            self.disk = error.__cause__
+            self.disk = error.args[0]
             self.give_up("it cannot be written")
         except Exception as error:  # whatever a strange server makes urllib raise, the next mirror is tried
             self.give_up(_explain(error))
@@ -337,7 +337,7 @@ class _Attempt(threading.Thread):
                 with open(self.part, mode) as file:
                     file.write(data)
             except OSError as error:
-                raise _Disk from error
+                raise _Disk(error) from error
         self.received += len(data)
 
 

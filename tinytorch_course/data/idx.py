@@ -36,7 +36,7 @@ def find(source: Source, data_dir: Path) -> dict[str, Path]:
     Raises:
         InputError: if the folder cannot be looked into, or is no folder.
     """
-    raw = source.raw(data_dir)
+    raw = source.place(data_dir)
     for folder in (data_dir, raw.parent, raw):
         if os.path.lexists(folder) and not os.path.isdir(folder):
             raise InputError(
@@ -60,7 +60,7 @@ def unpack(source: Source, archives: Path, data_dir: Path) -> None:
     """
     from torchvision.datasets.utils import extract_archive
 
-    raw = source.raw(data_dir)
+    raw = source.place(data_dir)
     unpacked = archives / "raw"
     unpacked.mkdir()
     if source.zipped:
@@ -78,7 +78,7 @@ def unpack(source: Source, archives: Path, data_dir: Path) -> None:
 
 def unpack_kept(source: Source, data_dir: Path) -> bool:
     """Unpack the files from the one archive of several sets, if another set has left it there; whether it has."""
-    raw = source.raw(data_dir)
+    raw = source.place(data_dir)
     if not source.zipped or not (raw / source.zipped).is_file():
         return False
     if file_digest(raw / source.zipped, "md5") != source.job().archives[0][1]:
@@ -122,7 +122,7 @@ def read(source: Source, data_dir: Path) -> tuple[Split, Split]:
             problems.append(f"{paths[file.name].name} {damage}")
     if problems:
         raise InputError(
-            f"{source.about.title} in {source.raw(data_dir)} cannot be used: {', '.join(problems)}; put the original "
+            f"{source.about.title} in {source.place(data_dir)} cannot be used: {', '.join(problems)}; put the original "
             "files there, or delete that folder and run again to download them"
         )
     train_images, train_labels, test_images, test_labels = contents
@@ -135,7 +135,7 @@ def verify(source: Source, data_dir: Path) -> list[Check]:
     Raises:
         InputError: if the folder cannot be looked into.
     """
-    paths, raw = find(source, data_dir), source.raw(data_dir)
+    paths, raw = find(source, data_dir), source.place(data_dir)
     checksums = dict(source.job().archives)
     checks = []
     for file in source.files:

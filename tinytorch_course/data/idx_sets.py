@@ -29,15 +29,13 @@ class Source(NamedTuple):
     folder: str  # torchvision's class of this name knows the archives' md5
     mirrors: tuple[str, ...]  # base URLs, tried in turn
     archive_bytes: int  # of all archives together
-    files: tuple[IdxFile, IdxFile, IdxFile, IdxFile]  # training images and labels, test images and labels
+    files: tuple[IdxFile, ...]  # training images and labels, test images and labels
     zipped: str | None = None  # the one archive that all .gz files come in, if they do
     transposed: bool = False  # whether rows and columns of the images are exchanged in the files
     first_label: int = 0
 
-    def raw(self, data_dir: Path) -> Path:
+    def place(self, data_dir: Path) -> Path:
         return data_dir / self.folder / "raw"
-
-    place = raw
 
     def job(self) -> Job:
         """What to download. The checksums are those that torchvision knows."""
@@ -114,7 +112,7 @@ FASHION_MNIST = Source(
 )
 
 
-def _idx_files(prefix: str, train: int, test: int, part: str = "test") -> tuple[IdxFile, IdxFile, IdxFile, IdxFile]:
+def _idx_files(prefix: str, train: int, test: int, part: str = "test") -> tuple[IdxFile, ...]:
     """The four files of a set of 28 x 28 images whose unpacked files have no published checksum."""
     return tuple(
         IdxFile(f"{prefix}{name}-{kind}-ubyte", head + each * count, None)

@@ -96,7 +96,7 @@ def _canvases(alphabet: Alphabet) -> Tensor:
     for first in (alphabet.upper, alphabet.lower):
         for letter in map(chr, range(first, first + 26)):
             left, top, right, bottom = font.getbbox(letter)
-            drawn = Image.new("L", (right - left, bottom - top))
+            drawn = Image.new("L", (int(right - left), int(bottom - top)))
             ImageDraw.Draw(drawn).text((-left, -top), letter, fill=255, font=font)
             scale = LARGER_SIDE / max(drawn.size)
             drawn = drawn.resize([max(1, round(side * scale)) for side in drawn.size], Image.Resampling.BOX)

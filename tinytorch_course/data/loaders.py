@@ -6,17 +6,18 @@ Legend: B batch, C channels, H, W.
 """
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
-from torch import LongTensor, Tensor
+from torch import Tensor
 from torch.utils import data
 
 from tinytorch_course.data.splits import Split
 from tinytorch_course.seeds import derive_seed
 
 
-def epoch_order(count: int, seed: int, epoch: int) -> LongTensor:
+def epoch_order(count: int, seed: int, epoch: int) -> Tensor:
     """A permutation of ``0 .. count-1``, the same on every device and for both implementations.
 
     Drawn from a seed of its own and not from a generator's history: a run that is resumed gets the order it would have
@@ -83,7 +84,7 @@ class StreamLoader:
         dtype: torch.dtype,
         num_workers: int = 0,
     ):
-        self._dataset = data.TensorDataset(*dataset) if isinstance(dataset, Split) else dataset
+        self._dataset: Any = data.TensorDataset(*dataset) if isinstance(dataset, Split) else dataset
         self._device = torch.device(device)
         self._normalize = _Normalize(mean, std, device, dtype)
         self._num_workers = num_workers

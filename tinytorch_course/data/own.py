@@ -50,9 +50,9 @@ def arrange(found: Found, place: Place) -> Arranged:
     if groups is not None:
         blocks = _blocks_of_groups(groups, "test" not in parts, "val" not in parts, place)
     else:
-        blocks = _blocks(len(pool.labels), "images", "test" not in parts, "val" not in parts, place)
         order = torch.tensor(mixed_order(pool.labels.tolist(), "own images"))
-        blocks = {name: order[block] for name, block in blocks.items()}
+        ranges = _blocks(len(pool.labels), "images", "test" not in parts, "val" not in parts, place)
+        blocks = {name: order[block] for name, block in ranges.items()}
     cut = {name: _mixed(Split(pool.images[block], pool.labels[block])) for name, block in blocks.items()}
     train, val, test = cut["train"], val or cut["val"], parts.get("test") or cut["test"]
     pool = Split(torch.cat([train.images, val.images]), torch.cat([train.labels, val.labels]))

@@ -69,6 +69,6 @@ def calibration_lines(scores: Scores) -> Iterator[str]:
     for low, high, confidence, accuracy, count in zip(
         found.edges, found.edges[1:], found.confidence, found.accuracy, found.count, strict=False
     ):
-        if count:
+        if confidence is not None and accuracy is not None:
             between = f"{100 * low:.1f} to {100 * high:.1f} %"
             yield f"{between:>25}   {percent(confidence):>10}  {percent(accuracy):>9}  {count:>7,}"

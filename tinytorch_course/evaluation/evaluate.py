@@ -7,7 +7,7 @@ from tinytorch_course import data
 from tinytorch_course.errors import InputError
 from tinytorch_course.evaluation.scores import Scores, score
 from tinytorch_course.training.environment import compute_alike, find_device
-from tinytorch_course.training.networks import Network, open_network, read_state_dict
+from tinytorch_course.training.networks import Network, open_network
 from tinytorch_course.training.runs import CONFIG
 
 
@@ -62,9 +62,6 @@ def evaluate(
     """
     compute_alike()
     of_a_run = (Path(checkpoint) / CONFIG).is_file() or (Path(checkpoint).parent / CONFIG).is_file()
-    if data_name is None and not of_a_run:
-        read_state_dict(checkpoint)  # if it is no checkpoint, that is the better reason
-        raise InputError(f"{checkpoint} does not say which data it was trained on: name them with --data")
     network = open_network(
         checkpoint,
         model=model,
@@ -86,12 +83,13 @@ def evaluate_network(
     limit: int | None = None,
 ) -> Evaluation:
     """The scores of a network that is open already. See :func:`evaluate`."""
-    own = data_name is None or data_name == network.data
-    config = network.config if own else None
+    name, config = data_name or network.data, network.config
+    if name is None:
+        raise InputError(f"{network.path} does not say which data it was trained on: name them with --data")
     dataset = data.load(
-        network.data if own else data_name,
-        data_dir or (network.config.data_dir if network.config else None),
-        val_size=config.val_size if config else None,
+        name,
+        data_dir or (config.data_dir if config else None),
+        val_size=config.val_size if config and name == network.data else None,
     )
     _check_classes(network, dataset)
     images, labels = getattr(dataset, split)

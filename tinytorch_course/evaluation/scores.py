@@ -132,8 +132,8 @@ def calibrate(confidence: Tensor, right: Tensor, bins: int = BINS) -> Calibratio
 
 
 def _mean(labels: Tensor, answers: Tensor, kind: str) -> ClassScore:
-    means = precision_recall_fscore_support(labels, answers, average=kind, zero_division=0)
-    return ClassScore(kind, *map(float, means[:3]), len(labels))
+    precision, recall, f1, _ = precision_recall_fscore_support(labels, answers, average=kind, zero_division=0)
+    return ClassScore(kind, float(precision), float(recall), float(f1), len(labels))
 
 
 def _check(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> None:

@@ -15,7 +15,7 @@ from functools import partial, reduce
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tinytorch_course.errors import InputError
 from tinytorch_course.instruments.memory import peak_memory
@@ -90,7 +90,8 @@ class Divergence(NamedTuple):
         }
 
 
-class FinalScores(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class FinalScores:
     """Both networks on the test images, at the end."""
 
     accuracies: dict[str, float]
@@ -141,7 +142,7 @@ class Comparison:
             "steps_handed_over": self.handed_over(),
             "seconds_per_step": self.seconds(),
             "peak_memory_bytes": self.memory,
-            "test": self.test and self.test._asdict(),
+            "test": self.test and dataclasses.asdict(self.test),
             "rows": [row.to_dict() for row in self.rows],
         }
 
@@ -270,7 +271,7 @@ def compare_seeds(
 
     Args and Raises: as :func:`compare`.
     """
-    runs = []
+    runs: list[SeedRun] = []
     with _injected(injection):
         run = Setup.of(dataclasses.replace(config, impl="scratch"), display.notice)
         for seed in range(config.seed, config.seed + count):
@@ -406,7 +407,7 @@ class _Pair:
         if self._within(limit, self._distances(ours, twin), "output gradient", "gradient", "update gradient"):
             return Ties()
         modules = self.learners["torch"].net.named_modules()
-        kinked = {name: module for name, module in modules if isinstance(module, KINKED)}
+        kinked: dict[str, nn.Module] = {name: module for name, module in modules if isinstance(module, KINKED)}
         inputs = {impl: self.recorders[impl].inputs for impl in IMPLS}
         if not all(distance(*(inputs[impl][name] for impl in IMPLS)).error <= limit for name in kinked):
             return Ties()  # they differ by more than rounding

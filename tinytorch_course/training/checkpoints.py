@@ -56,7 +56,7 @@ _REASONS = {
 
 def explain(error: OSError) -> str:
     """Why a file could not be written and what to do, in words a person can act on."""
-    return _REASONS.get(error.errno, error.strerror or type(error).__name__)
+    return _REASONS.get(error.errno or 0, error.strerror or type(error).__name__)
 
 
 def write_atomically(path: str | os.PathLike, data: bytes) -> None:
@@ -220,8 +220,8 @@ def _refuse_hostile(data: bytes, path: str | os.PathLike) -> None:
             if not entry.filename.lower().endswith("data.pkl"):
                 continue
             for instruction, argument, _ in pickletools.genops(archive.read(entry)):
-                if instruction.name == "GLOBAL" and not re.fullmatch(LOADABLE, argument):
-                    raise InputError(f"{path} was refused: {HOSTILE} ({argument.replace(' ', '.')!r:.60})")
+                if instruction.name == "GLOBAL" and not re.fullmatch(LOADABLE, str(argument)):
+                    raise InputError(f"{path} was refused: {HOSTILE} ({str(argument).replace(' ', '.')!r:.60})")
 
 
 def check_fields(got: Any, expected: Mapping[str, type | UnionType], path: str | os.PathLike) -> None:

@@ -60,8 +60,13 @@ class Display(Protocol):
         """The run is done."""
 
 
-class QuietDisplay(Display):
+class QuietDisplay:
     """Shows nothing."""
+
+    def _ignore(self, *what: Any, **more: Any) -> None:
+        """Whatever it is told."""
+
+    notice = start = epoch_start = step = epoch_end = finish = _ignore
 
 
 QUIET = QuietDisplay()
@@ -133,6 +138,9 @@ class PlainDisplay(Display):
             self.notes.print()
             self.table.print(Text(table_line([title for title, _ in COLUMNS]), "bold"))
             self.table_is_headed = True
+
+    def step(self, step: int, loss: float | None, accuracy: float | None, lr: float) -> None:
+        """Not shown: a line for each epoch is enough."""
 
     def epoch_end(self, row: Mapping[str, Any]) -> None:
         """One row of the table; the best epoch so far, by validation accuracy, is marked."""
@@ -208,12 +216,12 @@ class TerminalDisplay(PlainDisplay):
     def step(self, step: int, loss: float | None, accuracy: float | None, lr: float) -> None:
         self.steps_done += 1
         now = time.monotonic()
-        if now < self.next_draw and step < self.steps_per_epoch:
+        if self.bar is None or self.began is None or (now < self.next_draw and step < self.steps_per_epoch):
             return
         self.next_draw = now + SECONDS_BETWEEN_DRAWS
         steps_to_come = (self.epochs - self.epoch + 1) * self.steps_per_epoch - step
         left = (now - self.began) / self.steps_done * steps_to_come
-        means = ("-", "-") if loss is None else (number(loss), percent(accuracy, 1))
+        means = ("-", "-") if loss is None or accuracy is None else (number(loss), percent(accuracy, 1))
         numbers = self.numbers(step, *means, f"{lr:.2g}", clock(left))
         self.bar.update(self.task, completed=step, numbers=numbers, refresh=True)
 
@@ -233,7 +241,7 @@ def table_line(cells: list[str]) -> str:
     return "  ".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True))
 
 
-def epoch_cells(row: dict[str, Any], epochs: int) -> list[str]:
+def epoch_cells(row: Mapping[str, Any], epochs: int) -> list[str]:
     """One epoch in the order of :data:`COLUMNS`."""
     return [
         f"{row['epoch']}/{epochs}",

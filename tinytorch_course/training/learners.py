@@ -114,9 +114,10 @@ class ScratchLearner(Learner):
     ) -> tuple[Tensor, Tensor, Tensors, Tensors, Tensors, Any]:
         """A batch's loss, logits and gradients, and what the step makes of parameters, state and optimizer's state."""
         loss, logits, state, grads = self.gradients(params, state, x, y, generator)
-        grads = clipped = self._learned(grads)
+        grads = self._learned(grads)
+        clipped: dict[str, Tensor | None] = {**grads}
         if self.clip_norm is not None:
-            clipped, _ = scratch.clipping.clip_grad_norm(grads, self.clip_norm)
+            clipped, _ = scratch.clipping.clip_grad_norm(clipped, self.clip_norm)
         learned, opt_state = self.optimizer.update(self._learned(params), clipped, opt_state, **rates)
         return loss, logits, grads, params | learned, state, opt_state
 
@@ -206,7 +207,7 @@ class TorchLearner(Learner):
         loss.backward()
 
         if self.watch is not None:
-            self.watch({name: param.grad for name, param in self.net.named_parameters() if param.requires_grad})
+            self.watch({name: param.grad for name, param in self.net.named_parameters() if param.grad is not None})
         if self.clip_norm is not None:
             reference.clipping.clip_grad_norm(self.net, self.clip_norm)
         reference.optimizers.set_rates(self.optimizer, **rates)

@@ -29,7 +29,8 @@ class Metrics:
 
     def read(self, losses: list[Tensor]) -> list[float]:
         """The sums so far, and ``losses`` (scalars of the same device), as plain numbers: Python waits once for all."""
-        *numbers, self.loss_sum, correct = torch.stack([*losses, self.loss_sum, self.correct]).tolist()
+        sums = torch.as_tensor(self.loss_sum), torch.as_tensor(self.correct)
+        *numbers, self.loss_sum, correct = torch.stack([*losses, *sums]).tolist()
         self.correct = int(correct)
         return numbers
 

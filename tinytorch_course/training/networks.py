@@ -143,14 +143,16 @@ def open_network(
     """
     path, run, tensors = read_state_dict(checkpoint)
     config = read_config(run / CONFIG) if run else None
-    if config:
+    if run is not None and config is not None:
         found = model_of_run(run, config.model, model, trust=trust, notify=notify)
     elif model is not None:
         found = find_model(model)
     else:
         raise InputError(f"{path} does not say which network it holds: name it with --model")
     impl = impl or (config.impl if config else "scratch")
-    pictures = _pictures(run, config, data_dir) if config and data is None else _guess(tensors, data, data_dir, path)
+    pictures = (
+        _pictures(run, config, data_dir) if run and config and data is None else _guess(tensors, data, data_dir, path)
+    )
     settings = dataclasses.replace(
         config or TrainConfig(),
         model=found.name,

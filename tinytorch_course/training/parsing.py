@@ -57,8 +57,9 @@ def parse_class_weights(text: str) -> str | tuple[float, ...]:
     """
     if text == "balanced":
         return text
-    weights = [_number(entry) for entry in _entries("--class-weights", text)]
-    if any(weight is None or weight <= 0 for weight in weights):
+    entries = _entries("--class-weights", text)
+    weights = [weight for entry in entries if (weight := _number(entry)) is not None and weight > 0]
+    if len(weights) < len(entries):
         raise InputError(
             "--class-weights must be balanced or one number above 0 for each class, with commas, but it is "
             f"{text!r}{did_you_mean(text, ['balanced'])}"

@@ -16,7 +16,6 @@ Each file is written atomically, so that whenever a run is killed, all that is t
 import contextlib
 import errno
 import io
-import itertools
 import json
 import os
 import sys
@@ -54,7 +53,8 @@ class RunFolder:
 
     def __init__(self, path: Path, config: TrainConfig, lock: int) -> None:
         """Use :meth:`create` or :meth:`open`."""
-        self.path, self.config, self._lock = path, config, lock
+        self.path, self.config = path, config
+        self._lock: int | None = lock
         self.last_path, self.model_path = path / LAST, path / MODEL
 
     @classmethod
@@ -171,15 +171,16 @@ class RunFolder:
 def _make_default(config: TrainConfig) -> Path:
     """A new folder ``runs/<date>-<time>-<model>-<impl>``, with -2, -3, ... where that is taken."""
     first = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{short_name(config.model)}-{config.impl}"
-    for number in itertools.count(1):
-        path = first if number == 1 else first.with_name(f"{first.name}-{number}")
+    path, number = first, 1
+    while True:
         try:
             path.mkdir(parents=True)
+            return path
         except FileExistsError:
             if not path.exists():  # "runs" itself is a file
                 raise
-        else:
-            return path
+        number += 1
+        path = first.with_name(f"{first.name}-{number}")
 
 
 def _refuse_occupied(path: Path) -> None:

@@ -14,7 +14,8 @@ from tinytorch_course.training.setup import Setup
 
 def admit_watchers(setup: Setup, learner: Learner, progress: Progress, folder: Path) -> list[Watcher]:
     """The watchers that the run asks for, which ``learner`` shows its gradients from now on."""
-    steps, watchers = setup.steps_per_epoch, []
+    steps = setup.steps_per_epoch
+    watchers: list[Watcher] = []
     if setup.config.log_gradients:
         watchers.append(GradientLog(folder, steps, progress.epoch * steps + progress.batch))
     if setup.config.tensorboard:

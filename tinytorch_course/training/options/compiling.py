@@ -29,7 +29,7 @@ class Masks:
     """
 
     def __init__(self, plan: Callable[..., Plan]):
-        self._plan, self._plans = plan, {}
+        self._plan, self._plans = plan, dict[torch.Size, Plan]()
 
     def draw(self, generator: torch.Generator, x: Tensor, *more: Any) -> list[Tensor]:
         """Those of one step, on the device of ``x``, as the layers would have drawn them."""

@@ -9,7 +9,7 @@ It has not been run on a GPU yet. What is tested without one: that the step whic
 bit, whatever the rates, and that nothing in it makes Python wait.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -22,6 +22,7 @@ WARM_UPS = 3  # runs before the recording, in which libraries set up what they n
 
 Tensors = dict[str, Tensor]
 Slots = dict[str, NamedTuple]  # the optimizer's state
+Values = Sequence[Tensor | int | None]
 
 
 class GraphedStep:
@@ -104,16 +105,14 @@ def _held(params: Tensors, state: Tensors, opt_state: Slots) -> tuple[Tensors, T
         return None if value is None else value.clone()
 
     params, state = ({name: tensor.clone() for name, tensor in tensors.items()} for tensors in (params, state))
-    slots = {
-        name: type(slot)(*(copied(value, params[name].device) for value in slot)) for name, slot in opt_state.items()
-    }
+    slots = {name: slot._make(copied(value, params[name].device) for value in slot) for name, slot in opt_state.items()}
     return params, state, slots
 
 
-def _values(params: Tensors, state: Tensors, opt_state: Slots) -> list[Tensor | int | None]:
+def _values(params: Tensors, state: Tensors, opt_state: Slots) -> Values:
     """All of them in one order, whatever the order of the dicts."""
     tensors = [held[name] for held in (params, state) for name in sorted(held)]
-    return tensors + [value for name in sorted(opt_state) for value in opt_state[name]]
+    return [*tensors, *(value for name in sorted(opt_state) for value in opt_state[name])]
 
 
 def _alike(held: tuple[Tensors, Tensors, Slots], given: tuple[Tensors, Tensors, Slots]) -> bool:
@@ -121,9 +120,11 @@ def _alike(held: tuple[Tensors, Tensors, Slots], given: tuple[Tensors, Tensors, 
     return all((own is None) == (value is None) for own, value in zip(_values(*held), _values(*given), strict=True))
 
 
-def _write(held: list[Tensor | None], given: list[Tensor | int | None]) -> None:
+def _write(held: Values, given: Values) -> None:
     for own, value in zip(held, given, strict=True):
-        if isinstance(value, Tensor) and value is not own:
+        if not isinstance(own, Tensor) or value is own:
+            continue
+        if isinstance(value, Tensor):
             own.copy_(value, non_blocking=True)
-        elif isinstance(value, int):
+        elif value is not None:
             own.fill_(value)

@@ -33,4 +33,4 @@ def settings_under(name: str, changes: Mapping[str, Any]) -> dict[str, Any]:
     if "optimizer" in changes:
         for tuned in ("lr", "momentum", "weight_decay"):
             settings.pop(tuned, None)
-    return settings | changes
+    return {**settings, **changes}

@@ -49,7 +49,7 @@ def test_a_difference_is_found_and_named(monkeypatch):
 
 def test_threads_are_restored_after_an_error(monkeypatch):
     before = torch.get_num_threads()
-    with pytest.raises(KeyError):
+    with pytest.raises(InputError):
         train("scratch", SMALL._replace(model="no such network"), threads=max(THREADS))
     assert torch.get_num_threads() == before
 

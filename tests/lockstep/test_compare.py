@@ -473,4 +473,4 @@ def test_an_optimizer_that_divides_by_rounding_is_handed_over(monkeypatch, injec
     if injected:
         assert found.divergence.quantity.kind == "parameter"
     else:
-        assert "of torch's own gradients ours makes torch's step" in " ".join(map(str, findings(found)))
+        assert "from torch's own gradients ours takes torch's step" in " ".join(map(str, findings(found)))

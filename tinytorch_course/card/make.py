@@ -70,8 +70,10 @@ def make_card(
     _refuse_strangers(runs)
     config = runs[0].config
     dataset = data.load(config.data, data_dir or config.data_dir, val_size=config.val_size, limit=config.limit)
-    own = {"model": model if is_own(config.model) else None, "trust": trust}
-    networks = [open_network(str(run.path), data_dir=data_dir, device=str(where), **own) for run in runs]
+    own = model if is_own(config.model) else None
+    networks = [
+        open_network(str(run.path), data_dir=data_dir, device=str(where), model=own, trust=trust) for run in runs
+    ]
     entries = [_entry(run, network, dataset, base) for run, network in zip(runs, networks, strict=True)]
     settings = {name: value for name, value in config.resolved().to_dict().items() if value is not None}
     return {

@@ -125,6 +125,6 @@ def agree(got: Tensor | None, expected: Tensor, tolerance: float) -> bool:
 
 def arguments(evidence: Evidence) -> dict[str, Any]:
     """The case's arguments by the names that our op has for them, defaults included."""
-    bound = inspect.signature(find_op(evidence.op).forward).bind(*evidence.inputs, **evidence.kwargs)
+    bound = inspect.signature(find_op(evidence.op or "").forward).bind(*evidence.inputs, **evidence.kwargs)
     bound.apply_defaults()
     return dict(bound.arguments)

@@ -74,7 +74,7 @@ def train(impl: str, trial: Trial, threads: int) -> dict[str, Tensor]:
             count = trial.batch_size if step < trial.steps else ODD_BATCH
             x = torch.randn(count, 1, trial.image_size, trial.image_size, generator=generator)
             y = torch.randint(10, (count,), generator=generator)
-            computed[f"loss of step {step}"], _ = learner.train_step(x, y, generator, {"lr": config.lr})
+            computed[f"loss of step {step}"], _ = learner.train_step(x, y, generator, {"lr": config.lr or 0.0})
             average.update(learner.state_dict(), step)
         for count in (1, ODD_BATCH):
             loss, logits = learner.evaluate(x[:count], y[:count])

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tinytorch_course.training.learners import TorchLearner, of_kind
 from tinytorch_course.training.networks import Network
 
 INPUT, OUTPUT = "images", "logits"
@@ -50,7 +51,7 @@ class Form(NamedTuple):
 
 def module_of(network: Network) -> nn.Module:
     """The network's nn.Module, in evaluation mode and float32, behind its normalisation."""
-    return Normalised(network.learner.net, network.mean, network.std).float().eval()
+    return Normalised(of_kind(network.learner, TorchLearner).net, network.mean, network.std).float().eval()
 
 
 def notes_of(network: Network) -> dict[str, str]:

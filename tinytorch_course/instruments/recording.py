@@ -5,7 +5,7 @@ looking costs neither side a copy.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -60,9 +60,11 @@ class Recorder:
         self.listener: Callable[[Quantity, Tensor], None] | None = None  # is told of everything that is recorded
 
     def start(self) -> None:
+        """Forget what was recorded."""
         self.tensors, self.inputs = {}, {}
 
     def put(self, kind: str, name: str, tensor: Tensor) -> None:
+        """Record a tensor."""
         quantity = Quantity(kind, name)
         self.tensors[quantity] = tensor
         if self.listener is not None:
@@ -83,17 +85,19 @@ class WatchedLayers:
         return getattr(self._layers, name)
 
     def sequential(self, *layers: Layer, **named: Layer) -> Layer:
+        """As in ``scratch.layers``, of layers that are watched."""
         watched = [self._watch(str(number), layer) for number, layer in enumerate(layers)]
         return self._layers.sequential(*watched, **self._watch_all(named))
 
     def residual(self, **named: Layer | None) -> Layer:
+        """As in ``scratch.layers``, of layers that are watched."""
         return self._layers.residual(**self._watch_all(named))
 
-    def _watch_all(self, named: dict[str, Layer | None]) -> dict[str, Layer | None]:
+    def _watch_all(self, named: Mapping[str, Layer | None]) -> dict[str, Layer | None]:
         return {name: None if layer is None else self._watch(name, layer) for name, layer in named.items()}
 
     def _watch(self, name: str, layer: Layer) -> Layer:
-        def forward(params, state, x, **mode):
+        def forward(params: dict[str, Tensor], state: dict[str, Tensor], x: Tensor, **mode: Any) -> Any:
             with self._inside(name) as path:
                 self._recorder.inputs[path] = x
                 out, new_state, cache = layer.forward(params, state, x, **mode)
@@ -102,7 +106,7 @@ class WatchedLayers:
                 self._recorder.put("activation", path, out)
             return out, new_state, cache
 
-        def backward(dout, cache, **options):
+        def backward(dout: Tensor, cache: Any, **options: Any) -> Any:
             with self._inside(name) as path:
                 self._recorder.put("output gradient", path, dout)
                 dx, grads = layer.backward(dout, cache, **options)
@@ -127,7 +131,7 @@ def watch_scratch(learner: "ScratchLearner") -> Recorder:
     learner.net = learner.build(WatchedLayers(layers, recorder))
     update = learner.optimizer.update
 
-    def watched_update(params, grads, opt_state, **rates):
+    def watched_update(params: dict[str, Tensor], grads: dict[str, Tensor], opt_state: Any, **rates: Any) -> Any:
         for name, grad in grads.items():
             # What backward returned has been recorded; only clipping makes something else of it.
             if grad is not recorder.tensors.get(Quantity("gradient", name)):
@@ -163,23 +167,25 @@ def watch_torch(learner: "TorchLearner") -> Recorder:
 
 def scratch_state(learner: "ScratchLearner") -> Tensors:
     """What a step leaves behind: the optimizer's moments, the parameters, the running statistics."""
-    tensors = {
-        Quantity("moment", f"{field} of {name}"): torch.as_tensor(value)
-        for name, slot in learner.opt_state.items()
-        for field, value in slot._asdict().items()
-        if value is not None
-    }
-    tensors |= {Quantity("parameter", name): tensor for name, tensor in learner.params.items()}
-    return tensors | {Quantity("statistic", name): tensor for name, tensor in learner.state.items()}
+    slots = {name: slot._asdict() for name, slot in learner.opt_state.items()}
+    return _state(slots, learner.params.items(), learner.state.items())
 
 
 def torch_state(learner: "TorchLearner") -> Tensors:
     """As :func:`scratch_state`."""
-    tensors = {
+    params = list(learner.net.named_parameters())
+    slots = {name: learner.optimizer.state.get(param, {}) for name, param in params}
+    return _state(slots, ((name, param.detach()) for name, param in params), learner.net.named_buffers())
+
+
+def _state(
+    slots: dict[str, dict[str, Any]], params: Iterable[tuple[str, Tensor]], statistics: Iterable[tuple[str, Tensor]]
+) -> Tensors:
+    moments = {
         Quantity("moment", f"{field} of {name}"): torch.as_tensor(value)
-        for name, param in learner.net.named_parameters()
-        for field, value in learner.optimizer.state.get(param, {}).items()
+        for name, slot in slots.items()
+        for field, value in slot.items()
         if value is not None
     }
-    tensors |= {Quantity("parameter", name): param.detach() for name, param in learner.net.named_parameters()}
-    return tensors | {Quantity("statistic", name): tensor for name, tensor in learner.net.named_buffers()}
+    moments |= {Quantity("parameter", name): tensor for name, tensor in params}
+    return moments | {Quantity("statistic", name): tensor for name, tensor in statistics}

@@ -12,7 +12,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from functools import partial, reduce
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -35,9 +35,12 @@ from tinytorch_course.lockstep.ties import Ties, find_ties
 from tinytorch_course.lockstep.timeline import Distance, Entry, Timeline, distance, largest_error, spell, worst_entry
 from tinytorch_course.models import Model
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.learners import Learner, Rates, TorchLearner, make_schedule
+from tinytorch_course.training.learners import Learner, Rates, ScratchLearner, TorchLearner, make_schedule, of_kind
 from tinytorch_course.training.metrics import Metrics
 from tinytorch_course.training.setup import Setup
+
+if TYPE_CHECKING:
+    from tinytorch_course.lockstep.display import PlainDisplay
 
 IMPLS = ("scratch", "torch")
 DEFAULT_STEPS = 100
@@ -57,6 +60,7 @@ class ComparedStep(NamedTuple):
     handed_over: bool = False  # whether our optimizer was given torch's gradients, because rounding had grown
 
     def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
         return {
             "step": self.step,
             "loss": {impl: spell(loss) for impl, loss in self.losses.items()},
@@ -78,6 +82,7 @@ class Divergence(NamedTuple):
     source: Source  # the line of the from-scratch code that made it
 
     def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
         return {
             "step": self.step,
             "kind": self.quantity.kind,
@@ -155,6 +160,7 @@ class SeedRun(NamedTuple):
 
     @property
     def difference(self) -> float:
+        """Scratch − torch."""
         return self.accuracies["scratch"] - self.accuracies["torch"]
 
 
@@ -170,9 +176,11 @@ class SeedComparison:
     runs: list[SeedRun]
 
     def mean(self, impl: str) -> float:
+        """Of one implementation's accuracies."""
         return statistics.mean(run.accuracies[impl] for run in self.runs)
 
     def deviation(self, impl: str) -> float:
+        """The standard deviation of one implementation's accuracies."""
         return statistics.stdev(run.accuracies[impl] for run in self.runs)
 
     @property
@@ -217,7 +225,7 @@ def compare(
     steps: int | None = None,
     tolerance: float | None = None,
     injection: Injection | None = None,
-    display: Any = QUIET,
+    display: "PlainDisplay | QuietDisplay" = QUIET,
     model: Model | None = None,
 ) -> Comparison:
     """Train both implementations side by side, and stop at the first tensor out of ``tolerance``.
@@ -239,20 +247,14 @@ def compare(
         pair = _Pair(setup, injection)
         display.start(setup, pair.learners["torch"].parameter_count(), memory, injection)
         timeline, rows, divergence = Timeline(), [], None
-        for step, epoch, batch, x, y in setup.batches():
-            last = step == setup.steps - 1
-            row, distances, divergence = pair.step(
-                step,
-                (epoch, batch),
-                x,
-                y,
-                tolerance,
-                evaluate=step == 0 or last or batch == setup.run.steps_per_epoch - 1,
-            )
+        for batch in setup.batches():
+            last = batch.step == setup.steps - 1
+            evaluate = batch.step == 0 or last or batch.number == setup.run.steps_per_epoch - 1
+            row, distances, divergence = pair.step(batch, tolerance, evaluate=evaluate)
             timeline.steps.append(distances)
             rows.append(row)
             display.row(row, last=last or divergence is not None)
-            _require_finite(row.losses["torch"], step, setup.config)
+            _require_finite(row.losses["torch"], batch.step, setup.config)
             if divergence is not None:
                 break
         test = None if divergence else setup.test(pair.learners)
@@ -265,7 +267,7 @@ def compare_seeds(
     *,
     steps: int | None = None,
     injection: Injection | None = None,
-    display: Any = QUIET,
+    display: "PlainDisplay | QuietDisplay" = QUIET,
 ) -> SeedComparison:
     """Train both from each of ``count`` seeds, ``config.seed`` and those after it, and compare their test accuracies.
 
@@ -281,15 +283,26 @@ def compare_seeds(
                 display.start_seeds(setup, learners["torch"].parameter_count(), count, injection)
             _alter(injection, learners["scratch"])
             schedules = {impl: setup.schedule(impl) for impl in IMPLS}
-            for step, epoch, batch, x, y in setup.batches():
+            for batch in setup.batches():
                 for impl, learner in learners.items():
-                    loss, _ = learner.train_step(x, y, setup.run.masks(epoch, batch), schedules[impl](step))
-                _require_finite(loss.item(), step, setup.config)
-                display.seed_step(len(runs), step + 1)
+                    rates = schedules[impl](batch.step)
+                    loss, _ = learner.train_step(batch.x, batch.y, setup.run.masks(batch.epoch, batch.number), rates)
+                _require_finite(loss.item(), batch.step, setup.config)
+                display.seed_step(len(runs), batch.step + 1)
             test = setup.test(learners)
             runs.append(SeedRun(seed, test.accuracies))
             display.seed_row(runs[-1])
     return SeedComparison(setup.config, str(setup.device), injection, setup.steps, test.count, runs)
+
+
+class Batch(NamedTuple):
+    """What a step is made of; all counted from 0."""
+
+    step: int
+    epoch: int
+    number: int  # in its epoch
+    x: Tensor
+    y: Tensor
 
 
 class PairSetup:
@@ -306,29 +319,31 @@ class PairSetup:
         # A schedule spans the run: so many steps, or so many epochs.
         self._lengths = (run.steps_per_epoch, run.epochs) if steps is None else (steps, 1)
 
-    def learner(self, impl: str) -> Any:
+    def learner(self, impl: str) -> Learner:
+        """A new one, with the first parameters that both have."""
         return self.run.changed(impl=impl).make_learner()
 
     def schedule(self, impl: str) -> Callable[[int], Rates]:
+        """That of one implementation."""
         return make_schedule(dataclasses.replace(self.config, impl=impl), *self._lengths)
 
-    def batches(self) -> Iterator[tuple[int, int, int, Tensor, Tensor]]:
-        """(step, epoch, batch, x, y) of every step, all counted from 0: those of `tinytorch train`."""
-        step = 0
-        for epoch in itertools.count():
-            for batch, (x, y) in enumerate(self.run.training_batches(epoch)):
-                if step == self.steps:
-                    return
-                yield step, epoch, batch, x, y
-                step += 1
+    def batches(self) -> Iterator[Batch]:
+        """Those of `tinytorch train`, as many as there are steps."""
+        batches = (
+            (epoch, number, x, y)
+            for epoch in itertools.count()
+            for number, (x, y) in enumerate(self.run.training_batches(epoch))
+        )
+        for step, batch in zip(range(self.steps), batches, strict=False):
+            yield Batch(step, *batch)
 
     def rehearsal(self, impl: str) -> tuple[Callable[[], Any], Callable[[], Any]]:
         """A step on a learner of its own that warms up, and another one to be measured."""
         learner, schedule = self.learner(impl), self.schedule(impl)
-        _, _, _, x, y = next(self.batches())
+        first = next(self.batches())
 
         def step() -> None:
-            learner.train_step(x, y, self.run.masks(0, 0), schedule(0))
+            learner.train_step(first.x, first.y, self.run.masks(0, 0), schedule(0))
 
         def warm_up() -> None:
             step()
@@ -351,51 +366,59 @@ class PairSetup:
         return FinalScores(accuracies, different, metrics["torch"].count)
 
 
+class _Trained(NamedTuple):
+    """What a step of one side came to."""
+
+    tensors: Tensors
+    loss: float
+    seconds: float
+
+
 class _Pair:
     """Both learners, and recorders that look into them."""
 
     def __init__(self, setup: PairSetup, injection: Injection | None) -> None:
         self.setup = setup
-        self.learners = {impl: setup.learner(impl) for impl in IMPLS}
+        self.ours = of_kind(setup.learner("scratch"), ScratchLearner)
+        self.twin = of_kind(setup.learner("torch"), TorchLearner)
+        self.learners: dict[str, Learner] = {"scratch": self.ours, "torch": self.twin}
         self.schedules = {impl: setup.schedule(impl) for impl in IMPLS}
-        self.recorders = {
-            "scratch": watch_scratch(self.learners["scratch"]),
-            "torch": watch_torch(self.learners["torch"]),
-        }
-        _alter(injection, self.learners["scratch"])
+        self.recorders = {"scratch": watch_scratch(self.ours), "torch": watch_torch(self.twin)}
+        _alter(injection, self.ours)
 
     def step(
-        self, step: int, position: tuple[int, int], x: Tensor, y: Tensor, tolerance: float | None, *, evaluate: bool
+        self, batch: Batch, tolerance: float | None, *, evaluate: bool
     ) -> tuple[ComparedStep, dict[Quantity, Distance], Divergence | None]:
         """One step of both, compared; the divergence is the first tensor out of tolerance."""
-        ours = self.learners["scratch"]
-        before = ours.params, ours.state, ours.opt_state
+        before = self._held()
         self.recorders["scratch"].given_inputs = {}
-        tensors, seconds, losses = {}, {}, {}
-        for impl in IMPLS:
-            tensors[impl], losses[impl], seconds[impl] = self._train(impl, step, position, x, y)
-        repeat = partial(self._repeat, before, partial(self._train, "scratch", step, position, x, y))
-        ties = self._settle_ties(tensors["scratch"], tensors["torch"], tolerance, repeat)
-        handed_over = tolerance is not None and self._hand_over(tensors["scratch"], tensors["torch"], tolerance, repeat)
+        trained = {impl: self._train(impl, batch) for impl in IMPLS}
+        ours, twin = (trained[impl].tensors for impl in IMPLS)
+        repeat = partial(self._repeat, before, batch, ours)
+        ties = self._settle_ties(ours, twin, tolerance, repeat)
+        handed_over = tolerance is not None and self._hand_over(ours, twin, tolerance, repeat)
         if evaluate:
-            for impl in IMPLS:
-                tensors[impl] |= self._evaluate(impl, x, y)
-        distances = self._distances(tensors["scratch"], tensors["torch"])
+            ours |= self._evaluate("scratch", batch)
+            twin |= self._evaluate("torch", batch)
+        distances = self._distances(ours, twin)
         gradients, parameters = (largest_error(distances, kind) for kind in ("gradient", "parameter"))
-        row = ComparedStep(step + 1, losses, gradients, parameters, seconds, ties, handed_over)
-        if tolerance is None:
-            return row, distances, None
-        first = next(
-            (quantity for quantity in Timeline([distances]).quantities() if not distances[quantity].error <= tolerance),
-            None,
-        )
-        if first is None:
-            return row, distances, None
-        entry = worst_entry(tensors["scratch"][first], tensors["torch"][first])
-        source = self._source(first, before, step, position, x, y)
-        return row, distances, Divergence(step + 1, first, distances[first], entry, source)
+        losses = {impl: trained[impl].loss for impl in IMPLS}
+        seconds = {impl: trained[impl].seconds for impl in IMPLS}
+        row = ComparedStep(batch.step + 1, losses, gradients, parameters, seconds, ties, handed_over)
+        for first in Timeline([distances]).quantities():
+            if tolerance is not None and not distances[first].error <= tolerance:
+                entry, source = worst_entry(ours[first], twin[first]), self._source(first, before, batch)
+                return row, distances, Divergence(batch.step + 1, first, distances[first], entry, source)
+        return row, distances, None
 
-    def _settle_ties(self, ours: Tensors, twin: Tensors, tolerance: float | None, repeat: Callable) -> Ties:
+    def _held(self) -> tuple[Any, ...]:
+        """What our learner has learned, to be given back to it later."""
+        return self.ours.params, self.ours.state, self.ours.opt_state
+
+    def _give_back(self, held: tuple[Any, ...]) -> None:
+        self.ours.params, self.ours.state, self.ours.opt_state = held
+
+    def _settle_ties(self, ours: Tensors, twin: Tensors, tolerance: float | None, repeat: Callable[..., None]) -> Ties:
         """Where the two broke ties differently, and so got other gradients, take ours at torch's own numbers.
 
         Both are right, and at the same numbers both must choose the same: the step is repeated with relu and max
@@ -406,19 +429,18 @@ class _Pair:
         limit = ROUNDING[self.setup.config.dtype] if tolerance is None else tolerance
         if self._within(limit, self._distances(ours, twin), "output gradient", "gradient", "update gradient"):
             return Ties()
-        modules = self.learners["torch"].net.named_modules()
+        modules = self.twin.net.named_modules()
         kinked: dict[str, nn.Module] = {name: module for name, module in modules if isinstance(module, KINKED)}
-        inputs = {impl: self.recorders[impl].inputs for impl in IMPLS}
-        if not all(distance(*(inputs[impl][name] for impl in IMPLS)).error <= limit for name in kinked):
+        our_inputs, twin_inputs = (self.recorders[impl].inputs for impl in IMPLS)
+        if not all(distance(our_inputs[name], twin_inputs[name]).error <= limit for name in kinked):
             return Ties()  # they differ by more than rounding
-        ties = find_ties(kinked, inputs["scratch"], inputs["torch"])
+        ties = find_ties(kinked, our_inputs, twin_inputs)
         if ties.differ:
-            self.recorders["scratch"].given_inputs = {name: inputs["torch"][name] for name in kinked}
-            keep = None if ties.other_side else ("output gradient",)
-            repeat(ours, keep)
+            self.recorders["scratch"].given_inputs = {name: twin_inputs[name] for name in kinked}
+            repeat(None if ties.other_side else ("output gradient",))
         return ties
 
-    def _hand_over(self, ours: Tensors, twin: Tensors, tolerance: float, repeat: Callable) -> bool:
+    def _hand_over(self, ours: Tensors, twin: Tensors, tolerance: float, repeat: Callable[..., None]) -> bool:
         """Where the two make other steps of gradients that agree, let ours be made of torch's gradients.
 
         Adam divides a gradient by its own size: where that is nothing but rounding, two right gradients that are
@@ -428,76 +450,72 @@ class _Pair:
         kinds = [kind for kind in KINDS if kind != "parameter"]
         if self._within(tolerance / 10, distances, "parameter") or not self._within(tolerance, distances, *kinds):
             return False
-        net = self.learners["torch"].net
-        self.recorders["scratch"].given_gradients = {name: param.grad for name, param in net.named_parameters()}
-        repeat(ours, ("parameter", "moment"), go_on=True)
+        grads = {name: param.grad for name, param in self.twin.net.named_parameters()}
+        self.recorders["scratch"].given_gradients = {name: grad for name, grad in grads.items() if grad is not None}
+        repeat(("parameter", "moment"), go_on=True)
         return True
 
     def _repeat(
-        self, before: tuple, train: Callable, ours: Tensors, keep: tuple[str, ...] | None, go_on: bool = False
+        self, before: tuple[Any, ...], batch: Batch, ours: Tensors, keep: tuple[str, ...] | None, go_on: bool = False
     ) -> None:
         """Our step once more, with what the recorder has been given; ``keep`` are the kinds of tensors to take from it.
 
         None keeps all of them. Ours then goes on from it, as with ``go_on``.
         """
-        learner, recorder = self.learners["scratch"], self.recorders["scratch"]
-        after = learner.params, learner.state, learner.opt_state
-        learner.params, learner.state, learner.opt_state = before
-        repeated, _, _ = train()
+        after = self._held()
+        self._give_back(before)
+        repeated = self._train("scratch", batch).tensors
         if keep is not None and not go_on:
-            learner.params, learner.state, learner.opt_state = after
-        recorder.given_gradients = {}
+            self._give_back(after)
+        self.recorders["scratch"].given_gradients = {}
         ours |= {quantity: tensor for quantity, tensor in repeated.items() if keep is None or quantity.kind in keep}
 
     @staticmethod
     def _within(limit: float, distances: dict[Quantity, Distance], *kinds: str) -> bool:
         return all(each.error <= limit for quantity, each in distances.items() if quantity.kind in kinds)
 
-    def _train(self, impl: str, step: int, position: tuple[int, int], x: Tensor, y: Tensor):
-        """One step of one side: its tensors by quantity, its loss, the seconds it took."""
-        learner, recorder, masks = self.learners[impl], self.recorders[impl], self.setup.run.masks(*position)
+    def _train(self, impl: str, batch: Batch) -> _Trained:
+        """One step of one side."""
+        recorder, masks = self.recorders[impl], self.setup.run.masks(batch.epoch, batch.number)
         recorder.start()
-        rates = self.schedules[impl](step)
+        rates = self.schedules[impl](batch.step)
         self._wait()
         began = time.perf_counter()
-        loss, _ = learner.train_step(x, y, masks, rates)
+        loss, _ = self.learners[impl].train_step(batch.x, batch.y, masks, rates)
         self._wait()
         seconds = time.perf_counter() - began
         tensors = recorder.tensors
         tensors[Quantity("loss", "")] = loss
         tensors |= {Quantity("rate", name): torch.tensor(rate, dtype=torch.float64) for name, rate in rates.items()}
-        tensors |= scratch_state(learner) if impl == "scratch" else torch_state(learner)
-        return tensors, loss.item(), seconds
+        tensors |= scratch_state(self.ours) if impl == "scratch" else torch_state(self.twin)
+        return _Trained(tensors, loss.item(), seconds)
 
-    def _evaluate(self, impl: str, x: Tensor, y: Tensor) -> Tensors:
+    def _evaluate(self, impl: str, batch: Batch) -> Tensors:
         recorder = self.recorders[impl]
         recorder.start()
-        self.learners[impl].evaluate(x, y)
+        self.learners[impl].evaluate(batch.x, batch.y)
         return {Quantity("evaluation", name): tensor for (_, name), tensor in recorder.tensors.items()}
 
     def _distances(self, ours: Tensors, twin: Tensors) -> dict[Quantity, Distance]:
         for quantity in ours:  # torch's are recorded before clipping only, because after it they are still there
-            if quantity.kind == "update gradient":
-                twin[quantity] = self.learners["torch"].net.get_parameter(quantity.name).grad
+            grad = self.twin.net.get_parameter(quantity.name).grad if quantity.kind == "update gradient" else None
+            if grad is not None:
+                twin[quantity] = grad
         if ours.keys() != twin.keys():
             raise RuntimeError(f"only one implementation computed {sorted(map(str, ours.keys() ^ twin.keys()))}")
         return {quantity: distance(tensor, twin[quantity]) for quantity, tensor in ours.items()}
 
-    def _source(self, quantity: Quantity, before: tuple, step: int, position, x: Tensor, y: Tensor) -> Source:
+    def _source(self, quantity: Quantity, before: tuple[Any, ...], batch: Batch) -> Source:
         """The line that made our tensor, found by making it once more under a profiler."""
         if quantity.kind == "rate":
             return source_of_schedule(self.setup.config.schedule.replace("-", "_"))
-        ours, makers = self.learners["scratch"], Makers(self.recorders["scratch"])
-        if quantity.kind == "evaluation":
-            with makers:
-                self._evaluate("scratch", x, y)
-            found = makers.source_of(Quantity("activation", quantity.name))
-        else:
-            ours.params, ours.state, ours.opt_state = before
-            with makers:
-                tensors, _, _ = self._train("scratch", step, position, x, y)
-            found = makers.source_of(quantity, tensors[quantity])
-        return found or source_of_step()
+        with Makers(self.recorders["scratch"]) as makers:
+            if quantity.kind == "evaluation":
+                self._evaluate("scratch", batch)
+                return makers.source_of(Quantity("activation", quantity.name)) or source_of_step()
+            self._give_back(before)
+            tensors = self._train("scratch", batch).tensors
+        return makers.source_of(quantity, tensors[quantity]) or source_of_step()
 
     def _wait(self) -> None:
         """A CUDA device works on while Python goes ahead; a clock is to be read only when it is done."""
@@ -513,10 +531,10 @@ def _require_finite(loss: float, step: int, config: TrainConfig) -> None:
         )
 
 
-def _injected(injection: Injection | None) -> contextlib.AbstractContextManager:
+def _injected(injection: Injection | None) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext() if injection is None else injection.active()
 
 
-def _alter(injection: Injection | None, learner: Any) -> None:
+def _alter(injection: Injection | None, learner: Learner) -> None:
     if injection is not None:
         injection.alter(learner)

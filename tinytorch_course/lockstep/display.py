@@ -11,7 +11,7 @@ from typing import TextIO
 from rich.live import Live
 from rich.text import Text
 
-from tinytorch_course.lockstep.compare import ComparedStep, Comparison, PairSetup, SeedComparison, SeedRun
+from tinytorch_course.lockstep.compare import IMPLS, ComparedStep, Comparison, PairSetup, SeedComparison, SeedRun
 from tinytorch_course.lockstep.inject import Injection
 from tinytorch_course.lockstep.source import shown_path
 from tinytorch_course.lockstep.timeline import Distance
@@ -68,8 +68,8 @@ class PlainDisplay:
     ) -> None:
         """Say what is about to be compared."""
         self._introduce(setup, parameter_count, f"{setup.steps:,} steps", injection)
-        if None not in memory.values():
-            self.notes.print(f"Peak memory of a step: {memory_line(memory)}.")
+        for line in memory_lines(memory):
+            self.notes.print(line)
         self.notes.print()
         self.table.print(Text(table_line([title for title, _ in COLUMNS]), "bold"))
 
@@ -139,14 +139,17 @@ class TerminalDisplay(PlainDisplay):
     next_draw = 0.0
 
     def row(self, row: ComparedStep, *, last: bool) -> None:
+        """A step is done: its line is printed if it has one, else shown."""
         super().row(row, last=last)
         if not last and not is_shown(row.step):
             self._show(table_row(row))
 
     def seed_step(self, done: int, step: int) -> None:
+        """Show how far it is."""
         self._show(Text(f"seed {done + 1} of {self.count}: step {step:,} of {self.steps:,}", "dim"))
 
     def clear(self) -> None:
+        """Take the line that follows off the terminal."""
         if self.live is not None:
             self.live.stop()
             self.live = None
@@ -169,6 +172,7 @@ def is_shown(step: int) -> bool:
 
 
 def table_line(cells: list[str]) -> str:
+    """Cells under their headings."""
     return " ".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True))
 
 
@@ -197,6 +201,7 @@ def table_row(row: ComparedStep) -> Text:
 
 
 def apart(error: float) -> str:
+    """An error in few digits."""
     return "equal" if error == 0 else f"{error:.1e}"
 
 
@@ -207,71 +212,61 @@ def color(distance: Distance) -> str:
 
 def findings(comparison: Comparison) -> list[Text]:
     """The last word on a comparison, line by line."""
-    lines = []
-    if comparison.divergence is not None:
-        lines += divergence_lines(comparison)
-    else:
-        step, quantity, distance = comparison.timeline.largest()
-        steps = f"{len(comparison.rows):,} steps"
-        largest = f"the largest relative error is {apart(distance.error)}, in {quantity}, step {step}"
-        if comparison.tolerance is not None:
-            lines.append(
-                Text.assemble(
-                    ("Same: ", "bold green"),
-                    f"over {steps}, every tensor is within {comparison.tolerance:g} of torch's; {largest}.",
-                )
-            )
-        else:
-            lines.append(Text(f"Over {steps}, {largest}."))
-        test = comparison.test
-        lines.append(
-            Text(
-                f"Test accuracy: {percent(test.accuracies['scratch'])} from scratch, "
-                f"{percent(test.accuracies['torch'])} in torch; "
-                f"{test.different:,} of {test.count:,} predictions differ."
-            )
-        )
-    ties = comparison.ties()
-    if ties.differ:
-        lines.append(Text(f"Ties, where only rounding decides: {ties}."))
+    lines = divergence_lines(comparison) or agreement_lines(comparison)
+    if (ties := comparison.ties()).differ:
+        lines.append(f"Ties, where only rounding decides: {ties}.")
     if handed_over := comparison.handed_over():
         lines.append(
-            Text(
-                f"In {handed_over:,} step{'s' if handed_over > 1 else ''} the two made other steps of gradients that "
-                "agree, for the optimizer divides by gradients that are nothing but rounding; of torch's own gradients "
-                "ours makes torch's step, and went on from there."
-            )
+            f"In {handed_over:,} step{'s' if handed_over > 1 else ''} the two took different steps from gradients that "
+            "agree, because the optimizer divides by gradients that are nothing but rounding; from torch's own "
+            "gradients ours takes torch's step, and it went on from there."
         )
-    seconds = comparison.seconds()
+    ours, twin = (1000 * comparison.seconds()[impl] for impl in IMPLS)
     lines.append(
-        Text(
-            f"Time of a step (median): {1000 * seconds['scratch']:.1f} ms from scratch, "
-            f"{1000 * seconds['torch']:.1f} ms in torch ({seconds['scratch'] / seconds['torch']:.1f} times)."
-        )
+        f"Time of a step (median): {ours:.1f} ms from scratch, {twin:.1f} ms in torch ({ours / twin:.1f} times)."
     )
-    if None not in comparison.memory.values():
-        lines.append(Text(f"Peak memory of a step: {memory_line(comparison.memory)}."))
+    lines += memory_lines(comparison.memory)
     if comparison.config.dtype == "float32" and comparison.injection is None:
-        lines.append(Text(WHY_FLOAT32_PARTS))
+        lines.append(WHY_FLOAT32_PARTS)
+    return [Text.assemble(line) for line in lines]
+
+
+def agreement_lines(comparison: Comparison) -> list[str | Text]:
+    """How near the two stayed, and how good they were on the test images."""
+    lines: list[str | Text] = []
+    if largest := comparison.timeline.largest():
+        step, quantity, distance = largest
+        near = f"the largest relative error is {apart(distance.error)}, in {quantity}, step {step}."
+        steps = f"{len(comparison.rows):,} steps"
+        within = f"over {steps}, every tensor is within {comparison.tolerance or 0:g} of torch's; {near}"
+        same = Text.assemble(("Same: ", "bold green"), within)
+        lines.append(f"Over {steps}, {near}" if comparison.tolerance is None else same)
+    if test := comparison.test:
+        lines.append(
+            f"Test accuracy: {percent(test.accuracies['scratch'])} from scratch, "
+            f"{percent(test.accuracies['torch'])} in torch; {test.different:,} of {test.count:,} predictions differ."
+        )
     return lines
 
 
-def divergence_lines(comparison: Comparison) -> list[Text]:
-    """The first tensor out of tolerance, and where it was made."""
+def divergence_lines(comparison: Comparison) -> list[str | Text]:
+    """The first tensor out of tolerance, and where it was made; nothing without one."""
+    if comparison.divergence is None:
+        return []
     step, quantity, distance, entry, source = comparison.divergence
     index = f" at {list(entry.place)}" if entry.place else ""
-    lines = [
+    lines: list[str | Text] = [
         Text.assemble(
             (f"Step {step}: {quantity} is out of tolerance", "bold red"),
             f", by a relative error of {distance.error:.2g} (allowed: {comparison.tolerance:g}). Worst{index}:",
         ),
-        Text(f"  from scratch  {entry.ours:.17g}"),
-        Text(f"  torch         {entry.twin:.17g}"),
+        f"  from scratch  {entry.ours:.17g}",
+        f"  torch         {entry.twin:.17g}",
         Text.assemble("Made by ", (source.function, "bold"), f", {shown_path(source.file)}:{source.line}"),
-        Text(f"  {source.text}"),
+        f"  {source.text}",
     ]
     if comparison.injection is not None:
-        lines.append(Text(f"Planted was {comparison.injection.name}: {comparison.injection.what}."))
+        lines.append(f"Planted was {comparison.injection.name}: {comparison.injection.what}.")
     return lines
 
 
@@ -304,10 +299,15 @@ def seed_findings(comparison: SeedComparison) -> list[Text]:
     return lines
 
 
-def memory_line(memory: dict[str, int]) -> str:
+def memory_lines(memory: dict[str, int | None]) -> list[str]:
+    """One line, if both are known."""
     ours, twin = memory["scratch"], memory["torch"]
-    return f"{ours / 1e6:.1f} MB from scratch, {twin / 1e6:.1f} MB in torch ({ours / twin:.1f} times)"
+    if ours is None or twin is None:
+        return []
+    both = f"{ours / 1e6:.1f} MB from scratch, {twin / 1e6:.1f} MB in torch ({ours / twin:.1f} times)"
+    return [f"Peak memory of a step: {both}."]
 
 
 def signed_percent(share: float) -> str:
+    """In percent, with its sign."""
     return f"{100 * share:+.2f} %"

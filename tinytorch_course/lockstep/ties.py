@@ -41,6 +41,7 @@ class Ties(NamedTuple):
         return f"{'; '.join(parts)}: both are right"
 
     def plus(self, other: "Ties") -> "Ties":
+        """Both added up."""
         return Ties(*(mine + yours for mine, yours in zip(self, other, strict=True)))
 
 

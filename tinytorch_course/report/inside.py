@@ -23,6 +23,7 @@ from tinytorch_course.instruments.recording import Recorder, watch_scratch
 from tinytorch_course.models import Model
 from tinytorch_course.report.gather import Run
 from tinytorch_course.seeds import derive_seed
+from tinytorch_course.training.learners import ScratchLearner, of_kind
 from tinytorch_course.training.networks import Network, open_network
 
 MOST_MISTAKES = 24
@@ -116,10 +117,11 @@ def look(
     if network.impl != "scratch":
         ours = open_network(str(run.path), model=model, impl="scratch", data_dir=data_dir)
     mistakes = find_mistakes(dataset, logits)
+    learner = of_kind(ours.learner, ScratchLearner)
     filter_name, filters = first_filters(ours)
-    recorder = _watch(ours)
+    recorder = watch_scratch(learner)
     batch = dataset.train.images[: min(run.config.batch_size, BATCH, len(dataset.train.images))]
-    weights = [(name, tensor) for name, tensor in ours.learner.params.items() if tensor.dim() > 1]
+    weights = [(name, tensor) for name, tensor in learner.params.items() if tensor.dim() > 1]
     shown = _spread(weights, MOST_HISTOGRAMS)
     return Inside(
         network=network,
@@ -167,7 +169,8 @@ def find_mistakes(dataset: Dataset, logits: Tensor) -> list[Mistake]:
 
 def first_filters(network: Network) -> tuple[str, Tensor | None]:
     """The first layer's weights as pictures, and their name."""
-    name, weight = next((name, tensor) for name, tensor in network.learner.params.items() if tensor.dim() > 1)
+    params = of_kind(network.learner, ScratchLearner).params
+    name, weight = next((name, tensor) for name, tensor in params.items() if tensor.dim() > 1)
     if weight.dim() == 4:
         return name, weight
     sees_image = weight.shape[1] == network.channels * network.image_size**2
@@ -203,7 +206,7 @@ def follow(network: Network, recorder: Recorder, dataset: Dataset, logits: Tenso
 
 def gradient_flow(network: Network, dataset: Dataset, seed: int, count: int) -> list[Flow]:
     """How large the loss's gradient is in each layer, for one batch of training images in training mode."""
-    learner = network.learner
+    learner = of_kind(network.learner, ScratchLearner)
     chosen = epoch_order(len(dataset.train.images), seed, 0)[:count]
     x, y = network.normalise(dataset.train.images[chosen]), dataset.train.labels[chosen].to(network.device)
     masks = torch.Generator().manual_seed(derive_seed("masks", seed, 0, 0))
@@ -230,10 +233,6 @@ def describe_weights(name: str, weight: Tensor) -> Weights:
     counts = torch.histc(values, HISTOGRAM_BINS, low, high).long().tolist()
     edges = torch.linspace(low, high, HISTOGRAM_BINS + 1, dtype=torch.float64).tolist()
     return Weights(name, tuple(weight.shape), float(values.mean()), float(values.std(correction=0)), edges, counts)
-
-
-def _watch(network: Network) -> Recorder:
-    return watch_scratch(network.learner)
 
 
 def _norm(tensors: dict[str, Tensor], names: list[str]) -> float:

@@ -5,7 +5,7 @@ Read the two ``train_step`` side by side: they are what this project is about.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +60,16 @@ class Learner(Protocol):
 
     def parameter_count(self) -> int:
         """How many numbers the parameters are, frozen ones included."""
+
+
+Kind = TypeVar("Kind")
+
+
+def of_kind(learner: Learner, kind: type[Kind]) -> Kind:
+    """The learner, which must be of that kind, for those who look inside."""
+    if not isinstance(learner, kind):
+        raise TypeError(f"a {kind.__name__} was expected, not a {type(learner).__name__}")
+    return learner
 
 
 class ScratchLearner(Learner):

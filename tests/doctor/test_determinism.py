@@ -3,6 +3,7 @@ import torch
 
 from tinytorch_course.doctor import determinism
 from tinytorch_course.doctor.determinism import THREADS, TRIALS, Trial, measure, same_bits, train
+from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS
 
 SMALL = Trial("mlp", 64, 3, "adam")

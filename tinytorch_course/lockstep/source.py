@@ -195,6 +195,6 @@ def _function(tree: ast.Module | ast.ClassDef, name: str) -> ast.FunctionDef | N
 
 def _read(module: str) -> tuple[Path, ast.Module, list[str]]:
     """The file of a module, its syntax tree and its lines."""
-    path = Path(sys.modules[module].__file__)
+    path = Path(str(sys.modules[module].__file__))
     text = path.read_text(encoding="utf-8")
     return path, ast.parse(text), text.splitlines()

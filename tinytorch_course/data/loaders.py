@@ -37,7 +37,13 @@ class MemoryLoader:
     """
 
     def __init__(
-        self, split: Split, mean: Sequence[float], std: Sequence[float], *, device: torch.device, dtype: torch.dtype
+        self,
+        split: Split,
+        mean: Sequence[float],
+        std: Sequence[float],
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
     ):
         self._images = split.images.to(device)
         self._labels = split.labels.to(device)
@@ -80,8 +86,8 @@ class StreamLoader:
         mean: Sequence[float],
         std: Sequence[float],
         *,
-        device: torch.device,
-        dtype: torch.dtype,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
         num_workers: int = 0,
     ):
         self._dataset: Any = data.TensorDataset(*dataset) if isinstance(dataset, Split) else dataset
@@ -116,7 +122,7 @@ class StreamLoader:
 class _Normalize:
     """Bytes to ``(x / 255 − mean) / std``, with a mean and a deviation for each channel."""
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float], device: torch.device, dtype: torch.dtype):
+    def __init__(self, mean: Sequence[float], std: Sequence[float], device: torch.device | str, dtype: torch.dtype):
         self._dtype = dtype
         self._mean = torch.tensor(mean, dtype=dtype, device=device).view(-1, 1, 1)  # (C, 1, 1)
         self._std = torch.tensor(std, dtype=dtype, device=device).view(-1, 1, 1)  # (C, 1, 1)

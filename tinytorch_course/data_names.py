@@ -34,7 +34,7 @@ def data_names() -> list[str]:
 
 
 class Place(NamedTuple):
-    """A set of one's own: a folder of images or an .npz file, and what is asked of it."""
+    """A data set of the user's own: a folder of images or an .npz file, and what is asked of it."""
 
     path: Path
     choice: str | None = None  # a key of CHOICES

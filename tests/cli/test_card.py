@@ -101,7 +101,7 @@ def test_refusals(tmp_path, monkeypatch, capsys, arguments, words):
 def test_weights_that_are_none_or_another_networks(trained, tmp_path, capsys):
     for name, change, words in (
         ("text", lambda path: (path / "model.pt").write_text("some words"), "model.pt is not a checkpoint"),
-        ("gone", lambda path: (path / "model.pt").unlink(), "holds no model.pt"),
+        ("gone", lambda path: (path / "model.pt").unlink(), "has no model.pt"),
         ("other", lambda path: replace_in(path / "config.toml", "softmax", "mlp-8"), "lacks fc1.weight, "),
     ):
         path = shutil.copytree(trained, tmp_path / name)

@@ -71,8 +71,8 @@ def test_what_a_person_reads(evaluated):
     assert lines[0].startswith("softmax from scratch, ")
     assert lines[1].startswith("on 300 test images of embedded digits")
     assert any(line.startswith("Accuracy") and "95 % interval" in line for line in lines)
-    assert "Confusion: each row a true class, each column an answer" in lines
-    assert [line.split()[-1] for line in lines if line.startswith("mean of the")] == ["300", "300"]
+    assert "Confusion matrix: rows are true classes, columns are answers" in lines
+    assert [line.split()[-1] for line in lines if line.split()[1:2] == ["average"]] == ["300", "300"]
     assert out.isascii()
 
 
@@ -140,15 +140,15 @@ def test_bad_input_is_one_sentence(evaluated, tmp_path, monkeypatch):
     cases = [
         (None, [], "Missing argument 'CHECKPOINT'"),
         ("nowhere", [], "nowhere"),
-        ("empty", [], "empty holds no model.pt: it is no run folder"),
+        ("empty", [], "empty has no model.pt: it is not a run folder"),
         ("text.txt", [], "text.txt is not a checkpoint: it begins with b'some words'"),
         ("text.txt", ["--model", "lenet5", "--data", "digits"], "text.txt is not a checkpoint"),
         ("run", ["--model", "lenet5"], "lacks conv1.weight, conv1.bias, conv2.weight and"),
-        ("run", ["--data", "one"], "one holds one class only (cat), but at least two are needed"),
-        ("run", ["--data", "two"], "tells 10 classes apart, but"),
+        ("run", ["--data", "one"], "one has only one class (cat), but at least two are needed"),
+        ("run", ["--data", "two"], "distinguishes 10 classes, but"),
         ("run", ["--data", "damaged"], "1 of 8 images cannot be read"),
-        ("run", ["--data", "none"], "none holds no images"),
-        ("run", ["--data", "text.txt"], "text.txt is no .npz file, or a damaged one"),
+        ("run", ["--data", "none"], "none contains no images"),
+        ("run", ["--data", "text.txt"], "text.txt is not an .npz file, or is damaged"),
         ("run", ["--data", "mnits"], "--data must be one of"),
         ("run", ["--split", "train"], "--split must be test or val, but it is 'train'"),
         ("run", ["--limit", "0"], "--limit must be at least 1, but it is 0"),

@@ -41,7 +41,7 @@ def test_what_a_report_lacks_is_said(trained, tmp_path, capsys):
         (tmp_path / name).write_bytes((trained / name).read_bytes())
     assert run(["report", str(tmp_path)]) == 0
     err = capsys.readouterr().err
-    assert err == f"Not in the report: {tmp_path} holds no model.pt: its run has not ended its first epoch.\n"
+    assert err == f"Not in the report: {tmp_path} has no model.pt: its run has not finished its first epoch.\n"
 
 
 def test_bad_input_is_one_sentence(trained, tmp_path, capsys):
@@ -52,7 +52,7 @@ def test_bad_input_is_one_sentence(trained, tmp_path, capsys):
         ([], "Missing argument 'RUN...'"),
         ([tmp_path / "none"], f"there is no folder {tmp_path / 'none'}"),
         ([tmp_path / "empty"], "is empty, so there is no run in it"),
-        ([trained, tmp_path / "foreign"], "is no run folder: it holds neither the config.toml"),
+        ([trained, tmp_path / "foreign"], "is not a run folder: it holds neither the config.toml"),
         ([trained / "model.pt"], "is a file: name the run folder that it lies in"),
         ([trained, "--out", tmp_path], "is a folder: name a file in it"),
         ([trained, "--out", tmp_path / "foreign" / "letter.txt"], "is there already and is no report"),

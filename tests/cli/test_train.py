@@ -154,7 +154,7 @@ def test_a_real_run_and_its_resumption(tmp_path, monkeypatch, capsys):
 
     assert run(["train", "--resume", "mine", "--impl", "torch", "--epochs", "2"]) == 0
     out, err = capsys.readouterr()
-    assert "Going on at step 1 of 2 in epoch 2 of 2." in err
+    assert "Resuming at step 1 of 2 in epoch 2 of 2." in err
     assert [line.split()[0] for line in out.splitlines()[:2]] == ["epoch", "2/2"]
     assert "softmax in torch, float32 on cpu" in out
 

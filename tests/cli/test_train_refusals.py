@@ -136,7 +136,7 @@ def test_an_output_folder_that_is_in_use(tmp_path, capsys):
         (["--overfit-batches", "11"], "but 11 batches of 128 are 1,408 images, and there are only 1,297"),
         (["--ema", "1"], "--ema must be at least 0 and below 1, but it is 1.0"),
         (["--init", "xavier"], "did you mean xavier-normal?"),
-        (["--freeze", "conv9"], "--freeze conv9 matches nothing that is trained; the layers are conv1, norm1, conv2"),
+        (["--freeze", "conv9"], "--freeze conv9 matches no parameter; the layers are conv1, norm1, conv2"),
         (["--freeze", "*"], "--freeze * leaves nothing to train"),
         (["--from", "nowhere"], "nowhere"),
         (["--seeds", "1"], "--seeds must be a number of runs, such as 5, or at least two seeds"),

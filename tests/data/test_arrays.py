@@ -147,17 +147,17 @@ def test_flips(load):
         ({"pictures": IMAGES, "labels": LABELS}, r"has no array 'images' or 'train_images': its arrays are 'pictures'"),
         ({}, "its arrays are none at all"),
         ({"images": IMAGES[:, :, :8], "labels": LABELS}, "must be square, but they are 12x8"),
-        ({"images": IMAGES[:, 0], "labels": LABELS}, r"must be of the form .* but it is \(60, 12\)"),
+        ({"images": IMAGES[:, 0], "labels": LABELS}, r"must have the shape .* but it is \(60, 12\)"),
         ({"images": np.stack([IMAGES] * 4, 3), "labels": LABELS}, r"but it is \(60, 12, 12, 4\)"),
-        ({"images": IMAGES[:0], "labels": LABELS[:0]}, "must be of the form"),
+        ({"images": IMAGES[:0], "labels": LABELS[:0]}, "must have the shape"),
         ({"images": IMAGES - 300.0, "labels": LABELS}, "must hold bytes, or numbers from 0 to 1, but it holds float64"),
         ({"images": np.full((60, 12, 12), np.nan), "labels": LABELS}, "must hold bytes, or numbers from 0 to 1"),
         ({"images": IMAGES, "labels": LABELS[:-1]}, r"one label for each of the 60 images, but it is \(59,\)"),
         ({"images": IMAGES, "labels": LABELS + 0.5}, "must hold integers or words, but it holds float64"),
-        ({"images": IMAGES, "labels": LABELS * 0}, r"holds one class only \(0\), but at least two are needed"),
+        ({"images": IMAGES, "labels": LABELS * 0}, r"has only one class \(0\), but at least two are needed"),
         ({"images": IMAGES, "labels": LABELS, "classes": ["a", "b"]}, "'classes' must name the labels 0 to 2"),
         ({"images": IMAGES, "labels": LABELS, "classes": ["a", "b", "a"]}, "each differently, but it has 2 names"),
-        ({"images": IMAGES, "labels": LABELS, "classes": list("abcd")}, "has no training image of the class 'd'"),
+        ({"images": IMAGES, "labels": LABELS, "classes": list("abcd")}, "has no training images of class 'd'"),
         ({"images": IMAGES, "labels": LABELS, "writers": LABELS[:5]}, r"'writers' must hold one .* but it is \(5,\)"),
         ({"images": IMAGES, "labels": LABELS, "writers": LABELS // 2}, r"holds too few groups \(2\) to train"),
         ({"images": IMAGES[:2], "labels": LABELS[:2]}, r"holds too few images \(2\) to train on some"),
@@ -187,13 +187,13 @@ def test_a_choice_that_leaves_nothing(load):
 def test_a_file_that_is_no_npz(tmp_path, content):
     path = tmp_path / "own.npz"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"own\.npz is no \.npz file, or a damaged one"):
+    with pytest.raises(InputError, match=r"own\.npz is not an \.npz file, or is damaged"):
         data.load(str(path))
 
 
 def test_a_single_array(tmp_path):
     np.save(tmp_path / "own.npy", IMAGES)
-    with pytest.raises(InputError, match=r"is no \.npz file, as numpy\.savez writes it, but a single array"):
+    with pytest.raises(InputError, match=r"is not an \.npz file as numpy\.savez writes it, but a single array"):
         data.load(str(tmp_path / "own.npy"))
 
 

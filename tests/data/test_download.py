@@ -30,7 +30,7 @@ def fallback(data_dir):
     assert "\n" not in notice
     assert notice.startswith(f"MNIST is not in {data_dir / 'MNIST' / 'raw'} and could not be downloaded (")
     assert "t10k-labels-idx1-ubyte (or their .gz) there, or choose the folder that holds MNIST/raw with --da" in notice
-    assert notice.endswith("; this run goes on with the 1,797 embedded digits")
+    assert notice.endswith("; using the 1,797 embedded digits instead")
     return notice
 
 
@@ -190,7 +190,7 @@ def test_a_bad_server_is_named_and_passed_over(tiny, serve, send, healthy, tmp_p
 def test_a_silent_host_is_given_up(tiny, silent, healthy, tmp_path, monkeypatch, patience):
     patience(2)
     use(monkeypatch, silent, f"{silent}/elsewhere")
-    assert fallback(tmp_path / "data").count("nothing came within") == 2
+    assert fallback(tmp_path / "data").count("nothing arrived within") == 2
     use(monkeypatch, silent, healthy)
     assert data.load("auto", tmp_path).name == "mnist"
 
@@ -228,7 +228,7 @@ def test_name_resolution_that_hangs(tiny, tmp_path, monkeypatch, patience):
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
     monkeypatch.setattr(socket, "getaddrinfo", hang)
-    assert "storage.googleapis.com: nothing came within" in fallback(tmp_path / "data")
+    assert "storage.googleapis.com: nothing arrived within" in fallback(tmp_path / "data")
     over.set()
     wait_for_threads()
     assert list(tmp_path.iterdir()) == []
@@ -272,7 +272,7 @@ def test_a_link_that_is_too_slow_is_given_up(tiny, serve, tmp_path, monkeypatch,
     monkeypatch.setenv("TINYTORCH_MIRROR", serve(answer))
     notice = fallback(tmp_path / "data")
     over.set()  # the rest comes, too late: nothing of it may be found afterwards
-    assert "only 0.07 MB came within" in notice
+    assert "only 0.07 MB arrived within" in notice
     wait_for_threads()
     assert list(tmp_path.iterdir()) == []
 
@@ -446,7 +446,7 @@ def test_patience_waits_for_a_slow_mirror(big, serve, tmp_path, monkeypatch, pat
 
     use(monkeypatch, serve(answer))
     job, notices = idx.SOURCES["mnist"].job(), []
-    with pytest.raises(download.DownloadError, match="came within"), download.fetched(job, tmp_path):
+    with pytest.raises(download.DownloadError, match="arrived within"), download.fetched(job, tmp_path):
         pass
     with download.fetched(job, tmp_path, patient=True, notify=notices.append) as folder:
         assert {path.name for path in folder.iterdir()} == set(big.archives)

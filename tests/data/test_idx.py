@@ -26,7 +26,7 @@ def refusal(data_dir):
     assert "\n" not in sentence
     notices = []
     assert data.load("auto", data_dir, notify=notices.append).name == "digits"
-    assert notices == [f"{sentence}; this run goes on with the 1,797 embedded digits"]
+    assert notices == [f"{sentence}; using the 1,797 embedded digits instead"]
     assert snapshot(data_dir) == before
     return sentence
 
@@ -72,8 +72,8 @@ def test_an_old_processed_folder_is_passed_over(tiny, tmp_path):
         (TEST_IMAGES, lambda good: b" \n<!DOCTYPE html><title>404</title>", "is a web page, not data"),
         (TEST_LABELS, lambda good: b"\xef\xbb\xbf<html>", "is a web page, not data"),
         (TEST_LABELS, lambda good: gzip.compress(good), "is still packed: it needs the ending .gz"),
-        (TRAIN_IMAGES, lambda good: b"PK" + good, "is no IDX file of images"),
-        (TRAIN_LABELS, lambda good: good[:3] + b"\x03" + good[4:], "is no IDX file of labels"),
+        (TRAIN_IMAGES, lambda good: b"PK" + good, "is not an IDX file of images"),
+        (TRAIN_LABELS, lambda good: good[:3] + b"\x03" + good[4:], "is not an IDX file of labels"),
         (TRAIN_IMAGES, lambda good: good[:-1] + bytes([good[-1] ^ 1]), "has been changed: its SHA-256 begins with"),
         (TRAIN_LABELS, lambda good: good + b"\0", "has been changed"),
     ],
@@ -92,8 +92,8 @@ def test_a_damaged_file_is_named(tiny, tmp_path, name, damage, expected):
         (lambda good: good[:-20], "is cut short"),
         (lambda good: b"", "is empty"),
         (lambda good: b"<html>", "is a web page, not data"),
-        (lambda good: b"PK" + good, "is no gzip archive, or a damaged one"),
-        (lambda good: good[:100] + bytes(20) + good[120:], "is no gzip archive, or a damaged one"),
+        (lambda good: b"PK" + good, "is not a gzip archive, or a damaged one"),
+        (lambda good: good[:100] + bytes(20) + good[120:], "is not a gzip archive, or a damaged one"),
         (lambda good: gzip.compress(b"<html>"), "is a web page, not data"),
         (lambda good: gzip.compress(gzip.decompress(good)[:-1]), "is cut short: it has"),
     ],
@@ -144,7 +144,7 @@ def test_a_file_in_a_folders_place_is_named(tiny, tmp_path, place):
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text("")
     sentence = refusal(data_dir)
-    assert f"{file} is a file, but a folder was expected there" in sentence
+    assert f"{file} is a file, but a folder with " in sentence
     assert "--data-dir" in sentence
 
 

@@ -141,7 +141,7 @@ def test_a_changed_pixel_shows_beside_the_archive(kmnist, serve_files, tmp_path)
         ("train-images-idx3-ubyte", lambda good: good[:7] + b"\x09" + good[8:], "size and header do not fit together"),
         ("train-labels-idx1-ubyte", lambda good: good[:-1] + b"\x0a", "has labels outside 0 to 9"),
         ("t10k-labels-idx1-ubyte", lambda good: b"<html>", "is a web page"),
-        ("t10k-images-idx3-ubyte", lambda good: b"PK" + good[2:], "is no IDX file of images"),
+        ("t10k-images-idx3-ubyte", lambda good: b"PK" + good[2:], "is not an IDX file of images"),
     ],
 )
 def test_without_a_checksum_the_form_is_checked(kmnist, tmp_path, name, damage, expected):

@@ -14,7 +14,7 @@ def scores():
 def test_rows_are_true_classes_and_columns_answers(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     assert list(confusion_lines(scores()))[:5] == [
-        "Confusion: each row a true class, each column an answer",
+        "Confusion matrix: rows are true classes, columns are answers",
         "     ant bee cat",
         "ant    2   1   .",
         "bee    . 120   .",

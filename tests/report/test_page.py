@@ -156,7 +156,7 @@ def test_without_its_network_a_run_still_has_its_curves(copy):
     found = report(copy)
     page = check_page(found.html)
     assert len(found.notes) == 1
-    assert "holds no model.pt" in found.notes[0]
+    assert "has no model.pt" in found.notes[0]
     assert f"What the network does cannot be shown: {found.notes[0]}." in page.text
     assert any(svg.get("aria-label", "").startswith("Loss by epoch") for svg in page.all("svg"))
     assert any(svg.get("aria-label", "").startswith("Norm of the gradient") for svg in page.all("svg"))

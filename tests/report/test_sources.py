@@ -29,9 +29,9 @@ def test_each_seed_is_a_run(tmp_path):
     (tmp_path / "many" / "seeds.json").write_text("{}")
     assert find_sources([tmp_path / "many"]) == ([tmp_path / "many" / f"seed-{seed}" for seed in (9, 10)], [], [])
     only = make(tmp_path / "new" / "seed-0", "config.toml")
-    with pytest.raises(InputError, match="its run has not ended its first epoch"):
+    with pytest.raises(InputError, match="its run has not finished its first epoch"):
         find_sources([only.parent])
-    with pytest.raises(InputError, match="its run has not ended its first epoch"):
+    with pytest.raises(InputError, match="its run has not finished its first epoch"):
         find_sources([begun])
 
 
@@ -50,9 +50,9 @@ def test_what_there_is_nothing_to_report_on(tmp_path):
         (tmp_path / "none", "there is no folder"),
         (empty, "is empty"),
         (file, "is a file: name the run folder"),
-        (file.parent, "is no run folder: it holds neither the config.toml"),
-        (begun, "its run has not ended its first epoch"),
-        (blank, "its run has not ended its first epoch"),
+        (file.parent, "is not a run folder: it holds neither the config.toml"),
+        (begun, "its run has not finished its first epoch"),
+        (blank, "its run has not finished its first epoch"),
         (outer, f"name them, such as {outer / 'first'}"),
     ):
         with pytest.raises(InputError, match=words.replace("\\", r"\\")) as error:

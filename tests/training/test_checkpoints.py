@@ -584,7 +584,7 @@ def test_a_wrong_field_is_named(name, value, message):
 def test_a_checkpoint_of_another_kind_is_named():
     """As when ``model.pt`` lies where ``last.pt`` should be."""
     with pytest.raises(
-        InputError, match=r"last\.pt does not hold what is wanted: it lacks model, epoch, lr and 2 more"
+        InputError, match=r"last\.pt does not hold what is expected: it lacks model, epoch, lr and 2 more"
     ):
         check_fields(small_checkpoint()["model"], FIELDS, "last.pt")
     with pytest.raises(InputError, match=r"last\.pt must hold a dict, but it holds a Tensor"):

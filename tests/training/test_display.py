@@ -304,8 +304,8 @@ def test_duration(seconds, words):
     ("epoch", "steps_done", "words"),
     [
         (1, 0, ""),
-        (1, 5, "Going on at step 6 of 20 in epoch 1 of 3.\n"),
-        (2, 0, "Going on at step 1 of 20 in epoch 2 of 3.\n"),
+        (1, 5, "Resuming at step 6 of 20 in epoch 1 of 3.\n"),
+        (2, 0, "Resuming at step 1 of 20 in epoch 2 of 3.\n"),
     ],
 )
 def test_a_resumed_run_says_once_where_it_goes_on(epoch, steps_done, words):

@@ -45,7 +45,7 @@ def test_tf32_is_for_both_kinds_of_product_and_for_cuda_alone():
     assert torch.backends.cuda.matmul.allow_tf32
     compute_alike()
     assert not torch.backends.cudnn.allow_tf32
-    with pytest.raises(InputError, match="--precision tf32 is what NVIDIA's GPUs can do, but this run is on the CPU"):
+    with pytest.raises(InputError, match="--precision tf32 needs an NVIDIA GPU, but this run is on the CPU"):
         compute_alike("tf32", torch.device("cpu"))
     with pytest.raises(InputError, match="--precision bfloat16 is for --dtype float32, but --dtype is float64"):
         compute_alike("bfloat16", torch.device("cpu"), "float64")

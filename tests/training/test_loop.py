@@ -298,7 +298,7 @@ def test_a_checkpoint_of_another_network_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda saved: saved.pop("generators"), "last.pt does not hold what is wanted: it lacks generators"),
+        (lambda saved: saved.pop("generators"), "last.pt does not hold what is expected: it lacks generators"),
         (lambda saved: saved.update(seconds=float("nan")), "last.pt is malformed: its seconds is NaN"),
         (lambda saved: saved.update(batch=-1), "last.pt is malformed: its batch must be from 0 to 2"),
         (lambda saved: saved.update(format=2), "last.pt has format 2; this version reads format 1"),

@@ -92,7 +92,7 @@ def test_what_cannot_be_trained_leaves_nothing_behind(tmp_path):
 
 def test_folders_that_hold_something_else_are_refused(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
-    with pytest.raises(InputError, match=r"holds thesis.txt, which is no run of --seeds"):
+    with pytest.raises(InputError, match=r"holds thesis.txt, which does not belong to a run with --seeds"):
         choose_folder(str(tmp_path), CONFIG)
     with pytest.raises(InputError, match=r"cannot use .*thesis"):
         choose_folder(str(tmp_path / "thesis.txt"), CONFIG)

@@ -126,15 +126,15 @@ def refused(*words, **arguments):
 def test_what_is_no_network_is_refused(run, tmp_path):
     folder, _ = run
     refused("there is no checkpoint", checkpoint=str(tmp_path / "nothing.pt"), model="mlp")
-    refused("it is no run folder", checkpoint=str(tmp_path))
+    refused("it is not a run folder", checkpoint=str(tmp_path))
     (tmp_path / "text.pt").write_text("hello")
     refused("text.pt is not a checkpoint", checkpoint=str(tmp_path / "text.pt"), model="mlp")
     checkpoints.save(tmp_path / "list.pt", [torch.ones(2)])
-    refused("holds no state dict", checkpoint=str(tmp_path / "list.pt"), model="mlp")
+    refused("does not hold a state dict", checkpoint=str(tmp_path / "list.pt"), model="mlp")
     refused("lacks conv1.bias", "unexpected", "--model", checkpoint=str(folder), model="lenet5")
     refused("there is no network", checkpoint=str(folder), model="alexnet")
     network = open_network(str(folder))
-    with pytest.raises(InputError, match=r"takes pictures of 1x28x28, but these are of 3x32x32"):
+    with pytest.raises(InputError, match=r"expects images of 1x28x28, but these are 3x32x32"):
         network.logits(torch.zeros(1, 3, 32, 32, dtype=torch.uint8))
 
 

@@ -20,9 +20,9 @@ def test_augmentations_have_usual_amounts():
     ("text", "message"),
     [
         ("shfit", "shift, rotate, scale, shear, elastic, flip, erase, but it is 'shfit'; did you mean shift?"),
-        ("shift,,flip", "--augment must be a list with commas and no gaps, but it is 'shift,,flip'"),
-        ("", "--augment must be a list with commas and no gaps, but it is ''"),
-        (7, "--augment must be a list with commas and no gaps, but it is 7"),
+        ("shift,,flip", "--augment must be a comma-separated list without gaps, but it is 'shift,,flip'"),
+        ("", "--augment must be a comma-separated list without gaps, but it is ''"),
+        (7, "--augment must be a comma-separated list without gaps, but it is 7"),
         ("shift,shift=3", "--augment names shift twice"),
         ("rotate=fast", "--augment rotate must be above 0 and below 360, but it is 'fast'"),
         ("rotate=", "--augment rotate must be above 0 and below 360, but it is ''"),
@@ -55,14 +55,14 @@ def test_seeds():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("1", "--seeds must be a number of runs, such as 5, or at least two seeds with commas, such as 0,1,2"),
+        ("1", "--seeds must be a number of runs, such as 5, or at least two seeds separated by commas, such as 0,1,2"),
         ("0", "not more than 1,000 of them, but it is '0'"),
         ("1001", "not more than 1,000 of them"),
         ("999999999999999999", "not more than 1,000 of them"),
         ("0,-1", "but it is '0,-1'"),
         ("0,1.5", "but it is '0,1.5'"),
         ("five", "but it is 'five'"),
-        ("0,1,", "--seeds must be a list with commas and no gaps"),
+        ("0,1,", "--seeds must be a comma-separated list without gaps"),
         ("0,1,0", "--seeds names a seed twice: '0,1,0'"),
     ],
 )

@@ -91,9 +91,9 @@ def test_occupied_folders_are_refused_and_left_alone(tmp_path, stopped):
     (other / "thesis.tex").write_text("do not touch")
     before = contents(tmp_path)
     for path, message in [
-        (stopped, "already holds a run: go on with it by --resume"),
+        (stopped, "already holds a run: continue it with --resume"),
         (begun, "holds a run that stopped before its first save: delete it or choose another"),
-        (other, "is not empty, and what it holds is no run: choose a new or an empty folder"),
+        (other, "is not empty, and it does not hold a run: choose a new or empty folder"),
         (other / "thesis.tex", "what should be its folder is a file"),
         (other / "thesis.tex" / "run", "what should be its folder is a file"),
     ]:
@@ -104,18 +104,20 @@ def test_occupied_folders_are_refused_and_left_alone(tmp_path, stopped):
 
 @pytest.mark.skipif(not Path("/dev/null").exists(), reason="needs /dev/null")
 def test_a_device_is_refused():
-    refuse(lambda: RunFolder.create("/dev/null/run", CONFIG), r"cannot use /dev/null/run as run folder")
-    refuse(lambda: RunFolder.create("/dev/null", CONFIG), r"cannot use /dev/null as run folder")
+    refuse(lambda: RunFolder.create("/dev/null/run", CONFIG), r"cannot use /dev/null/run as a run folder")
+    refuse(lambda: RunFolder.create("/dev/null", CONFIG), r"cannot use /dev/null as a run folder")
 
 
 def test_a_name_too_long_is_refused(tmp_path):
-    refuse(lambda: RunFolder.create(tmp_path / ("x" * 5000), CONFIG), "cannot use .* as run folder")
+    refuse(lambda: RunFolder.create(tmp_path / ("x" * 5000), CONFIG), "cannot use .* as a run folder")
 
 
 def test_a_file_named_runs_is_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("runs").write_text("not a folder")
-    refuse(lambda: RunFolder.create(None, CONFIG), "cannot use runs as run folder: what should be its folder is a file")
+    refuse(
+        lambda: RunFolder.create(None, CONFIG), "cannot use runs as a run folder: what should be its folder is a file"
+    )
     assert os.listdir(tmp_path) == ["runs"]
 
 
@@ -166,10 +168,10 @@ def test_what_is_no_run_is_named(tmp_path, stopped):
     (several / "seed-0").mkdir(parents=True)
     for path, message in [
         (tmp_path / "missing", "there is no run folder"),
-        (stopped / "last.pt", "is no run folder that can be read: Not a directory"),
-        (tmp_path / "empty", "is no run folder: it holds no config.toml"),
-        (several, "is no run folder: it holds no config.toml; it holds runs of several seeds, so type the command"),
-        (tmp_path / "begun", "cannot be resumed: it holds no last.pt, because it stopped before its first save; start"),
+        (stopped / "last.pt", "cannot read the run folder .*: Not a directory"),
+        (tmp_path / "empty", "is not a run folder: it has no config.toml"),
+        (several, "is not a run folder: it has no config.toml; it holds runs of several seeds, so type the command"),
+        (tmp_path / "begun", "cannot be resumed: it stopped before it was first saved, so it has no last.pt; train"),
     ]:
         refuse(lambda path=path: RunFolder.open(path), message)
 
@@ -275,7 +277,7 @@ def test_a_second_process_is_refused_until_the_first_one_is_gone(stopped):
         assert holder.stdout.readline() == "locked\n"
         refuse(
             lambda: RunFolder.open(stopped),
-            rf"stopped is in use: process {holder.pid} is training into it; wait for its end or choose another folder",
+            rf"stopped is in use: process {holder.pid} is training into it; wait until it has finished",
         )
         (stopped / "last.pt").unlink()
         (stopped / "config.toml").unlink()

@@ -138,7 +138,7 @@ def test_validation_and_test_images_are_not_augmented(tmp_path, monkeypatch):
     [
         ({"augment": "flip"}, "--augment flip does not suit"),
         ({"overfit_batches": 4}, "--overfit-batches is 4, but 4 batches of 8 are 32 images, and there are only 24"),
-        ({"freeze": "conv1"}, "--freeze conv1 matches nothing that is trained; the layers are fc1, fc2"),
+        ({"freeze": "conv1"}, "--freeze conv1 matches no parameter; the layers are fc1, fc2"),
         ({"from_": "nowhere.pt"}, "nowhere.pt"),
         ({"class_weights": "1,2"}, "one number for each of the 10 classes"),
     ],
@@ -226,7 +226,7 @@ def test_a_network_is_trained_on_with_a_new_head(tmp_path, impl):
     with pytest.raises(Interrupted):
         train(config, out=str(tmp_path / "second"), display=display)
     assert f"Starting from {tmp_path / 'first' / 'model.pt'}." in display.notices
-    assert "--freeze leaves 170 numbers to train, in fc2." in display.notices
+    assert "--freeze leaves 170 parameters to train, in fc2." in display.notices
     train(config, out=str(tmp_path / "whole"), display=Display())
     (tmp_path / "first" / "model.pt").unlink()
     resume(str(tmp_path / "second"), {}, display=Display())

@@ -56,14 +56,14 @@ def _open(path: Path) -> dict[str, np.ndarray]:
     try:
         file = np.load(path, allow_pickle=False)  # a pickle could do harm
         if isinstance(file, np.ndarray):
-            raise InputError(f"{path} is no .npz file, as numpy.savez writes it, but a single array")
+            raise InputError(f"{path} is not an .npz file as numpy.savez writes it, but a single array")
         with file:
             return {name: file[name] for name in file.files}
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         words = str(error)
         if "allow_pickle" in words and zipfile.is_zipfile(path):
             raise InputError(f"{path} holds Python objects, but only arrays of numbers or words are read") from error
-        raise InputError(f"{path} is no .npz file, or a damaged one") from error
+        raise InputError(f"{path} is not an .npz file, or is damaged") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
 
@@ -76,7 +76,7 @@ def _images(array: np.ndarray, name: str, place: Place) -> Tensor:
         array = array.transpose(0, 3, 1, 2)
     if array.ndim != 4 or array.shape[1] not in (1, 3) or not array.size:
         raise InputError(
-            f"{place.path}: '{name}' must be of the form (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels, "
+            f"{place.path}: '{name}' must have the shape (N, H, W), (N, H, W, C) or (N, C, H, W) with 1 or 3 channels, "
             f"but it is {array.shape}"
         )
     if array.shape[2] != array.shape[3]:

@@ -224,7 +224,7 @@ def _watch(attempt: "_Attempt", seconds: float, needed: int, share: float, show:
         elif now - last > seconds or (not received and now - began > share):
             amount = f"only {_amount(received)}" if received else "nothing"
             attempt.slow = True
-            attempt.give_up(f"{amount} came within {now - began:.2g} seconds")
+            attempt.give_up(f"{amount} arrived within {now - began:.2g} seconds")
 
 
 def _amount(count: int) -> str:

@@ -40,7 +40,7 @@ def find_in(folder: Path, names: list[str], title: str) -> dict[str, Path]:
     """
     if os.path.lexists(folder) and not folder.is_dir():
         raise InputError(
-            f"{folder} is a file, but a folder was expected there, which holds {title}: "
+            f"{folder} is a file, but a folder with {title} was expected there: "
             "move the file away, or choose another folder with --data-dir"
         )
     try:

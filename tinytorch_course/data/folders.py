@@ -77,12 +77,12 @@ def _files(folder: Path, classes: Sequence[str], place: Place) -> list[tuple[Pat
 
     for name in _subfolders(folder):
         if name not in classes:
-            raise InputError(f"{folder} has a class '{name}' that there are no training images of")
+            raise InputError(f"{folder} has a class '{name}' without training images")
     there = {name: label for label, name in enumerate(classes) if (folder / name).is_dir()}
     found = make_dataset(folder, there, extensions=IMG_EXTENSIONS, allow_empty=True) if there else []
     files = [(Path(path), label) for path, label in found if not Path(path).name.startswith(".")]
     if not files:
-        raise InputError(f"{folder} holds no images: files that end in {', '.join(IMG_EXTENSIONS)} are looked for")
+        raise InputError(f"{folder} contains no images, that is, files that end in {', '.join(IMG_EXTENSIONS)}")
     return files
 
 

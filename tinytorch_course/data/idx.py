@@ -40,7 +40,7 @@ def find(source: Source, data_dir: Path) -> dict[str, Path]:
     for folder in (data_dir, raw.parent, raw):
         if os.path.lexists(folder) and not os.path.isdir(folder):
             raise InputError(
-                f"{folder} is a file, but a folder was expected there, which holds {source.about.title}: "
+                f"{folder} is a file, but a folder with {source.about.title} was expected there: "
                 "move the file away, or choose another folder with --data-dir"
             )
     try:
@@ -190,7 +190,7 @@ def _read_file(source: Source, file: IdxFile, path: Path) -> Tensor:
             except EOFError as error:
                 raise _Damage("is cut short") from error
             except (gzip.BadGzipFile, zlib.error) as error:
-                what = "a web page, not data" if is_web_page(data) else "no gzip archive, or a damaged one"
+                what = "a web page, not data" if is_web_page(data) else "not a gzip archive, or a damaged one"
                 raise _Damage(f"is {what}") from error
             except OSError as error:
                 raise InputError(
@@ -236,11 +236,11 @@ def _describe(data: bytes, digest: str, file: IdxFile) -> str:
     if known := _looks_like(data):
         return known
     if data[:4] != bytes([0, 0, 8, 3 if file.holds == "images" else 1]):
-        return f"is no IDX file of {file.holds}"
+        return f"is not an IDX file of {file.holds}"
     if len(data) < file.size:
         return f"is cut short: it has {len(data):,} of {file.size:,} bytes"
     if file.sha256 is None:
-        return "is not the original: size and header do not fit together"
+        return "is not the original: its size and its header do not match"
     return f"has been changed: its SHA-256 begins with {digest[:8]}, the original's with {file.sha256[:8]}"
 
 

@@ -1,4 +1,4 @@
-"""Sets of one's own: what folders of images and .npz files have in common.
+"""Your own data sets: what folders of images and .npz files have in common.
 
 Legend: N images, C channels, H, W.
 """
@@ -92,13 +92,11 @@ def _choose(found: Found, place: Place) -> Found:
 
 def _check(parts: dict[str, Split], found: Found, place: Place) -> None:
     if len(found.classes) < 2:
-        raise InputError(
-            f"{place.path} holds one class only ({_some(found.classes)}), but at least two are needed to tell apart"
-        )
+        raise InputError(f"{place.path} has only one class ({_some(found.classes)}), but at least two are needed")
     there = set(parts["train"].labels.tolist())
     for label, name in enumerate(found.classes):
         if label not in there:
-            raise InputError(f"{place.path} has no training image of the class '{name}'")
+            raise InputError(f"{place.path} has no training images of class '{name}'")
 
 
 def _blocks(count: int, what: str, test: bool, val: bool, place: Place) -> dict[str, slice]:

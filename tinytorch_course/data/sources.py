@@ -81,7 +81,7 @@ def _mnist_or_digits(folder: Path, notify: Callable[[str], None]) -> Read:
     try:
         return _read_named("mnist", folder)
     except InputError as error:
-        notify(f"{error}; this run goes on with the 1,797 embedded digits")
+        notify(f"{error}; using the 1,797 embedded digits instead")
         return _read_named("digits", folder)
 
 

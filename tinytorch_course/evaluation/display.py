@@ -31,7 +31,7 @@ def lines(evaluation: Evaluation) -> Iterator[str]:
 
 def class_lines(scores: Scores) -> Iterator[str]:
     """One line a class, and the two means."""
-    means = (scores.macro, "mean of the classes"), (scores.weighted, "mean of the images")
+    means = (scores.macro, "macro average"), (scores.weighted, "weighted average")
     rows = [*((each, each.name) for each in scores.per_class), *means]
     wide = max(len(name) for _, name in rows)
     yield f"{'class':<{wide}}  precision    recall        F1  images"
@@ -48,7 +48,7 @@ def confusion_lines(scores: Scores) -> Iterator[str]:
     cell = max(2, *(len(str(count)) for row in counts for count in row), *(len(name) for name in names)) + 1
     columns = shutil.get_terminal_size().columns
     if label + cell * len(names) + 1 <= columns:
-        yield "Confusion: each row a true class, each column an answer"
+        yield "Confusion matrix: rows are true classes, columns are answers"
         yield " " * (label + 1) + "".join(f"{name:>{cell}}" for name in names)
         for name, row in zip(names, counts, strict=True):
             yield f"{name:<{label}} " + "".join(f"{count or '.':>{cell}}" for count in row)
@@ -59,7 +59,7 @@ def confusion_lines(scores: Scores) -> Iterator[str]:
         key=lambda mistake: -mistake[0],
     )
     worst = [f"{true} as {answer} ({count})" for count, true, answer in mistakes[:MOST_MISTAKES] if count]
-    yield f"Most often taken for another: {', '.join(worst)}" if worst else "No image was taken for another class"
+    yield f"Most frequent mistakes: {', '.join(worst)}" if worst else "No image was misclassified"
 
 
 def calibration_lines(scores: Scores) -> Iterator[str]:

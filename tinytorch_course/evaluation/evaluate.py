@@ -103,12 +103,12 @@ def _check_classes(network: Network, dataset: data.Dataset) -> None:
     ours, theirs = network.classes, tuple(dataset.classes)
     if len(ours) != len(theirs):
         raise InputError(
-            f"{network.path} tells {len(ours)} classes apart, but {dataset.title} has {len(theirs)}: "
-            "choose other --data"
+            f"{network.path} distinguishes {len(ours)} classes, but {dataset.title} has {len(theirs)}: "
+            "choose another --data"
         )
     if ours != theirs and network.data is not None:
         other = next((a, b) for a, b in zip(ours, theirs, strict=True) if a != b)
         raise InputError(
-            f"{network.path} knows other classes than {dataset.title}, such as {other[0]!r} where that has "
-            f"{other[1]!r}: choose other --data"
+            f"{network.path} was trained on other classes than those of {dataset.title}: {other[0]!r} where that has "
+            f"{other[1]!r}: choose another --data"
         )

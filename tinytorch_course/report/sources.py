@@ -52,7 +52,7 @@ def find_sources(paths: Sequence[str | os.PathLike]) -> Sources:
         seen.add(path.resolve())
         if CONFIG in held:
             if not _has_history(path):
-                raise InputError(f"{path} has nothing to report yet: its run has not ended its first epoch")
+                raise InputError(f"{path} has nothing to report yet: its run has not finished its first epoch")
             found.runs.append(path)
         if TIMELINE in held:
             found.timelines.append(path)
@@ -99,8 +99,8 @@ def _why_foreign(path: Path, held: set[str]) -> str:
         return f"{path} is empty, so there is no run in it to report on"
     inner = sorted(name for name in held if (path / name / CONFIG).is_file())
     if inner:
-        return f"{path} is no run folder but holds {len(inner)}: name them, such as {path / inner[0]}"
+        return f"{path} is not a run folder but holds {len(inner)}: name them, such as {path / inner[0]}"
     return (
-        f"{path} is no run folder: it holds neither the {CONFIG} of `tinytorch train` nor the {TIMELINE} "
+        f"{path} is not a run folder: it holds neither the {CONFIG} of `tinytorch train` nor the {TIMELINE} "
         "of `tinytorch compare --out`"
     )

@@ -171,7 +171,7 @@ def _read(path: Path) -> bytes:
         if path.is_dir():
             raise InputError(f"{path} is a folder, not a checkpoint; name a file in it, such as model.pt")
         if path.exists() and not path.is_file():  # a device might never end
-            raise InputError(f"{path} is not a regular file, so it is no checkpoint")
+            raise InputError(f"{path} is not a regular file, so it is not a checkpoint")
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"there is no checkpoint {path}") from error
@@ -192,7 +192,9 @@ def _verify(data: bytes, path: str | os.PathLike, require_digest: bool) -> None:
     if not data:
         raise InputError(f"{path} is empty (0 bytes), not a checkpoint")
     if not data.startswith(b"PK\x03\x04"):
-        raise InputError(f"{path} is not a checkpoint: it begins with {data[:20]!r}, not as a file of torch.save does")
+        raise InputError(
+            f"{path} is not a checkpoint: it begins with {data[:20]!r}, unlike a file that torch.save wrote"
+        )
 
     body, comment = data[:-COMMENT_LENGTH], data[-COMMENT_LENGTH:]
     if comment.startswith(DIGEST_LABEL):
@@ -200,7 +202,7 @@ def _verify(data: bytes, path: str | os.PathLike, require_digest: bool) -> None:
             raise InputError(f"{path} is damaged: its content does not match the SHA-256 that it carries")
     elif data[-END_RECORD_LENGTH:].startswith(END_RECORD) and data.endswith(b"\0\0"):
         if require_digest:
-            raise InputError(f"{path} carries no SHA-256, so tinytorch did not write it, and damage could not be seen")
+            raise InputError(f"{path} carries no SHA-256, so tinytorch did not write it, and damage would go unnoticed")
     else:  # neither our comment nor an archive's end without one
         raise InputError(f"{path} is damaged or cut short: it does not end as a checkpoint does")
 
@@ -281,7 +283,7 @@ def _check_keys(got: Any, expected: Mapping[str, Any], path: str | os.PathLike, 
         if names
     ]
     if problems:
-        raise InputError(f"{path} does not hold what is wanted: it {' and '.join(problems)}{hint}")
+        raise InputError(f"{path} does not hold what is expected: it {' and '.join(problems)}{hint}")
 
 
 def _tensor_problem(tensor: Any, shape: tuple[int, ...], *, counts: bool) -> str | None:

@@ -133,7 +133,7 @@ class PlainDisplay(Display):
         if not self.table_is_headed:
             if epoch > 1 or start_step > 0:
                 self.notes.print(
-                    f"Going on at step {start_step + 1} of {self.steps_per_epoch} in epoch {epoch} of {self.epochs}."
+                    f"Resuming at step {start_step + 1} of {self.steps_per_epoch} in epoch {epoch} of {self.epochs}."
                 )
             self.notes.print()
             self.table.print(Text(table_line([title for title, _ in COLUMNS]), "bold"))

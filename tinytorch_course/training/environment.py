@@ -28,7 +28,7 @@ def check_cuda_graph(config: TrainConfig, device: torch.device) -> None:
         raise InputError("--cuda-graph is for NVIDIA GPUs, but this run is on the CPU: leave it out")
     if config.compile or config.impl == "torch":
         other = "--compile" if config.compile else "--impl torch"
-        raise InputError(f"--cuda-graph is for the from-scratch step as it stands, so not beside {other}")
+        raise InputError(f"--cuda-graph records the from-scratch step as it is, so it cannot be combined with {other}")
 
 
 def compute_alike(precision: str = "float32", device: torch.device | None = None, dtype: str = "float32") -> None:
@@ -42,7 +42,7 @@ def compute_alike(precision: str = "float32", device: torch.device | None = None
     if precision != "float32" and dtype != "float32":
         raise InputError(f"--precision {precision} is for --dtype float32, but --dtype is {dtype}")
     if precision == "tf32" and (device is None or device.type != "cuda"):
-        raise InputError("--precision tf32 is what NVIDIA's GPUs can do, but this run is on the CPU: leave it out")
+        raise InputError("--precision tf32 needs an NVIDIA GPU, but this run is on the CPU: leave it out")
     torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     torch.backends.cudnn.benchmark = False

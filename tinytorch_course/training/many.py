@@ -89,7 +89,9 @@ def choose_folder(out: str | None, config: TrainConfig) -> Path:
         raise InputError(f"cannot use {folder} as the folder of several runs: {error.strerror}") from error
     others = [name for name in names if name != NAME and not name.startswith("seed-")]
     if others:
-        raise InputError(f"{folder} holds {others[0]}, which is no run of --seeds: choose a new or an empty folder")
+        raise InputError(
+            f"{folder} holds {others[0]}, which does not belong to a run with --seeds: choose a new or empty folder"
+        )
     return folder
 
 

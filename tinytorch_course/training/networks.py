@@ -97,7 +97,7 @@ class Network:
         wanted = (self.channels, self.image_size, self.image_size)
         if tuple(images.shape[1:]) != wanted:
             raise InputError(
-                f"{self.path} takes pictures of {_spell(wanted)}, but these are of {_spell(images.shape[1:])}"
+                f"{self.path} expects images of {_spell(wanted)}, but these are {_spell(images.shape[1:])}"
             )
         if not len(images):
             return torch.empty(0, len(self.classes))
@@ -190,14 +190,14 @@ def read_state_dict(checkpoint: str) -> tuple[Path, Path | None, dict[str, Tenso
     run = path.parent if (path.parent / CONFIG).is_file() else None
     if Path(checkpoint).is_dir() and not path.exists():
         raise InputError(
-            f"{checkpoint} holds no {MODEL}: "
-            + ("its run has not ended its first epoch" if run else "it is no run folder")
+            f"{checkpoint} has no {MODEL}: "
+            + ("its run has not finished its first epoch" if run else "it is not a run folder")
         )
     tensors = checkpoints.load(path, require_digest=run is not None)
     if isinstance(tensors, dict) and isinstance(tensors.get("model"), dict):
         tensors = tensors["model"]  # last.pt, which holds more than the parameters
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
-        raise InputError(f"{path} holds no state dict, so it is no saved network")
+        raise InputError(f"{path} does not hold a state dict, so it is not a saved network")
     return path, run, tensors
 
 
@@ -245,7 +245,7 @@ def _guess(tensors: dict[str, Tensor], name: str | None, data_dir: str | None, p
         return Pictures.of(data.load(name, data_dir))
     weights = [tensor for key, tensor in tensors.items() if key.endswith("weight") and tensor.dim() in (2, 4)]
     if not weights:
-        raise InputError(f"{path} holds no weights, so it is no saved network")
+        raise InputError(f"{path} has no weights, so it is not a saved network")
     channels = weights[0].shape[1] if weights[0].dim() == 4 else max(1, weights[0].shape[1] // MNIST_SIZE**2)
     classes = tuple(str(number) for number in range(len(weights[-1])))
     return Pictures(None, "unknown", classes, channels, MNIST_SIZE, MNIST_MEAN * channels, MNIST_STD * channels)

@@ -61,7 +61,7 @@ def parse_class_weights(text: str) -> str | tuple[float, ...]:
     weights = [weight for entry in entries if (weight := _number(entry)) is not None and weight > 0]
     if len(weights) < len(entries):
         raise InputError(
-            "--class-weights must be balanced or one number above 0 for each class, with commas, but it is "
+            "--class-weights must be balanced or one number above 0 for each class, separated by commas, but it is "
             f"{text!r}{did_you_mean(text, ['balanced'])}"
         )
     return tuple(weights)
@@ -78,7 +78,7 @@ def parse_seeds(text: str, first: int) -> tuple[int, ...]:
     Raises:
         InputError: for anything else, fewer than two or more than a thousand seeds, or one that comes twice.
     """
-    wanted = "a number of runs, such as 5, or at least two seeds with commas, such as 0,1,2"
+    wanted = "a number of runs, such as 5, or at least two seeds separated by commas, such as 0,1,2"
     entries = _entries("--seeds", text)
     if not all(re.fullmatch("[0-9]{1,18}", entry) for entry in entries):
         raise InputError(f"--seeds must be {wanted}, but it is {text!r}")
@@ -95,7 +95,7 @@ def _entries(flag: str, text: object) -> list[str]:
     """The entries of a list with commas."""
     entries = [entry.strip() for entry in text.split(",")] if isinstance(text, str) else [""]
     if not all(entries):
-        raise InputError(f"{flag} must be a list with commas and no gaps, but it is {text!r}")
+        raise InputError(f"{flag} must be a comma-separated list without gaps, but it is {text!r}")
     return entries
 
 

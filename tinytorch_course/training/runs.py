@@ -72,7 +72,7 @@ class RunFolder:
             _refuse_occupied(path)
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise InputError(f"cannot use {path or 'runs'} as run folder: {explain(error)}") from error
+            raise InputError(f"cannot use {path or 'runs'} as a run folder: {explain(error)}") from error
         lock = None
         try:
             lock = _lock(path)
@@ -102,14 +102,15 @@ class RunFolder:
         except FileNotFoundError as error:
             raise InputError(f"there is no run folder {path}") from error
         except OSError as error:
-            raise InputError(f"{path} is no run folder that can be read: {error.strerror}") from error
+            raise InputError(f"cannot read the run folder {path}: {error.strerror}") from error
         if CONFIG not in names:
             many = any(name.startswith("seed-") for name in names)
             hint = "; it holds runs of several seeds, so type the command with --seeds again" if many else ""
-            raise InputError(f"{path} is no run folder: it holds no {CONFIG}{hint}")
+            raise InputError(f"{path} is not a run folder: it has no {CONFIG}{hint}")
         if LAST not in names:
             raise InputError(
-                f"{path} cannot be resumed: it holds no {LAST}, because it stopped before its first save; start anew"
+                f"{path} cannot be resumed: it stopped before it was first saved, so it has no {LAST}; "
+                "train again from the start"
             )
         config = read_config(path / CONFIG)
         lock = _lock(path)
@@ -189,11 +190,11 @@ def _refuse_occupied(path: Path) -> None:
     except FileNotFoundError:
         return
     if LAST in names:
-        raise InputError(f"{path} already holds a run: go on with it by --resume {path}, or choose another folder")
+        raise InputError(f"{path} already holds a run: continue it with --resume {path}, or choose another folder")
     if CONFIG in names:
         raise InputError(f"{path} holds a run that stopped before its first save: delete it or choose another folder")
     if names:
-        raise InputError(f"{path} is not empty, and what it holds is no run: choose a new or an empty folder")
+        raise InputError(f"{path} is not empty, and it does not hold a run: choose a new or empty folder")
 
 
 def _lock(folder: Path) -> int:
@@ -223,7 +224,8 @@ def _lock(folder: Path) -> int:
         os.close(descriptor)
         if error.errno in (errno.EACCES, errno.EAGAIN, errno.EDEADLK):
             raise InputError(
-                f"{folder} is in use: process {owner} is training into it; wait for its end or choose another folder"
+                f"{folder} is in use: process {owner} is training into it; wait until it has finished, or "
+                "choose another folder"
             ) from error
         raise InputError(f"cannot lock {path}: {explain(error)}") from error
     return descriptor

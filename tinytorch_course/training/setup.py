@@ -49,7 +49,7 @@ class Setup:
             model: the network. None: the one that ``config`` names.
 
         Raises:
-            InputError: if data, device, batch size or augmentation cannot be used.
+            InputError: if data, device or augmentation cannot be used.
         """
         model = model or find_model(config.model)
         device = find_device(config.device)
@@ -67,9 +67,6 @@ class Setup:
         config = dataclasses.replace(config.resolved(), data=dataset.name, epochs=epochs)
         if config.overfit_batches is not None:
             dataset = _cut_training(dataset, config.overfit_batches, config.batch_size)
-        count = len(dataset.train.images)
-        if config.batch_size > count:
-            raise InputError(f"--batch-size is {config.batch_size}, but there are only {count} images to train on")
         return cls(config, model, dataset, device)
 
     def __post_init__(self) -> None:
@@ -97,13 +94,15 @@ class Setup:
             device=self.device,
             class_weights=class_weights(self.config.class_weights, self.dataset),
         )
-        uses_batch_norm = any(name.endswith("running_mean") for name in learner.state_dict())
         count, size = len(self.dataset.train.images), self.config.batch_size
+        if size > count:
+            raise InputError(f"--batch-size is {size}, but there are only {count} images to train on")
+        uses_batch_norm = any(name.endswith("running_mean") for name in learner.state_dict())
         if uses_batch_norm and 1 in (size, count % size):
             which = "makes batches of one image" if size == 1 else f"leaves a last batch of one image of {count:,}"
             raise InputError(
                 f"--batch-size {size} {which}, which batch norm in {self.config.model} cannot learn from: "
-                "an image would be compared with itself alone; choose another size"
+                "an image would be normalised by itself alone; choose another size"
             )
         return learner
 

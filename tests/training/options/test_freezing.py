@@ -30,9 +30,9 @@ def test_patterns_match_layers_and_parameters(freeze, left):
     [
         (
             "conv1,conv9",
-            "--freeze conv9 matches nothing that is trained; the layers are conv1, norm1, layer1.0.conv1, ",
+            "--freeze conv9 matches no parameter; the layers are conv1, norm1, layer1.0.conv1, ",
         ),
-        ("Conv1", "--freeze Conv1 matches nothing"),
+        ("Conv1", "--freeze Conv1 matches no parameter"),
         ("*", r"--freeze \* leaves nothing to train"),
     ],
 )
@@ -76,7 +76,7 @@ def test_frozen_parameters_keep_every_bit_and_have_no_state(impl, optimizer):
 
 def test_what_is_left_to_train_is_said():
     tensors = {name: torch.empty(2, 3) for name in NAMES}
-    assert describe(NAMES[4:], tensors) == "--freeze leaves 18 numbers to train, in layer10, fc."
+    assert describe(NAMES[4:], tensors) == "--freeze leaves 18 parameters to train, in layer10, fc."
     many = {f"fc{number}.weight": torch.empty(1000) for number in range(11)}
-    assert "11,000 numbers" in describe(tuple(many), many)
-    assert describe(tuple(many), many).endswith("in fc0, fc1, fc2, fc3, fc4, fc5, fc6, fc7 and 3 layers more.")
+    assert "11,000 parameters" in describe(tuple(many), many)
+    assert describe(tuple(many), many).endswith("in fc0, fc1, fc2, fc3, fc4, fc5, fc6, fc7 and 3 more layers.")

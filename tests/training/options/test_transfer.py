@@ -35,7 +35,7 @@ def test_a_head_for_other_classes_starts_anew(tmp_path, impl):
     drawn = {name: tensor.clone() for name, tensor in new.state_dict().items()}
     sentence = start_from(path, new, 26)
     assert sentence == (
-        f"Starting from {path}; its fc2.weight and fc2.bias told 10 classes apart, so for 26 they start anew."
+        f"Starting from {path}; its fc2.weight and fc2.bias were for 10 classes, so for 26 they are drawn anew."
     )
     for name, tensor in new.state_dict().items():
         assert torch.equal(tensor, drawn[name] if name.startswith("fc2") else tensors[name]), name
@@ -99,8 +99,8 @@ def test_files_that_are_no_network_are_refused(tmp_path):
     torch.save(tensors | {"fc1.bias": torch.full((12,), torch.nan)}, tmp_path / "nan.pt")
     for name, message in (
         ("text.pt", "is not a checkpoint"),
-        ("dict.pt", "holds no state dict"),
-        ("empty", "holds no model.pt: it is no run folder"),
+        ("dict.pt", "does not hold a state dict"),
+        ("empty", "has no model.pt: it is not a run folder"),
         ("nowhere", "nowhere"),
         ("nan.pt", "fc1.bias holds NaN or infinity"),
     ):

@@ -31,7 +31,7 @@ def trainable(names: Iterable[str], freeze: str | None) -> tuple[str, ...]:
         if not matched:
             layers = list(dict.fromkeys(name.rpartition(".")[0] for name in names))
             shown = ", ".join(layers[:12]) + (", ..." if len(layers) > 12 else "")
-            raise InputError(f"--freeze {pattern} matches nothing that is trained; the layers are {shown}")
+            raise InputError(f"--freeze {pattern} matches no parameter; the layers are {shown}")
         frozen.update(matched)
     if len(frozen) == len(names):
         raise InputError(f"--freeze {freeze} leaves nothing to train")
@@ -42,5 +42,5 @@ def describe(names: Collection[str], tensors: Mapping[str, Tensor]) -> str:
     """A sentence about what ``--freeze`` leaves to train: the parameters ``names`` of a network's ``tensors``."""
     layers = list(dict.fromkeys(name.rpartition(".")[0] for name in names))
     numbers = sum(tensors[name].numel() for name in names)
-    shown = ", ".join(layers[:8]) + (f" and {len(layers) - 8} layers more" if len(layers) > 8 else "")
-    return f"--freeze leaves {numbers:,} numbers to train, in {shown}."
+    shown = ", ".join(layers[:8]) + (f" and {len(layers) - 8} more layers" if len(layers) > 8 else "")
+    return f"--freeze leaves {numbers:,} parameters to train, in {shown}."

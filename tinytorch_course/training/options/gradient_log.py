@@ -64,5 +64,5 @@ def _read(path: Path) -> list[list[str]]:
     except FileNotFoundError:
         return []
     except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"{path} is not what --log-gradients wrote; move it away to go on without it") from error
+        raise InputError(f"{path} was not written by --log-gradients; move it away to go on without it") from error
     return rows

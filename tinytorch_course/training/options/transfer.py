@@ -38,7 +38,9 @@ def start_from(checkpoint: str, learner: Learner, classes: int) -> str:
     if not head:
         return f"Starting from {path}."
     was = len(tensors[head[0]])
-    return f"Starting from {path}; its {' and '.join(head)} told {was} classes apart, so for {classes} they start anew."
+    return (
+        f"Starting from {path}; its {' and '.join(head)} were for {was} classes, so for {classes} they are drawn anew."
+    )
 
 
 def _head(own: dict[str, Tensor], tensors: dict[str, Tensor], classes: int) -> list[str]:

@@ -23,8 +23,21 @@ OWN_IMPORTS = ("tinytorch_course.scratch", "tinytorch_course.parameter_groups")
 FROM_TORCH = {"Tensor"}
 # Every torch.<name> that may stand in the source.
 TORCH_NAMES = {
-    *{"Tensor", "Generator", "Size", "dtype", "device", "bool", "int64", "uint8", "float32", "float64", "long"},
-    *{"arange", "empty", "empty_like", "full", "ones", "ones_like", "tensor", "zeros", "zeros_like"},
+    *{
+        "Tensor",
+        "Generator",
+        "Size",
+        "dtype",
+        "device",
+        "bool",
+        "int64",
+        "int32",
+        "uint8",
+        "float32",
+        "float64",
+        "long",
+    },
+    *{"arange", "as_tensor", "empty", "empty_like", "full", "ones", "ones_like", "tensor", "zeros", "zeros_like"},
     *{"exp", "erf", "log", "log1p", "sqrt", "tanh"},
     *{"mm", "sum"},
     *{"addcdiv", "addcmul", "bmm", "broadcast_shapes", "cat", "eq", "lerp", "maximum", "mul", "rand", "stack", "where"},

@@ -39,6 +39,7 @@ class LayerCase(NamedTuple):
     x: Any  # its input: a shape, or a function of a generator
     note: str = ""
     training: bool = True
+    differences: bool = True  # False where what counts as the gradient is not the slope
 
     def __str__(self) -> str:
         mode = "training" if self.training else "evaluation"

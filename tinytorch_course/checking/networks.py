@@ -70,7 +70,16 @@ def check_layer(case: LayerCase, *, dtype=torch.float64, device="cpu", seed=0) -
         return both.run_twin(dict(zip(both.params, params, strict=True)), x, case.training)
 
     inputs = (x, *both.params.values())
-    return check_gradient(forward, backward, inputs, twin=twin, names=("x", *both.params), seed=seed, name=str(case))
+    return check_gradient(
+        forward,
+        backward,
+        inputs,
+        twin=twin,
+        names=("x", *both.params),
+        differences=case.differences,
+        seed=seed,
+        name=str(case),
+    )
 
 
 def check_model(

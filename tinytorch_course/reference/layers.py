@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 linear = nn.Linear
+embedding = nn.Embedding
 conv2d = nn.Conv2d
 batch_norm1d = nn.BatchNorm1d
 batch_norm2d = nn.BatchNorm2d

@@ -18,6 +18,7 @@ from tinytorch_course.scratch import initializers
 from tinytorch_course.scratch.ops import activation as activations
 from tinytorch_course.scratch.ops import convolution, normalization, pooling, reshaping, sample_normalization
 from tinytorch_course.scratch.ops import dropout as dropouts
+from tinytorch_course.scratch.ops import embedding as embeddings
 from tinytorch_course.scratch.ops import linear as linears
 from tinytorch_course.scratch.ops import residual as residuals
 from tinytorch_course.scratch.ops.checks import pair, require
@@ -221,6 +222,25 @@ def group_norm(num_groups: int, num_channels: int, eps: float = 1e-5, affine: bo
     def backward(dout, cache, *, need_dx=True):
         dx, dweight, dbias = sample_normalization.group_norm_backward(dout, cache)
         return dx, _named(weight=dweight, bias=dbias)
+
+    return Layer(init, forward, backward)
+
+
+def embedding(num_embeddings: int, embedding_dim: int, padding_idx: int | None = None) -> Layer:
+    """Vectors looked up by number, as ``nn.Embedding``: weight (num_embeddings, embedding_dim); no dx."""
+
+    def init(generator):
+        weight = initializers.normal((num_embeddings, embedding_dim), generator)
+        if padding_idx is not None:
+            weight[padding_idx] = 0
+        return {"weight": weight}, {}
+
+    def forward(params, state, x, *, training, generator=None):
+        out, cache = embeddings.embedding_forward(x, params["weight"], padding_idx)
+        return out, state, cache
+
+    def backward(dout, cache, *, need_dx=True):
+        return None, {"weight": embeddings.embedding_backward(dout, cache)}
 
     return Layer(init, forward, backward)
 

@@ -5,7 +5,7 @@ demands that the case tables reject it. Each is a function in place of another, 
 op's, its arguments', and of an optimizer the fields of its slots.
 """
 
-from checking.mistakes import elementwise, losses, normalization, optimizers, sample_normalization, windows
+from checking.mistakes import elementwise, embedding, losses, normalization, optimizers, sample_normalization, windows
 
-FAMILIES = (elementwise, windows, normalization, sample_normalization, losses, optimizers)
+FAMILIES = (elementwise, embedding, windows, normalization, sample_normalization, losses, optimizers)
 MISTAKES = [mistake for family in FAMILIES for mistake in family.MISTAKES]

@@ -42,15 +42,16 @@ def embedding_forward(input: Tensor, weight: Tensor, padding_idx: int | None = N
     Source: Bengio, Ducharme, Vincent & Jauvin (2003), "A neural probabilistic language model", section 2, matrix C.
     """
     padding_idx = check_embedding(input, weight, padding_idx)
-    return weight[input], EmbeddingCache(input, tuple(weight.shape), padding_idx)
+    rows = weight[input.flatten()]  # one for each place
+    return rows.reshape(*input.shape, weight.shape[1]), EmbeddingCache(input, tuple(weight.shape), padding_idx)
 
 
 def embedding_backward(dout: Tensor, cache: EmbeddingCache) -> Tensor:
     """Gradient of :func:`embedding_forward`: dweight (V, D)."""
     input, shape, padding_idx = cache
     # out[place] = weight[input[place]]: a row that was looked up twice has two gradients, and their sum is its own
-    rows = dout.reshape(input.numel(), shape[1])  # one for each place
-    dweight = dout.new_zeros(shape).index_add(0, input.flatten(), rows)
+    drows = dout.reshape(input.numel(), shape[1])
+    dweight = dout.new_zeros(shape).index_add(0, input.flatten(), drows)
     if padding_idx is None:
         return dweight
     learns = torch.arange(shape[0], device=dout.device) != padding_idx

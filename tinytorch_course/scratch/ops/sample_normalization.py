@@ -51,14 +51,14 @@ def layer_norm_forward(
         x: (..., *normalized_shape).
         normalized_shape: the sizes of the last axes, at least one.
         weight, bias: of shape ``normalized_shape``, or None for 1 and 0.
-        eps: added to the variance, in the units of x squared; not negative.
+        eps: added to the variance, in the units of x squared.
 
     Raises:
-        ValueError: for a shape or an eps that does not fit. TypeError: for other dtypes.
+        ValueError: for a shape that does not fit. TypeError: for other dtypes.
 
     Source: Ba, Kiros & Hinton (2016), "Layer normalization", equations 3 and 4.
     """
-    check_layer_norm(x, tuple(normalized_shape), weight, bias, eps)
+    check_layer_norm(x, tuple(normalized_shape), weight, bias)
     axes = tuple(range(-len(normalized_shape), 0))
     centred = x - x.mean(dim=axes, keepdim=True)
     var = (centred**2).mean(dim=axes, keepdim=True)  # (..., 1, 1)
@@ -84,9 +84,7 @@ def layer_norm_backward(dout: Tensor, cache: LayerNormCache) -> tuple[Tensor, Te
     return dx, None if weight is None else dweight, dbias if has_bias else None
 
 
-def check_layer_norm(
-    x: Tensor, normalized_shape: tuple[int, ...], weight: Tensor | None, bias: Tensor | None, eps: float
-) -> None:
+def check_layer_norm(x: Tensor, normalized_shape: tuple[int, ...], weight: Tensor | None, bias: Tensor | None) -> None:
     require_float(x=x, weight=weight, bias=bias)
     fits = len(normalized_shape) > 0 and tuple(x.shape[-len(normalized_shape) :]) == normalized_shape
     require(fits, f"x must end in normalized_shape {normalized_shape}, but its shape is {tuple(x.shape)}")
@@ -94,7 +92,6 @@ def check_layer_norm(
         if tensor is not None:
             shape = tuple(tensor.shape)
             require(shape == normalized_shape, f"{name} must have shape {normalized_shape}, but its shape is {shape}")
-    require(eps >= 0, f"eps must not be negative, but it is {eps}")
 
 
 # --- group norm ------------------------------------------------------------------------------------------------------
@@ -124,15 +121,15 @@ def group_norm_forward(
         x: (N, C, ...).
         num_groups: G, which divides C.
         weight, bias: (C,), or None for 1 and 0.
-        eps: added to the variance, in the units of x squared; not negative.
+        eps: added to the variance, in the units of x squared.
 
     Raises:
-        ValueError: for a shape, a number of groups or an eps that does not fit, or a sample without values.
+        ValueError: for a shape or a number of groups that does not fit, or a sample without values.
         TypeError: for other dtypes.
 
     Source: Wu & He (2018), "Group normalization", equations 1 to 7.
     """
-    check_group_norm(x, num_groups, weight, bias, eps)
+    check_group_norm(x, num_groups, weight, bias)
     groups = x.reshape(len(x), num_groups, math.prod(x.shape[1:]) // num_groups)  # (N, G, M)
     centred = groups - groups.mean(dim=-1, keepdim=True)
     var = (centred**2).mean(dim=-1, keepdim=True)  # (N, G, 1)
@@ -164,7 +161,7 @@ def per_channel(values: Tensor, x: Tensor) -> Tensor:
     return values.view(1, -1, *[1] * (x.dim() - 2))
 
 
-def check_group_norm(x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None, eps: float) -> None:
+def check_group_norm(x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None) -> None:
     require_float(x=x, weight=weight, bias=bias)
     shape = tuple(x.shape)
     require(x.dim() >= 2 and 0 not in shape[1:], f"x must be (N, C, ...) with values, but its shape is {shape}")
@@ -174,4 +171,3 @@ def check_group_norm(x: Tensor, num_groups: int, weight: Tensor | None, bias: Te
         if tensor is not None:
             fits = tuple(tensor.shape) == shape[1:2]
             require(fits, f"{name} must have shape {shape[1:2]}, but its shape is {tuple(tensor.shape)}")
-    require(eps >= 0, f"eps must not be negative, but it is {eps}")

@@ -128,7 +128,7 @@ def write_notebook(lesson: Lesson, file: Path) -> None:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(text)
     except FileExistsError:
-        raise InputError(f"'{file}' exists already; choose another file for --notebook, or remove it") from None
+        raise InputError(f"'{file}' already exists; choose another file for --notebook, or remove it") from None
     except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"the folder '{file.parent}' of --notebook does not exist; create it first") from None
     except OSError as error:

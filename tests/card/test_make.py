@@ -94,7 +94,7 @@ def test_a_folder_of_seeds_stands_for_its_runs(runs):
 @pytest.mark.parametrize(
     ("names", "words"),
     [
-        (["seed-0", "slow"], r"slow was trained otherwise than .*seed-0: lr is 0.0001, not 0.005"),
+        (["seed-0", "slow"], r"slow was trained differently from .*seed-0: lr is 0.0001, not 0.005"),
         (["few"], "trained with --overfit-batches"),
         (["stopped"], "has no result yet: its run was stopped"),
         (["seed-0", "again"], "seed-0 and .*again have the same seed, 0"),

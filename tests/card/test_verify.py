@@ -72,10 +72,10 @@ def test_other_weights_are_noticed(file):
     ("content", "words"),
     [
         (None, "there is no card"),
-        ("# Result card", "holds no JSON"),
-        ("[1]", "is no card of `tinytorch card`"),
+        ("# Result card", "is not a card: it is not JSON"),
+        ("[1]", "is not a card made by `tinytorch card`"),
         ('{"tinytorch_card": 2}', "is a card of format 2"),
-        (b"\x89PNG\r\n\x1a\n\xff\xfe", "holds no JSON"),
+        (b"\x89PNG\r\n\x1a\n\xff\xfe", "is not a card: it is not JSON"),
     ],
 )
 def test_what_is_no_card(tmp_path, content, words):

@@ -46,7 +46,7 @@ def test_a_planted_mistake_is_named_with_its_line(capsys):
     assert re.search(
         r"Made by relu_backward, .*tinytorch_course/scratch/ops/activation\.py:\d+\n  return torch\.where", out
     )
-    assert "Planted was relu-mask-from-dout: the mask of relu's gradient is taken from dout" in out
+    assert "The planted mistake was relu-mask-from-dout: the mask of relu's gradient is taken from dout" in out
     assert "Planted in the from-scratch path: the mask of relu's" in err
     assert "float64" in err
     assert "Test accuracy" not in out
@@ -184,9 +184,9 @@ def test_bad_input_is_one_sentence_and_writes_nothing(args, words, tmp_path, cap
 def test_a_folder_that_holds_something_is_refused(tmp_path, capsys):
     (tmp_path / "file").touch()
     assert compare("--out", str(tmp_path)) == 2
-    assert f"Error: {tmp_path} is there already and is no empty folder" in capsys.readouterr().err
+    assert f"Error: {tmp_path} already exists and is not an empty folder" in capsys.readouterr().err
     assert compare("--out", str(tmp_path / "file")) == 2
-    assert "is there already and is no empty folder" in capsys.readouterr().err
+    assert "already exists and is not an empty folder" in capsys.readouterr().err
     assert compare("--out", str(tmp_path / "file" / "below")) == 2
     assert capsys.readouterr().err.startswith("Error: cannot use ")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]

@@ -154,7 +154,7 @@ def test_bad_input_is_one_sentence(evaluated, tmp_path, monkeypatch):
         ("run", ["--limit", "0"], "--limit must be at least 1, but it is 0"),
         ("run", ["--impl", "jax"], "--impl must be scratch or torch, but it is 'jax'"),
         ("run", ["--device", "tpu"], "--device"),
-        ("run", ["--out", "two"], "two is there already and is no empty folder"),
+        ("run", ["--out", "two"], "two already exists and is not an empty folder"),
     ]
     for checkpoint, args, words in cases:
         named = {} if checkpoint == "run" else {"checkpoint": checkpoint}

@@ -80,7 +80,7 @@ def test_an_endless_answer_is_stopped(here, capsys):
         (["--check", "x.py"], "need the number"),
         (["8", "--json"], "--json is for the list and for --check"),
         (["8", "--out", "nowhere"], "there is no folder 'nowhere"),
-        (["8", "--out", "there.py"], "'there.py' exists already, and may be your work"),
+        (["8", "--out", "there.py"], "'there.py' already exists, and may be your work"),
         (["8", "--out", "x" * 300 + ".py"], "cannot be written"),
         (["8", "--check", "bytes.py"], "'bytes.py' is no Python file"),
         (["8", "--check", "nowhere.py"], "the file 'nowhere.py' does not exist"),

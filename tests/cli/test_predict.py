@@ -115,7 +115,7 @@ def test_a_picture_without_an_answer_does_not_stop_the_others(tinytorch):
     assert out.startswith("good/zero.jpg  0 ")
     assert len(out.splitlines()) == len(err.splitlines()) == 1
     assert err.startswith(
-        "Error: 2 of 3 pictures have no answer: blank.png holds nothing that stands out from its background; "
+        "Error: 2 of 3 pictures have no answer: blank.png contains nothing that stands out from its background; "
         "text.png is not a picture that can be read"
     )
     code, out, _ = tinytorch("predict", NETWORK, "blank.png", "good/zero.jpg", "--json")
@@ -131,7 +131,7 @@ def test_a_picture_without_an_answer_does_not_stop_the_others(tinytorch):
         (["net"], "Missing argument 'IMAGE...'"),
         (["net", "nowhere.png"], "there is no picture nowhere.png"),
         (["net", "text.png"], "text.png is not a picture that can be read: it begins with b'no picture'"),
-        (["net", "blank.png"], "blank.png holds nothing that stands out from its background"),
+        (["net", "blank.png"], "blank.png contains nothing that stands out from its background"),
         (["net", "cut.jpg"], "cut.jpg is a damaged picture"),
         (["net", "empty.png"], "empty.png is empty (0 bytes), not a picture"),
         (["net", "empty"], "the folder empty holds no picture"),

@@ -148,7 +148,7 @@ def test_an_output_folder_that_is_in_use(tmp_path, capsys):
         (["--val-size", "5000"], "--val-size must be"),
         (["--limit", "99999"], "--limit must be"),
         (["--out", " "], "--out must be the path of a folder, but it is ' '"),
-        (["--resume", "nowhere"], "there is no run folder nowhere"),
+        (["--resume", "nowhere"], "there is not a run folder nowhere"),
     ],
 )
 def test_what_does_not_fit_the_data(tmp_path, capsys, args, words):

@@ -78,7 +78,7 @@ def test_writing(tmp_path, monkeypatch):
         path = write_start(exercise, out and tmp_path / out)
         assert path.resolve() == tmp_path / file
         assert path.read_text(encoding="utf-8") == start_of("08")
-        with pytest.raises(InputError, match="exists already"):
+        with pytest.raises(InputError, match="already exists"):
             write_start(exercise, out and tmp_path / out)
 
 

@@ -104,7 +104,7 @@ def test_what_raises_is_named_with_its_line(graded):
 
 def test_a_function_that_is_gone(graded):
     (one, *_) = graded("08", answer_to("08").replace("def sigmoid_backward", "def sigmoid_bakward"))
-    assert one.problem == "sigmoid_backward is not in the file any more"
+    assert one.problem == "sigmoid_backward is no longer in the file"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_function_that_is_gone(graded):
     [
         (None, "does not exist"),
         (b"def f(:\n", "line 1: SyntaxError"),
-        (b"\x89PNG\x00\x00", "is no Python file|SyntaxError"),
+        (b"\x89PNG\x00\x00", "is not a Python file|SyntaxError"),
     ],
 )
 def test_a_file_that_cannot_be_graded(tmp_path, content, words):

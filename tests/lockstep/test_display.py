@@ -162,7 +162,7 @@ def test_disagreement():
         "  torch         -1\n"
         "Made by linear_backward, /x/linear.py:70\n"
         "  dw = 1\n"
-        "Planted was linear-sign: the gradient of a linear weight has the wrong sign.\n"
+        "The planted mistake was linear-sign: the gradient of a linear weight has the wrong sign.\n"
     )
 
 
@@ -175,9 +175,9 @@ def test_memory_that_was_not_measured_is_left_out():
     ("pairs", "verdict"),
     [
         ([(0.9, 0.9), (0.8, 0.8), (0.7, 0.7)], "Every seed gave both the same accuracy."),
-        ([(0.75, 0.5), (0.75, 0.5), (0.5, 0.25)], "Every seed gave this difference."),
-        ([(0.91, 0.9), (0.8, 0.82), (0.73, 0.7)], "which chance alone may make of 3 seeds."),
-        ([(0.5, 0.9), (0.4, 0.82), (0.3, 0.7)], "more than chance alone would make of it: the two do not train alike."),
+        ([(0.75, 0.5), (0.75, 0.5), (0.5, 0.25)], "Every seed gave the same difference."),
+        ([(0.91, 0.9), (0.8, 0.82), (0.73, 0.7)], "which chance alone may explain with 3 seeds."),
+        ([(0.5, 0.9), (0.4, 0.82), (0.3, 0.7)], "more than chance alone would explain: the two do not train alike."),
     ],
 )
 def test_the_verdict_over_seeds(pairs, verdict):

@@ -99,7 +99,7 @@ def test_mnists_own_pictures_stay_what_they_are(network):
 def test_a_picture_that_holds_nothing_is_told(name, network):
     (found,) = predict(network, [Source(name, drawing.blanks(np.random.default_rng(0))[name])])
     assert found.probabilities is None
-    assert found.problem == f"{name} holds nothing that stands out from its background"
+    assert found.problem == f"{name} contains nothing that stands out from its background"
 
 
 def test_a_bad_picture_does_not_stop_the_others(network):

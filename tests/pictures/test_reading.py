@@ -136,7 +136,7 @@ def test_files_and_folders(tmp_path):
     assert [source.data.name for source in sources] == ["a.jpeg", "b.PNG", "notes.txt"]
     with pytest.raises(InputError, match=r"a\.jpeg is empty \(0 bytes\), not a picture"):
         read_picture(sources[0])
-    with pytest.raises(InputError, match=r"the folder .*d\.png holds no picture: none of its files ends in \.png"):
+    with pytest.raises(InputError, match=r"the folder .*d\.png contains no picture: none of its files ends in \.png"):
         find_sources([str(tmp_path / "d.png")])
     with pytest.raises(InputError, match=r"there is no picture .*e\.png"):
         find_sources([str(tmp_path / "e.png")])

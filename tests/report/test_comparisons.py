@@ -60,5 +60,5 @@ def test_seeds(seeds):
 def test_what_is_no_finding(tmp_path, text):
     for name, read in (("timeline.json", read_steps), ("seeds.json", read_seeds)):
         (tmp_path / name).write_text(text)
-        with pytest.raises(InputError, match="is malformed: it is no finding of `tinytorch compare`"):
+        with pytest.raises(InputError, match="is malformed: it is not a result of `tinytorch compare`"):
             read(tmp_path, "one")

@@ -40,14 +40,14 @@ def test_what_was_written_stays(tmp_path):
 def test_a_folder_that_holds_something_is_refused(tmp_path):
     (tmp_path / "file").touch()
     for path in (tmp_path, tmp_path / "file"):
-        with pytest.raises(InputError, match="is there already and is no empty folder"), new_folder(path):
+        with pytest.raises(InputError, match="already exists and is not an empty folder"), new_folder(path):
             pass
 
 
 def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
     (tmp_path / "file").touch()
     with (
-        pytest.raises(InputError, match=r"cannot use .*below as folder for results: "),
+        pytest.raises(InputError, match=r"cannot use .*below as the folder for results: "),
         new_folder(tmp_path / "file" / "below"),
     ):
         pass

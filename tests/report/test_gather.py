@@ -54,10 +54,10 @@ def test_what_else_is_malformed_becomes_a_note(copy):
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
-        ("history.jsonl", '{"epoch": "1"}\n', "its line 1 is no epoch of a run"),
-        ("history.jsonl", '{"epoch": 1}\n', "its line 1 is no epoch of a run"),
-        ("history.jsonl", "epoch 1\n", "its line 1 is no epoch of a run"),
-        ("history.jsonl", "[1]\n", "its line 1 is no epoch of a run"),
+        ("history.jsonl", '{"epoch": "1"}\n', "line 1 is not an epoch of a run"),
+        ("history.jsonl", '{"epoch": 1}\n', "line 1 is not an epoch of a run"),
+        ("history.jsonl", "epoch 1\n", "line 1 is not an epoch of a run"),
+        ("history.jsonl", "[1]\n", "line 1 is not an epoch of a run"),
         ("config.toml", "model = ", "is not valid TOML"),
         ("config.toml", 'model = "resnet8"', "there is no network 'resnet8'"),
     ],

@@ -148,7 +148,7 @@ def test_the_data_lie_where_the_caller_says(trained, monkeypatch):
 def test_other_data_are_refused(trained):
     run = read_run(trained, "one")
     dataset = load_data(run, None, print)
-    with pytest.raises(InputError, match="was trained on other data than"):
+    with pytest.raises(InputError, match="was trained on data other than"):
         look(run, dataset._replace(classes=("a", *dataset.classes[1:])), None, print)
 
 

@@ -146,7 +146,7 @@ def test_settings_that_differ_are_marked(html):
 def test_a_run_that_was_stopped_has_a_report(stopped):
     found = report(stopped)
     page = check_page(found.html)
-    assert "stopped or still going on, after 2 of 4 epochs" in page.text
+    assert "stopped or still running, after 2 of 4 epochs" in page.text
     assert "Test accuracy of the best epoch so far" in page.text
     assert found.notes == []
 
@@ -195,7 +195,7 @@ def test_several_seeds_have_a_mean(trained, copy):
     ours = read_run(trained, "one").result["test_accuracy"]
     text = check_page(report(trained, copy).html).text
     mean, deviation = 100 * (ours + 0.5) / 2, 100 * abs(ours - 0.5) / 2**0.5
-    assert f"is {mean:.2f} % in the mean, with a deviation of {deviation:.2f} percentage points" in text
+    assert f"is {mean:.2f} %, with a standard deviation of {deviation:.2f} percentage points" in text
 
 
 def test_names_cannot_become_html(stopped):

@@ -167,7 +167,7 @@ def test_what_is_no_run_is_named(tmp_path, stopped):
     several = tmp_path / "several"
     (several / "seed-0").mkdir(parents=True)
     for path, message in [
-        (tmp_path / "missing", "there is no run folder"),
+        (tmp_path / "missing", "there is not a run folder"),
         (stopped / "last.pt", "cannot read the run folder .*: Not a directory"),
         (tmp_path / "empty", "is not a run folder: it has no config.toml"),
         (several, "is not a run folder: it has no config.toml; it holds runs of several seeds, so type the command"),

@@ -11,41 +11,54 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from tinytorch_course import reference, scratch
 from tinytorch_course.caches import parts_of
+from tinytorch_course.scratch.layers import Layer
 
 
 class Price(NamedTuple):
+    """Of one implementation."""
+
     flops: int  # of matmuls and convolutions; a multiply-add counts as two
     moved: int  # bytes that the kernels read and write, each tensor at every kernel that takes or makes it
     kept: int  # bytes that wait for backward: our cache, or what autograd saves; parameters apart, each memory once
 
 
 class Prices(NamedTuple):
+    """Of both."""
+
     scratch: Price
     torch: Price
 
     def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
         return {impl: price._asdict() for impl, price in self._asdict().items()}
 
 
-def measure_prices(build: Callable[[Any], Any], x: Tensor, dtype: torch.dtype) -> Prices:
+def measure_prices(build: Callable[[Any], Any], x: Tensor, dtype: torch.dtype | None = None) -> Prices:
     """Of one forward and backward pass in training mode, x's gradient included.
 
     Args:
         build: makes a layer or a network of a layer namespace.
         x: its input, on any device.
-        dtype: of its parameters.
+        dtype: of its parameters; None: x's.
     """
-    layer, module = build(scratch.layers), build(reference.layers).to(x.device, dtype)
-    params, state = layer.init(torch.Generator().manual_seed(0))
-    module.load_state_dict(params | state)
-    params, state = (
-        {key: value.to(x.device, dtype if value.is_floating_point() else value.dtype) for key, value in held.items()}
-        for held in (params, state)
-    )
+    layer, params, state, module = both(build, x.device, dtype or x.dtype)
     reference.layers.set_generator(module, torch.Generator().manual_seed(0))
     with torch.no_grad():
         dout = torch.ones_like(module(x))
     return Prices(_scratch_price(layer, params, state, x, dout), _torch_price(module, x, dout))
+
+
+def both(
+    build: Callable[[Any], Any], device: torch.device, dtype: torch.dtype
+) -> tuple[Layer, dict[str, Tensor], dict[str, Tensor], torch.nn.Module]:
+    """A layer or network from scratch, its parameters and state, and the module that has the same."""
+    layer, module = build(scratch.layers), build(reference.layers).to(device, dtype)
+    params, state = (
+        {key: value.to(device, dtype if value.is_floating_point() else value.dtype) for key, value in held.items()}
+        for held in layer.init(torch.Generator().manual_seed(0))
+    )
+    module.load_state_dict(params | state)
+    return layer, params, state, module
 
 
 @torch.no_grad()

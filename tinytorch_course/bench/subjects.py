@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from tinytorch_course import reference, scratch
-from tinytorch_course.bench.prices import Prices, measure_prices
+from tinytorch_course import reference
+from tinytorch_course.bench.prices import Prices, both, measure_prices
 from tinytorch_course.bench.timing import Timing, time_alternately
 from tinytorch_course.checking.cases import Timed
 from tinytorch_course.checking.ops import OPS
@@ -23,6 +23,8 @@ CEILING_SIDE = 1024
 
 
 class Setting(NamedTuple):
+    """On what, and how often."""
+
     device: torch.device
     dtype: torch.dtype
     rounds: int
@@ -30,11 +32,14 @@ class Setting(NamedTuple):
     cuda_graph: bool = False  # ours alone
 
     def synchronize(self) -> None:
+        """Wait until the device has done what was asked of it."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
 
 class Measured(NamedTuple):
+    """What was measured of one layer or network."""
+
     kind: str  # "layer" or "step"
     name: str
     batch: int
@@ -44,6 +49,7 @@ class Measured(NamedTuple):
     prices: Prices | None = None  # of a forward and backward pass
 
     def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
         return self._asdict() | {
             "timing": self.timing._asdict(),
             "prices": None if self.prices is None else self.prices.to_dict(),
@@ -81,10 +87,7 @@ def steps() -> dict[str, int]:
 def measure_layer(name: str, batch: int, setting: Setting) -> Measured:
     """A layer's forward and backward, all gradients computed, on random numbers."""
     timed = layers()[name]
-    layer, module = timed.build(scratch.layers), timed.build(reference.layers)
-    params, state = layer.init(torch.Generator().manual_seed(0))
-    params, state = ({k: _moved(v, setting) for k, v in tensors.items()} for tensors in (params, state))
-    module.to(setting.device, setting.dtype).load_state_dict(params | state)
+    layer, params, state, module = both(timed.build, setting.device, setting.dtype)
     x = timed.draw(batch, setting.device, setting.dtype)
     dout = torch.randn_like(layer.forward(params, state, x, training=True, generator=torch.Generator())[0])
     leaves = [x.clone().requires_grad_()] if x.is_floating_point() else []
@@ -137,7 +140,3 @@ def price(kind: str, name: str, batch: int, setting: Setting) -> Prices:
     """What a layer's or a network's forward and backward pass costs apart from time."""
     timed = layers()[name] if kind == "layer" else Timed(find_model(name).build, (1, 28, 28))
     return measure_prices(timed.build, timed.draw(batch, setting.device, setting.dtype), setting.dtype)
-
-
-def _moved(tensor: torch.Tensor, setting: Setting) -> torch.Tensor:
-    return tensor.to(setting.device, setting.dtype if tensor.is_floating_point() else tensor.dtype)

@@ -111,8 +111,8 @@ def _refuse_strangers(runs: list[Run]) -> None:
         for name in ours:
             if name not in OF_ONE_RUN and ours[name] != theirs[name]:
                 raise InputError(
-                    f"{run.path} was trained otherwise than {first.path}: {name} is {theirs[name]}, not {ours[name]}; "
-                    "one card is about one way to train, from several seeds"
+                    f"{run.path} was trained differently from {first.path}: {name} is {theirs[name]}, not {ours[name]}"
+                    "; a card describes one way of training, from several seeds"
                 )
     for run, following in itertools.pairwise(runs):  # sorted by their seeds
         if run.config.seed == following.config.seed:

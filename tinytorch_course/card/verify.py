@@ -25,11 +25,15 @@ def read_card(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}") from error
     except ValueError:
-        raise InputError(f"{file} is no card: it holds no JSON (the .md beside a card is for reading only)") from None
+        raise InputError(
+            f"{file} is not a card: it is not JSON (the .md file beside a card is only for reading)"
+        ) from None
     if not isinstance(card, dict) or "tinytorch_card" not in card:
-        raise InputError(f"{file} is no card of `tinytorch card`")
+        raise InputError(f"{file} is not a card made by `tinytorch card`")
     if card["tinytorch_card"] != FORMAT:
-        raise InputError(f"{file} is a card of format {card['tinytorch_card']}, and this tinytorch knows {FORMAT}")
+        raise InputError(
+            f"{file} is a card of format {card['tinytorch_card']}, and this version of tinytorch knows format {FORMAT}"
+        )
     return card
 
 

@@ -2,7 +2,6 @@
 
 import math
 import sys
-from pathlib import Path
 from typing import Any
 
 from rich.status import Status
@@ -11,6 +10,7 @@ from rich.text import Text
 
 from tinytorch_course.checking.rows import Answer, Row
 from tinytorch_course.training.display import Stream
+from tinytorch_course.user_code import shown
 
 NAME_WIDTH = 33  # of the longest name, binary_cross_entropy_with_logits
 BAR = 30  # characters that stand for an error of 1
@@ -132,7 +132,7 @@ class Display:
                 self.table.print(Text(f"    {line}", "dim"))
 
     def _explanation(self, explanation: dict[str, Any], *, formula: bool) -> None:
-        where = f"{shown_path(explanation['file'])}:{explanation['line']}"
+        where = f"{shown(explanation['file'])}:{explanation['line']}"
         self.table.print(Text(f"  The right one: {where} ({explanation['function']})"))
         if formula:
             for paragraph in explanation["formula"]:
@@ -150,12 +150,6 @@ class Display:
             marks = [dtype for dtype, step in best.items() if step == point["step"]]
             mark = f"<- best in {' and '.join(marks)}" if marks else ""
             self.table.print(Text(f"    {point['step']:<8.0e}{''.join(halves)}{mark}".rstrip()))
-
-
-def shown_path(file: str) -> str:
-    """``file`` as seen from here if it lies below, else whole."""
-    path = Path(file)
-    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _evidence(finding: dict[str, Any]) -> list[str]:

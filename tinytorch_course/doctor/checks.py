@@ -160,13 +160,15 @@ def space_of(folder: Path, name: str, room: int, *, needed: bool, option: str) -
     there = next(place for place in (folder, *folder.parents) if os.path.lexists(place))
     bad = WRONG if needed else NOTE
     if not there.is_dir():
-        return Finding("space", name, bad, f"{there} is a file", f"move it away, or choose another folder by {option}")
+        return Finding(
+            "space", name, bad, f"{there} is a file", f"move it away, or choose another folder with {option}"
+        )
     if not os.access(there, os.W_OK | os.X_OK):
-        return Finding("space", name, bad, f"{there} cannot be written", f"choose another folder by {option}")
+        return Finding("space", name, bad, f"{there} cannot be written", f"choose another folder with {option}")
     free = shutil.disk_usage(there).free
     text = f"{free / 1e9:,.1f} GB free for {folder}"
     if free < room:
-        advice = f"make room ({room / 1e6:,.0f} MB are enough), or choose a folder on another disk by {option}"
+        advice = f"make room ({room / 1e6:,.0f} MB are enough), or choose a folder on another disk with {option}"
         return Finding("space", name, bad, text, advice)
     return Finding("space", name, OK, text)
 
@@ -189,9 +191,9 @@ def look_at_terminal(out: TextIO) -> Iterator[Finding]:
         "·×−≤█".encode(encoding)
     except (LookupError, UnicodeEncodeError):
         advice = "set PYTHONUTF8=1, and in Windows use Windows Terminal (or chcp 65001)"
-        yield Finding("terminal", "characters", NOTE, f"{encoding}: some signs of formulas are shown as ?", advice)
+        yield Finding("terminal", "characters", NOTE, f"{encoding}: some symbols in formulas are shown as ?", advice)
     else:
-        yield Finding("terminal", "characters", OK, f"{encoding}: every sign of a formula can be shown")
+        yield Finding("terminal", "characters", OK, f"{encoding}: every symbol in formulas can be shown")
 
 
 def _colour() -> Finding:

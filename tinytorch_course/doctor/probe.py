@@ -38,7 +38,7 @@ def _tell(topic: str, name: str, look: Callable[[], Iterable[Finding]]) -> bool:
     try:
         findings = list(look())
     except Exception as error:
-        findings = [Finding(topic, name, WRONG, _first_line(error), "say so in a report: tinytorch did not expect it")]
+        findings = [Finding(topic, name, WRONG, _first_line(error), "please report it: tinytorch did not expect this")]
     for finding in findings:
         print("FINDING", json.dumps(finding._asdict()), flush=True)
     return all(finding.state != WRONG for finding in findings)
@@ -73,7 +73,7 @@ def look_for_gpus() -> Iterator[Finding]:
             advice = "install torch as pytorch.org says for CUDA; --device cpu works"
         else:
             text = f"there is an NVIDIA driver, but torch (for CUDA {torch.version.cuda}) finds no GPU"
-            advice = "see what nvidia-smi says, or renew the driver"
+            advice = "see what nvidia-smi says, or update the driver"
         yield Finding("devices", "cuda", NOTE, text, advice)
     else:
         yield Finding("devices", "cuda", OK, "no NVIDIA GPU here: everything runs on the CPU")
@@ -89,7 +89,7 @@ def try_device(device: str) -> Finding:
         return Finding("devices", device, WRONG, f"a kernel failed: {_first_line(error)}", advice)
     if problem:
         advice = "trust no result of this device; use another, and try another torch"
-        return Finding("devices", device, WRONG, f"computes wrong: {problem}", advice)
+        return Finding("devices", device, WRONG, f"gives wrong results: {problem}", advice)
     return Finding("devices", device, OK, f"{about}; matrix product and convolution are right")
 
 
@@ -139,7 +139,7 @@ def look_for_data() -> Iterator[Finding]:
         if status.state == "absent":
             absent.append(status.name)
         elif status.state == "unusable":
-            yield Finding("data", status.name, NOTE, status.problem, "or take a set that is built in: --data digits")
+            yield Finding("data", status.name, NOTE, status.problem, "or use one that is built in: --data digits")
         elif status.state == "incomplete":
             text = f"{status.location} lacks {', '.join(status.missing)}"
             yield Finding("data", status.name, NOTE, text, f"tinytorch data fetch {status.name}")

@@ -124,10 +124,10 @@ def write_start(exercise: Exercise, out: Path | None) -> Path:
         with file.open("x", encoding="utf-8") as stream:
             stream.write(exercise.start.read_text(encoding="utf-8"))
     except FileExistsError:
-        raise InputError(f"'{file}' exists already, and may be your work; choose another place by --out") from None
+        raise InputError(f"'{file}' already exists, and may be your work; choose another place with --out") from None
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"there is no folder '{file.parent}'; create it first, or choose another by --out") from None
+        raise InputError(f"there is no folder '{file.parent}'; create it first, or choose another with --out") from None
     except OSError as error:
         reason = error.strerror or error
-        raise InputError(f"'{file}' cannot be written ({reason}); choose another place by --out") from None
+        raise InputError(f"'{file}' cannot be written ({reason}); choose another place with --out") from None
     return file

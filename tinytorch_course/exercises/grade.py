@@ -12,7 +12,7 @@ from tinytorch_course.exercises import Exercise, Task
 from tinytorch_course.grading.own_code import Request, check_own_code
 
 AUTOGRAD = re.compile("autograd|backward|requires_grad_?|func|optim|vjp|jvp|jacrev|grad_and_value")
-NO_TEXT = "'{}' is no Python file: it holds other bytes than text"
+NO_TEXT = "'{}' is not a Python file: it contains bytes that are not text"
 
 
 class Grade(NamedTuple):
@@ -89,7 +89,7 @@ def _unwritten(task: Task, tree: ast.Module) -> str:
     for name in task.names:
         found = [node for node in tree.body if getattr(node, "name", None) == name]
         if not found:
-            return f"{name} is not in the file any more"
+            return f"{name} is no longer in the file"
         for node in ast.walk(found[-1]):
             if isinstance(node, ast.Raise) and "NotImplementedError" in ast.unparse(node):
                 what = f"{name}.step" if name[0].isupper() else name

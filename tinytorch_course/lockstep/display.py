@@ -13,9 +13,9 @@ from rich.text import Text
 
 from tinytorch_course.lockstep.compare import IMPLS, ComparedStep, Comparison, PairSetup, SeedComparison, SeedRun
 from tinytorch_course.lockstep.inject import Injection
-from tinytorch_course.lockstep.source import shown_path
 from tinytorch_course.lockstep.timeline import Distance
 from tinytorch_course.training.display import SECONDS_BETWEEN_DRAWS, Stream, number, percent
+from tinytorch_course.user_code import shown
 
 COLUMNS = (  # 79 characters
     ("step", 5),
@@ -262,11 +262,11 @@ def divergence_lines(comparison: Comparison) -> list[str | Text]:
         ),
         f"  from scratch  {entry.ours:.17g}",
         f"  torch         {entry.twin:.17g}",
-        Text.assemble("Made by ", (source.function, "bold"), f", {shown_path(source.file)}:{source.line}"),
+        Text.assemble("Made by ", (source.function, "bold"), f", {shown(source.file)}:{source.line}"),
         f"  {source.text}",
     ]
     if comparison.injection is not None:
-        lines.append(f"Planted was {comparison.injection.name}: {comparison.injection.what}.")
+        lines.append(f"The planted mistake was {comparison.injection.name}: {comparison.injection.what}.")
     return lines
 
 
@@ -284,16 +284,16 @@ def seed_findings(comparison: SeedComparison) -> list[Text]:
         Text(f"{'difference':<12}  {signed_percent(difference)[:-2]} ± {100 * error:.2f} points (standard error)")
     )
     if error == 0:
-        verdict = "Every seed gave both the same accuracy." if difference == 0 else "Every seed gave this difference."
+        verdict = f"Every seed gave {'both the same accuracy' if difference == 0 else 'the same difference'}."
     elif abs(difference) <= 3 * error:
         verdict = (
             f"That is {abs(difference) / error:.1f} times its standard error, "
-            f"which chance alone may make of {len(comparison.runs)} seeds."
+            f"which chance alone may explain with {len(comparison.runs)} seeds."
         )
     else:
         verdict = (
             f"That is {abs(difference) / error:.1f} times its standard error, "
-            "more than chance alone would make of it: the two do not train alike."
+            "more than chance alone would explain: the two do not train alike."
         )
     lines.append(Text(verdict))
     return lines

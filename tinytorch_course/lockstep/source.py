@@ -3,7 +3,6 @@
 import ast
 import inspect
 import itertools
-import os
 import sys
 from pathlib import Path
 from types import CodeType, FrameType
@@ -124,12 +123,6 @@ def source_of_step() -> Source:
     step = _function(learner, "train_step")
     assert step is not None
     return Source("ScratchLearner.train_step", str(path), step.lineno, lines[step.lineno - 1].strip())
-
-
-def shown_path(file: str) -> str:
-    """``file`` as seen from here if it lies below, else whole."""
-    path = Path(file)
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
 
 
 def _locate(made: _Return) -> Source:

@@ -59,7 +59,7 @@ def predict(network: Network, sources: Iterable[Source], form: str | None = None
             continue
         if looks is None:
             yield Prediction(
-                source.name, None, None, f"{source.name} holds nothing that stands out from its background"
+                source.name, None, None, f"{source.name} contains nothing that stands out from its background"
             )
             continue
         probabilities = network.logits(looks).double().softmax(dim=1).mean(dim=0)

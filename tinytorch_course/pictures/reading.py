@@ -126,14 +126,14 @@ def _pictures_in(folder: Path) -> list[Path]:
     except OSError as error:
         raise InputError(f"cannot read the folder {folder}: {error.strerror}") from error
     if not found:
-        raise InputError(f"the folder {folder} holds no picture: none of its files ends in {', '.join(SUFFIXES)}")
+        raise InputError(f"the folder {folder} contains no picture: none of its files ends in {', '.join(SUFFIXES)}")
     return found
 
 
 def _read_file(path: Path, name: str) -> bytes:
     try:
         if not path.is_file() and path.exists():  # a device might never end
-            raise InputError(f"{name} is not a regular file, so it is no picture")
+            raise InputError(f"{name} is not a regular file, so it cannot be a picture")
         return _not_empty(path.read_bytes(), name)
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror}") from error

@@ -68,7 +68,7 @@ def _read(path: Path, make: Callable[[dict[str, Any], str], Found], name: str) -
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise InputError(f"{path} is malformed: it is no finding of `tinytorch compare`") from error
+        raise InputError(f"{path} is malformed: it is not a result of `tinytorch compare`") from error
 
 
 def _steps(found: dict[str, Any], name: str) -> StepComparison:

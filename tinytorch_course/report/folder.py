@@ -19,12 +19,12 @@ def new_folder(path: str | os.PathLike) -> Iterator[Path]:
     path, made = Path(path), []
     try:
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f"{path} is there already and is no empty folder: choose a new one for --out")
+            raise InputError(f"{path} already exists and is not an empty folder: choose a new one for --out")
         made = [folder for folder in (path, *path.parents) if not folder.exists()]
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         _remove(made)
-        raise InputError(f"cannot use {path} as folder for results: {explain(error)}") from error
+        raise InputError(f"cannot use {path} as the folder for results: {explain(error)}") from error
     if not os.access(path, os.W_OK):
         raise InputError(f"{path} cannot be written to: choose another folder for --out")
     try:

@@ -116,7 +116,7 @@ def _read_history(path: Path) -> list[dict[str, Any]]:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is malformed: its line {len(history) + 1} is no epoch of a run") from error
+        raise InputError(f"{path} is malformed: line {len(history) + 1} is not an epoch of a run") from error
     return history
 
 
@@ -127,7 +127,7 @@ def _read_result(path: Path) -> dict[str, Any]:
             if not isinstance(result[field], (int, float)):
                 raise TypeError(field)
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is malformed: it is no result of a run") from error
+        raise InputError(f"{path} is malformed: it is not the result of a run") from error
     return result
 
 

@@ -109,7 +109,7 @@ def look(
     network = open_network(str(run.path), model=model, data_dir=data_dir)
     _, channels, _, side = dataset.test.images.shape
     if (network.channels, network.image_size, network.classes) != (channels, side, tuple(dataset.classes)):
-        raise InputError(f"{run.path} was trained on other data than {dataset.title} as it is now")
+        raise InputError(f"{run.path} was trained on data other than {dataset.title} as it is now")
     notify(f"{run.name}: evaluating {len(dataset.test.images):,} test images")
     logits = network.logits(dataset.test.images)
     labels = dataset.test.labels
@@ -178,7 +178,7 @@ def first_filters(network: Network) -> tuple[str, Tensor | None]:
 
 
 def follow(network: Network, recorder: Recorder, dataset: Dataset, logits: Tensor) -> Example:
-    """The first test image that was classified rightly (or the first of all) on its way through the network."""
+    """The first test image that was classified correctly (or the first of all) on its way through the network."""
     right = (logits.argmax(dim=1) == dataset.test.labels).nonzero().flatten()
     position = int(right[0]) if len(right) else 0
     recorder.start()

@@ -49,7 +49,7 @@ class RunView(NamedTuple):
         """How far the run has come, in words."""
         done, planned = len(self.run.history), self.run.planned
         if self.run.result is None:
-            return f"stopped or still going on, after {done} of {planned} epochs"
+            return f"stopped or still running, after {done} of {planned} epochs"
         return f"ended early, after {done} of {planned} epochs" if done < planned else f"ended after {self.epochs}"
 
     @property

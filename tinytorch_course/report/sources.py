@@ -89,7 +89,7 @@ def _names_in(path: Path) -> set[str]:
     except FileNotFoundError as error:
         raise InputError(f"there is no folder {path}") from error
     except NotADirectoryError as error:
-        raise InputError(f"{path} is a file: name the run folder that it lies in") from error
+        raise InputError(f"{path} is a file: name the run folder that contains it") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
 

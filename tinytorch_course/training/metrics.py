@@ -17,7 +17,7 @@ class Metrics:
     """
 
     loss_sum: float | Tensor = 0.0  # Σ of the loss over all samples, in float64
-    correct: int | Tensor = 0  # how many were classified rightly
+    correct: int | Tensor = 0  # how many were classified correctly
     count: int = 0  # how many samples
 
     def add(self, loss: Tensor, logits: Tensor, target: Tensor) -> None:
@@ -41,7 +41,7 @@ class Metrics:
 
     @property
     def accuracy(self) -> float:
-        """The share of samples classified rightly, from 0 to 1."""
+        """The share of samples classified correctly, from 0 to 1."""
         return int(self.correct) / self._counted()
 
     def state_dict(self) -> dict[str, float | int]:
@@ -63,7 +63,7 @@ def wilson_interval(correct: int, count: int, z: float = 1.959963984540054) -> t
     sample was right.
 
     Args:
-        correct: how many samples were classified rightly, from 0 to ``count``.
+        correct: how many samples were classified correctly, from 0 to ``count``.
         count: how many samples there were, at least 1.
         z: the interval's half width in standard deviations; 1.96 for 95 %.
 

@@ -100,7 +100,7 @@ class RunFolder:
         try:
             names = {entry.name for entry in path.iterdir()}
         except FileNotFoundError as error:
-            raise InputError(f"there is no run folder {path}") from error
+            raise InputError(f"there is not a run folder {path}") from error
         except OSError as error:
             raise InputError(f"cannot read the run folder {path}: {error.strerror}") from error
         if CONFIG not in names:

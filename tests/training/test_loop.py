@@ -18,6 +18,7 @@ from tinytorch_course.training import checkpoints, resuming
 from tinytorch_course.training.learners import LEARNERS, make_learner
 from tinytorch_course.training.loop import Interrupted, Trainer, resume, train
 from tinytorch_course.training.metrics import Metrics
+from tinytorch_course.training.setup import Setup
 
 
 def test_a_run_leaves_what_it_promises(tmp_path):
@@ -369,7 +370,7 @@ def test_cuda_trains_and_resumes(tmp_path, impl):
 
 
 def test_schedules_are_laid_over_the_whole_run():
-    trainer = Trainer(dataclasses.replace(SMALL, schedule="one-cycle", lr=0.01))
+    trainer = Trainer(Setup.of(dataclasses.replace(SMALL, schedule="one-cycle", lr=0.01), print))
     rates = [trainer.schedule(step)["lr"] for step in range(6)]
     assert 0.009 < max(rates) <= 0.01
     assert rates[-1] < 1e-4

@@ -213,7 +213,7 @@ def test_history_is_one_line_an_epoch_however_often_it_is_written(run):
 
 
 def test_result(run):
-    run.write_result({"test_accuracy": 0.99, "test_interval": (0.98, 0.995)})
+    run.write_json("result.json", {"test_accuracy": 0.99, "test_interval": (0.98, 0.995)})
     assert json.loads((run.path / "result.json").read_text()) == {"test_accuracy": 0.99, "test_interval": [0.98, 0.995]}
 
 
@@ -222,7 +222,7 @@ def test_json_is_never_written_with_nan(run, bad):
     run.write_history(HISTORY[:1])
     before = contents(run.path)
     refuse(lambda: run.write_history([*HISTORY[:1], {"epoch": 2, "val_loss": bad}]), "training has diverged")
-    refuse(lambda: run.write_result({"test_loss": bad}), "training has diverged")
+    refuse(lambda: run.write_json("result.json", {"test_loss": bad}), "training has diverged")
     assert contents(run.path) == before
 
 

@@ -15,6 +15,7 @@ from tinytorch_course.training.learners import LEARNERS
 from tinytorch_course.training.loop import Interrupted, Trainer, resume, train
 from tinytorch_course.training.metrics import Metrics
 from tinytorch_course.training.runs import RunFolder
+from tinytorch_course.training.setup import Setup
 
 WEIGHTS = "1,2,3,4,5,6,7,8,9,0.5"
 SETTINGS = {
@@ -169,7 +170,7 @@ def test_the_average_is_what_is_validated_kept_and_tested(tmp_path, impl):
 
     config = small(impl=impl, model="mini_cnn", ema=0.5, epochs=1)
     display = Listening()
-    display.trainer = Trainer(config, display)
+    display.trainer = Trainer(Setup.of(config, print), display)
     average = {name: tensor.clone().double() for name, tensor in display.trainer.learner.state_dict().items()}
     with RunFolder.create(str(tmp_path / "run"), display.trainer.setup.config) as folder:
         result = display.trainer.run(folder)
@@ -180,7 +181,7 @@ def test_the_average_is_what_is_validated_kept_and_tested(tmp_path, impl):
     for name, tensor in kept.items():
         if tensor.is_floating_point():
             torch.testing.assert_close(tensor.double(), average[name], rtol=1e-5, atol=1e-6)
-    trainer = Trainer(config)
+    trainer = Trainer(Setup.of(config, print))
     trainer.learner.load_state_dict(kept)
     metrics = trainer.evaluate(trainer.setup.dataset.test)
     assert (metrics.loss, metrics.accuracy) == (result.test_loss, result.test_accuracy)

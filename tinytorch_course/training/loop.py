@@ -26,7 +26,7 @@ from tinytorch_course.training.options.transfer import start_from
 from tinytorch_course.training.options.watcher import Watcher
 from tinytorch_course.training.own_model import keep_code, model_of_run
 from tinytorch_course.training.progress import Interrupted, Progress, Result
-from tinytorch_course.training.runs import RunFolder
+from tinytorch_course.training.runs import DATA, RESULT, RunFolder
 from tinytorch_course.training.setup import Setup
 from tinytorch_course.training.signals import StopRequested, StopSignals
 from tinytorch_course.training.watching import admit_watchers
@@ -50,10 +50,11 @@ def train(
         Interrupted: after Ctrl-C or SIGTERM; the run is saved.
     """
     config.validate()
-    trainer = Trainer(config, display, model=model)
-    with RunFolder.create(out, trainer.setup.config) as folder:
-        if trainer.setup.model.code is not None:
-            keep_code(folder.path, trainer.setup.model.code)
+    setup = Setup.of(config, display.notice, model)
+    trainer = Trainer(setup, display)
+    with RunFolder.create(out, setup.config) as folder:
+        if setup.model.code is not None:
+            keep_code(folder.path, setup.model.code)
         return trainer.run(folder)
 
 
@@ -77,15 +78,16 @@ def resume(
         given = changes.pop("model", None) if is_own(folder.config.model) else None
         config = resuming.changed_config(folder.config, changes)
         model = model_of_run(folder.path, config.model, given, trust=trust)
-        trainer = Trainer(config, display, model=model, resumed_from=folder)
-        progress, epochs = trainer.progress, trainer.setup.epochs
+        setup = Setup.of(config, display.notice, model)
+        trainer = Trainer(setup, display, resumed_from=folder)
+        progress, epochs = trainer.progress, setup.epochs
         if config.epochs is not None and config.epochs < progress.epoch + (progress.batch > 0):
             raise InputError(f"--epochs is {config.epochs}, but the run has already begun epoch {progress.epoch + 1}")
         if progress.epoch >= epochs:
             display.notice(f"All {epochs} epochs of this run are done; to train on, ask for more with --epochs.")
         elif epochs != folder.config.epochs and config.schedule != "constant":
             display.notice(f"The {config.schedule} schedule is stretched anew over all {epochs} epochs.")
-        folder.write_config(trainer.setup.config)
+        folder.write_config(setup.config)
         return trainer.run(folder)
 
 
@@ -93,45 +95,36 @@ class Trainer:
     """Trains one network, whichever implementation it is of, until all epochs are done or somebody stops it.
 
     Args:
-        config: the run.
+        setup: the run.
         display: is told what happens.
-        model: the network. None: the one that ``config`` names.
         resumed_from: the folder of the run to go on with; None: the run begins.
 
     Raises:
         InputError: if the run cannot be as it is configured.
     """
 
-    def __init__(
-        self,
-        config: TrainConfig,
-        display: Display = QUIET,
-        *,
-        model: Model | None = None,
-        resumed_from: RunFolder | None = None,
-    ):
-        self.display = display
-        self.setup = Setup.of(config, display.notice, model)
-        self.learner = self.setup.make_learner()
-        self.schedule = self.setup.make_schedule()
+    def __init__(self, setup: Setup, display: Display = QUIET, *, resumed_from: RunFolder | None = None):
+        self.setup, self.display, config = setup, display, setup.config
+        self.learner = setup.make_learner()
+        self.schedule = setup.make_schedule()
         if config.from_ is not None and resumed_from is None:
-            display.notice(start_from(config.from_, self.learner, len(self.setup.dataset.classes)))
+            display.notice(start_from(config.from_, self.learner, len(setup.dataset.classes)))
         if config.freeze is not None:
             display.notice(describe(self.learner.trainable, self.learner.state_dict()))
         self.average = None if config.ema is None else Average(config.ema, self.learner.state_dict())
         self.watchers: list[Watcher] = []
         self.signals = StopSignals()
-        self.unread: list[Tensor] = []  # losses of the last steps, which nobody has read
-        self.read_every = 1 if self.setup.device.type == "cpu" else READ_EVERY
         self.progress = Progress()
+        self.unread: list[Tensor] = []  # losses of the last steps, which nobody has read
+        self.read_every = 1 if setup.device.type == "cpu" else READ_EVERY
         if resumed_from is not None:
             path = resumed_from.last_path
-            self.progress = resuming.restore(path, self.setup, self.learner, self.average, display.notice)
+            self.progress = resuming.restore(path, setup, self.learner, self.average, display.notice)
 
     def run(self, folder: RunFolder) -> Result:
         """Train until all epochs are done, then test the best of them."""
         setup, progress = self.setup, self.progress
-        folder.write_data(dataclasses.asdict(Pictures.of(setup.dataset)))
+        folder.write_json(DATA, dataclasses.asdict(Pictures.of(setup.dataset)))
         self.watchers = admit_watchers(setup, self.learner, progress, folder.path)
         self.display.start(setup, self.learner.parameter_count(), progress.epoch + 1, folder.path)
         with self.signals:
@@ -148,7 +141,7 @@ class Trainer:
             finally:
                 for watcher in self.watchers:
                     watcher.close()
-        folder.write_result(result.to_dict())
+        folder.write_json(RESULT, result.to_dict())
         self.display.finish(result)
         return result
 

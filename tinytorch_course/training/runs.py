@@ -40,6 +40,7 @@ CONFIG = "config.toml"
 DATA = "data.json"
 LAST = "last.pt"
 MODEL = "model.pt"
+RESULT = "result.json"
 LOCK = ".lock"
 WINDOWS_LOCK_OFFSET = 1 << 20  # Windows locks bytes against reading too, so lock one far behind the process number
 
@@ -124,20 +125,15 @@ class RunFolder:
         settings = {name: value for name, value in config.to_dict().items() if value is not None}
         write_atomically(self.path / CONFIG, tomli_w.dumps(settings).encode())
 
-    def write_data(self, about: Mapping[str, Any]) -> None:
-        """``data.json``."""
-        path = self.path / DATA
-        write_atomically(path, _to_json(about, path, indent=2) + b"\n")
-
     def write_history(self, history: Sequence[Mapping[str, Any]]) -> None:
         """``history.jsonl``, whole: appending to it could double or tear a line when a run is killed and resumed."""
         path = self.path / "history.jsonl"
         write_atomically(path, b"".join(_to_json(epoch, path) + b"\n" for epoch in history))
 
-    def write_result(self, result: Mapping[str, Any]) -> None:
-        """``result.json``."""
-        path = self.path / "result.json"
-        write_atomically(path, _to_json(result, path, indent=2) + b"\n")
+    def write_json(self, name: str, content: Mapping[str, Any]) -> None:
+        """``data.json``, ``result.json``."""
+        path = self.path / name
+        write_atomically(path, _to_json(content, path, indent=2) + b"\n")
 
     def plot_curves(self, history: Sequence[Mapping[str, Any]]) -> None:
         """``loss.png``: loss and accuracy by epoch.

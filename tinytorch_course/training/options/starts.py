@@ -4,35 +4,21 @@ Weights (linear layers and convolutions) are drawn in the order of the network; 
 its start, weight 1 and bias 0, and "default" everything: torch's own numbers.
 """
 
-from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tinytorch_course.scratch import initializers
 
-NORMAL_STD = 0.01
-
-Draw = Callable[[Sequence[int], torch.Generator], Tensor]
-SCRATCH: dict[str, Draw] = {
-    "zeros": lambda shape, generator: initializers.zeros(shape),
-    "normal": lambda shape, generator: initializers.normal(shape, generator, std=NORMAL_STD),
-    "xavier-uniform": initializers.xavier_uniform,
-    "xavier-normal": initializers.xavier_normal,
-    "kaiming-uniform": lambda shape, generator: initializers.kaiming_uniform(shape, generator, nonlinearity="relu"),
-    "kaiming-normal": lambda shape, generator: initializers.kaiming_normal(shape, generator, nonlinearity="relu"),
-}
-TORCH: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
-    "zeros": lambda weight, generator: nn.init.zeros_(weight),
-    "normal": lambda weight, generator: nn.init.normal_(weight, std=NORMAL_STD, generator=generator),
-    "xavier-uniform": lambda weight, generator: nn.init.xavier_uniform_(weight, generator=generator),
-    "xavier-normal": lambda weight, generator: nn.init.xavier_normal_(weight, generator=generator),
-    "kaiming-uniform": lambda weight, generator: nn.init.kaiming_uniform_(
-        weight, nonlinearity="relu", generator=generator
-    ),
-    "kaiming-normal": lambda weight, generator: nn.init.kaiming_normal_(
-        weight, nonlinearity="relu", generator=generator
-    ),
+# name -> the keywords of the initializer of that name, the same in both
+STARTS: dict[str, dict[str, Any]] = {
+    "zeros": {},
+    "normal": {"std": 0.01},
+    "xavier-uniform": {},
+    "xavier-normal": {},
+    "kaiming-uniform": {"nonlinearity": "relu"},
+    "kaiming-normal": {"nonlinearity": "relu"},
 }
 
 
@@ -40,8 +26,9 @@ def start_scratch(name: str, params: dict[str, Tensor], generator: torch.Generat
     """New parameters in place of ``params``, which are on the CPU in float32."""
     if name == "default":
         return params
+    draw, keywords = getattr(initializers, name.replace("-", "_")), _keywords(name, generator)
     return {
-        key: SCRATCH[name](param.shape, generator)
+        key: draw(param.shape, **keywords)
         if param.dim() >= 2
         else (initializers.zeros(param.shape) if key.endswith("bias") else param)
         for key, param in params.items()
@@ -53,8 +40,13 @@ def start_torch(name: str, module: nn.Module, generator: torch.Generator) -> Non
     """The twin: draw the parameters of ``module``, on the CPU in float32, anew in place."""
     if name == "default":
         return
+    draw, keywords = getattr(nn.init, name.replace("-", "_") + "_"), _keywords(name, generator)
     for key, param in module.named_parameters():
         if param.dim() >= 2:
-            TORCH[name](param, generator)
+            draw(param, **keywords)
         elif key.endswith("bias"):
             param.zero_()
+
+
+def _keywords(name: str, generator: torch.Generator) -> dict[str, Any]:
+    return STARTS[name] if name == "zeros" else STARTS[name] | {"generator": generator}

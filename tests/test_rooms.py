@@ -20,6 +20,7 @@ FLOORS = [
     {"training"},
     {"checking"},
     {"diagnosis"},
+    {"repair"},
     {"evaluation", "grading", "lockstep", "doctor"},
     {"exercises", "pictures", "export", "bench"},
     {"report"},

@@ -91,7 +91,17 @@ class Display:
 
     # --- a learner's own code ----------------------------------------------------------------------------------------
 
-    def own_code(self, outcome: Answer, *, explained: bool) -> None:
+    def repairing(self, part: float, tried: int) -> None:
+        """How far the search for a repair is."""
+        if self.status is not None:
+            done = round(part * BAR)
+            bar = "#" * done + "." * (BAR - done)
+            self.status.update(
+                f"Searching for the edit that makes it right [{bar}] {tried:,} tried".replace("[", "\\[")
+            )
+
+    def own_code(self, outcome: Answer, *, explained: bool, hint: int | None = None, fix: bool = False) -> None:
+        """Everything that came of it; with ``hint``, only as much as that; with ``fix``, the repair as a diff."""
         row = outcome.row
         if outcome.printed:
             cut = " ..." if outcome.printed_length > len(outcome.printed) else ""
@@ -106,8 +116,15 @@ class Display:
             self.table.print(Text("ok", "bold green"))
         else:
             self.table.print(Text.assemble(("WRONG", "bold red"), f": {_failed(row)}"))
-            self._findings(row)
-        if row.explanation is not None and (explained or not row.ok):
+            if hint is None:
+                self._findings(row)
+            else:
+                self._hints(row, hint)
+        if fix and row.repair is not None:
+            self.table.print(Text(f"\n{row.repair['diff']}\n"))
+        elif fix and not row.ok:
+            self.notes.print(Text.assemble(("Note: ", "yellow"), "no edit was found, so there is no diff"))
+        if row.explanation is not None and (explained or (not row.ok and hint is None)):
             self._explanation(row.explanation, formula=explained)
         if row.step_curve is not None:
             self._curve(row.step_curve)
@@ -130,6 +147,16 @@ class Display:
             self.table.print(Text.assemble("  ", (finding["what"], "bold"), f": {finding['sentence']}"))
             for line in _evidence(finding):
                 self.table.print(Text(f"    {line}", "dim"))
+
+    def _hints(self, row: Row, level: int) -> None:
+        """A ladder: what is wrong; where; what kind of change; the edit."""
+        for what, sentence in row.facts.items():
+            self.table.print(Text.assemble("  ", (what, "bold"), f": {sentence}"))
+        if row.repair is not None and level > 1:
+            for sentence in row.repair["hints"][: level - 1]:
+                self.table.print(Text(f"  {sentence}"))
+        elif level > 1:
+            self.table.print(Text("  there is no further hint: no small edit was found that makes it right"))
 
     def _explanation(self, explanation: dict[str, Any], *, formula: bool) -> None:
         where = f"{shown(explanation['file'])}:{explanation['line']}"

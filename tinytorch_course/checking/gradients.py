@@ -175,7 +175,7 @@ def _run(check: GradientCheck, forward, backward, inputs: tuple, kwargs: dict, g
             raise TypeError(f"{_name(forward)} must return (out, cache), but it returned {_spell_result(results)}")
         out, *extras, cache = results
         evidence.got["out"] = out.clone()
-        extras = [extra for extra in _flat(extras) if extra is not None]
+        extras = [extra for extra in flat(extras) if extra is not None]
         evidence.got |= {f"result {number}": extra for number, extra in enumerate(extras, start=1)}
         evidence.dout = dout = _random_like(out, generator)
         given = dout.clone()
@@ -242,7 +242,7 @@ def _comparable(evidence: Evidence) -> list[int]:
 
 def _compare_with_twin(check: GradientCheck, positions: list[int]) -> None:
     evidence = check.evidence
-    expected, vjp = _twin_results(evidence, positions, _doubled)
+    expected, vjp = _changed_twin_results(evidence, positions, _doubled)
     evidence.right |= expected
     results = {quantity: tensor for quantity, tensor in evidence.got.items() if isinstance(quantity, str)}
     same_kinds = {k: (t.shape, t.dtype.is_floating_point) for k, t in results.items()} == {
@@ -276,17 +276,24 @@ def _compare_with_twin(check: GradientCheck, positions: list[int]) -> None:
         check.report("value", label, f"{label} is not {whose}: {entry}")
 
 
-def _twin_results(
+def _changed_twin_results(
     evidence: Evidence, positions: list[int], change: Callable[[Any], Any]
 ) -> tuple[dict[Quantity, Tensor], Callable[[Tensor], dict[int, Tensor]]]:
-    """What the twin gives for changed inputs, and its gradients as a function of the cotangent."""
-    inputs, kwargs = change(evidence.inputs), {key: change(value) for key, value in evidence.kwargs.items()}
+    """What the twin gives for changed inputs."""
+    kwargs = {key: change(value) for key, value in evidence.kwargs.items()}
+    return twin_results(evidence.twin, change(evidence.inputs), kwargs, positions)
+
+
+def twin_results(
+    twin: Callable[..., Any], inputs: tuple, kwargs: dict[str, Any], positions: list[int]
+) -> tuple[dict[Quantity, Tensor], Callable[[Tensor], dict[int, Tensor]]]:
+    """What the twin gives, and its gradients at ``positions`` as a function of the cotangent."""
 
     def of_tensors(*tensors):
         args = list(inputs)
         for position, tensor in zip(positions, tensors, strict=True):
             args[position] = tensor
-        out, *extras = _flat(evidence.twin(*args, **kwargs))
+        out, *extras = flat(twin(*args, **kwargs))
         return out, [extra for extra in extras if extra is not None]
 
     out, vjp, extras = torch.func.vjp(of_tensors, *(inputs[i] for i in positions), has_aux=True)
@@ -305,7 +312,7 @@ def _nudged_results(evidence: Evidence, positions: list[int]) -> dict[Quantity, 
         # Equal numbers stay equal, so that ties do; and none leaves [0, 1].
         return x * (1 - eps * torch.sin(12345 * x).abs()) if _is_float(x) else x
 
-    results, vjp = _twin_results(evidence, positions, nudged)
+    results, vjp = _changed_twin_results(evidence, positions, nudged)
     return results | vjp(evidence.dout)
 
 
@@ -385,7 +392,7 @@ def _measure_every_entry(evidence: Evidence, run: Callable) -> None:
     inputs = _doubled(evidence.inputs)
 
     def measured(dout: Tensor) -> dict[int, Tensor]:
-        return {position: _measured_gradient(run, inputs, position, _doubled(dout)) for position in positions}
+        return {position: measured_gradient(run, inputs, position, _doubled(dout)) for position in positions}
 
     evidence.vjp, evidence.tolerance = measured, 10 * DIFFERENCE_TOLERANCE[torch.float64]
     evidence.right |= measured(evidence.dout)
@@ -394,7 +401,8 @@ def _measure_every_entry(evidence: Evidence, run: Callable) -> None:
     }
 
 
-def _measured_gradient(run: Callable, inputs: tuple, position: int, dout: Tensor) -> Tensor:
+def measured_gradient(run: Callable, inputs: tuple, position: int, dout: Tensor) -> Tensor:
+    """The gradient of ``run`` at ``position``, one central difference an entry."""
     x = inputs[position]
     slopes = []
     for entry in range(x.numel()):
@@ -447,10 +455,10 @@ def _doubled(x: Any) -> Any:
     return x.to(torch.float64, copy=True) if _is_float(x) else _copied(x)
 
 
-def _flat(results: Any) -> tuple:
+def flat(results: Any) -> tuple:
     """Tensors and Nones of a result, out of any tuples they are in."""
     if isinstance(results, (tuple, list)):
-        return tuple(leaf for result in results for leaf in _flat(result))
+        return tuple(leaf for result in results for leaf in flat(result))
     return (results,)
 
 

@@ -24,6 +24,8 @@ class Row:
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     diagnosis: list[dict[str, Any]] = field(default_factory=list)  # findings, the likeliest first
+    facts: dict[str, str] = field(default_factory=dict)  # of each wrong quantity, what can be said for sure
+    repair: dict[str, Any] | None = None  # the smallest edit that makes it right, of a learner's own code
     explanation: dict[str, Any] | None = None  # of the right formula, and where it stands
     step_curve: list[dict[str, float | None]] | None = None  # error of a central difference for each step
 

@@ -57,6 +57,22 @@ def check(
     timeout: Annotated[
         float, option("--timeout", "X", "Seconds after which your code is stopped. (default: 60)", HOW)
     ] = 60.0,
+    budget: Annotated[
+        float,
+        option(
+            "--budget",
+            "X",
+            "Seconds of the search for the edit that makes your code right; 0: none. (default: 10)",
+            HOW,
+        ),
+    ] = 10.0,
+    hint: Annotated[
+        int | None,
+        option("--hint", "N", "Say only: 1 what is wrong, 2 also the line, 3 the kind of change, 4 the edit.", OUTPUT),
+    ] = None,
+    fix: Annotated[
+        bool, option("--fix", None, "Show that edit as a diff too. Nothing is ever written.", OUTPUT)
+    ] = False,
     list_names: Annotated[bool, option("--list", None, "List everything there is to check, and end.", OUTPUT)] = False,
     explain: Annotated[
         bool, option("--explain", None, "Add the right formula, where it stands, and the best step.", OUTPUT)
@@ -69,6 +85,7 @@ def check(
     code 1 if anything is wrong.
     """
     check_options(code, op, like, shapes, dtype, device, seed, timeout)
+    check_repair_options(code, budget, hint, fix)
     if [code, op, model].count(None) < 2:
         raise InputError("FILE:NAME, --op and --model each say what to check: give one of them")
     if size is not None and model is None:
@@ -81,7 +98,7 @@ def check(
     rows = (
         check_ours(op, found, size, settings, explain, json)
         if code is None
-        else check_code(code, like, shapes, timeout, settings, explain, json)
+        else check_code(code, like, shapes, timeout, settings, explain, json, budget, hint, fix)
     )
     if not all(row.ok for row in rows):
         raise typer.Exit(1)
@@ -103,6 +120,19 @@ def check_options(code, op, like, shapes, dtype, device, seed, timeout) -> None:
         raise InputError(f"--seed must be at least 0 and below 2**63, but it is {seed}")
     if not 0 < timeout <= LONGEST:
         raise InputError(f"--timeout must be above 0 and at most {LONGEST:g} seconds, but it is {timeout:g}")
+
+
+def check_repair_options(code: str | None, budget: float, hint: int | None, fix: bool) -> None:
+    if code is None and (hint is not None or fix):
+        raise InputError(f"{'--fix' if fix else '--hint'} is for code of your own: name it, as in my_ops.py:my_relu")
+    if not 0 <= budget <= LONGEST:
+        raise InputError(f"--budget must be from 0 to {LONGEST:g} seconds, but it is {budget:g}")
+    if hint is not None and not 1 <= hint <= 4:
+        raise InputError(f"--hint must be from 1 to 4, but it is {hint}")
+    if fix and (not budget or hint is not None):
+        raise InputError(
+            f"--fix shows the edit that a search finds: it does not go with {'--hint' if hint else '--budget 0'}"
+        )
 
 
 def check_ours(
@@ -141,20 +171,28 @@ def check_ours(
 
 
 def check_code(
-    code: str, like: str | None, shapes: str | None, timeout: float, settings: dict[str, Any], explain: bool, json: bool
+    code: str,
+    like: str | None,
+    shapes: str | None,
+    timeout: float,
+    settings: dict[str, Any],
+    explain: bool,
+    json: bool,
+    budget: float,
+    hint: int | None,
+    fix: bool,
 ) -> "list[Row]":
-    """Check a learner's code, in a process of its own."""
+    """Check a learner's code in a process of its own; there too, search for the edit that makes it right."""
     from tinytorch_course.checking.display import Display
     from tinytorch_course.grading.own_code import Request, check_own_code, parse_code, parse_shapes
 
     path, names = parse_code(code)
-    request = Request(
-        path, names, like, parse_shapes(shapes) if shapes is not None else None, explain=explain, **settings
-    )
+    sizes = parse_shapes(shapes) if shapes is not None else None
+    request = Request(path, names, like, sizes, explain=explain, budget=0.0 if hint == 1 else budget, **settings)
     with Display(json) as display:
         display.working_on(code, 1, 1)
-        outcome = check_own_code(request, timeout)
-        display.own_code(outcome, explained=explain)
+        outcome = check_own_code(request, timeout, display.repairing)
+        display.own_code(outcome, explained=explain, hint=hint, fix=fix)
     if json:
         print_document({"code": code, **settings}, [outcome.row])
     return [outcome.row]

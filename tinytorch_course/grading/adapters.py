@@ -3,6 +3,7 @@
 Cases are passed on as far as the code takes them: a convolution without ``groups`` is checked on those without groups.
 """
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,11 +13,10 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from tinytorch_course.checking.case_tables import optimizers
-from tinytorch_course.checking.case_tables.optimizers import OptimizerCase
 from tinytorch_course.checking.cases import Case, Op, draw
 from tinytorch_course.checking.gradients import GradientCheck, check_gradient
 from tinytorch_course.checking.ops import check_fitted, find_op, raised
-from tinytorch_course.checking.optimizers import OurFaced, Run, TorchFaced, check_optimizer
+from tinytorch_course.checking.optimizers import OurFaced, TorchFaced, check_optimizer
 from tinytorch_course.checking.optimizers import is_plain as is_plain_run
 
 DRAWS = 3  # of inputs of given shapes
@@ -154,15 +154,11 @@ def check_optimizer_like(name: str, learners: Any, op: str, **options: Any) -> P
     Raises:
         TypeError: if it is a class like neither.
     """
-    like_torch = hasattr(learners, "step")
-    if isinstance(learners, type) and not like_torch and not hasattr(learners, "update"):
+    if isinstance(learners, type) and not hasattr(learners, "step") and not hasattr(learners, "update"):
         raise TypeError(f"{name} is no optimizer: it has neither step(), as torch's, nor init() and update(), as ours")
     accepted = inspect.signature(learners).parameters
     takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
-
-    def start(case: OptimizerCase, params: dict[str, Tensor]) -> Run:
-        return (TorchFaced if like_torch else OurFaced)(learners, case, params)
-
+    start = starter(learners)
     outcome = PairChecks([], [], {})
     for case in optimizers.cases_of(op):
         strange = [] if takes_all else [keyword for keyword in case.kwargs if keyword not in accepted]
@@ -171,6 +167,11 @@ def check_optimizer_like(name: str, learners: Any, op: str, **options: Any) -> P
         elif is_plain_run(case):
             outcome.plain.append(check_optimizer(case, start, **options))
     return outcome
+
+
+def starter(learners: Callable[..., Any]) -> Callable:
+    """What makes a learner's optimizer for a case."""
+    return functools.partial(TorchFaced if hasattr(learners, "step") else OurFaced, learners)
 
 
 def _leave_out(outcome: PairChecks, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import inspect
 import json
 import os
 import re
@@ -23,6 +24,7 @@ from tinytorch_course.checking.rows import Row
 from tinytorch_course.checking.step_curve import step_curve
 from tinytorch_course.checking.suite import quiet_and_exact, summarise
 from tinytorch_course.diagnosis import diagnose
+from tinytorch_course.diagnosis.facts import facts
 from tinytorch_course.errors import InputError
 from tinytorch_course.grading.adapters import (
     Pair,
@@ -34,33 +36,50 @@ from tinytorch_course.grading.adapters import (
     pair_of_functions,
 )
 from tinytorch_course.grading.own_code import Request
+from tinytorch_course.grading.subjects import subject_of_optimizer, subject_of_pair
+from tinytorch_course.repair import Subject, find_repair
+from tinytorch_course.repair.sandbox import guarded
 from tinytorch_course.training.environment import find_device
 from tinytorch_course.user_code import find_in, run_file, saying_where, spell_error
 
 
 def main() -> None:
-    """Check what the request in the first argument asks for, and leave the answer in the folder in the second."""
+    """Check what the request in the first argument asks for, and leave the answer in the folder in the second.
+
+    What is wrong is left there first: should the search for a repair take Python with it, that much is known.
+    """
     request, folder = Request(**json.loads(sys.argv[1])), Path(sys.argv[2])
+    answer: dict[str, Any] = {}
     try:
-        answer: dict[str, Any] = {"row": _Checked(request, folder).row().to_dict()}
-    except InputError as refusal:
-        answer = {"refused": str(refusal)}
+        checked = _Checked(request, folder)
+        try:
+            answer = {"row": checked.row().to_dict()}
+        except InputError as refusal:
+            answer = {"refused": str(refusal)}
+        if request.budget and checked.subject is not None and not answer.get("row", {}).get("ok"):
+            _leave(answer, folder)
+            answer |= {"repair": checked.repair()}
     except BaseException:
         answer = {"broken": traceback.format_exc()}
     with contextlib.suppress(Exception):  # the code may have closed them
         sys.stdout.flush()
         sys.stderr.flush()
+    _leave(answer, folder)
+    os._exit(0)  # threads that the code has started need not end
+
+
+def _leave(answer: dict[str, Any], folder: Path) -> None:
     temporary = folder / "unfinished"
     temporary.write_text(json.dumps(answer), encoding="utf-8")
     os.replace(temporary, folder / "answer")
-    os._exit(0)  # threads that the code has started need not end
 
 
 class _Checked:
     """One request, carried out."""
 
     def __init__(self, request: Request, folder: Path):
-        self.request, self.stages = request, (folder / "stage").resolve()
+        self.request, self.stages, self.progress = request, (folder / "stage").resolve(), folder / "progress"
+        self.subject: Subject | None = None  # to be repaired
         self.file = Path(request.path).resolve()
         device = str(find_device(request.device))
         self.options = {"dtype": getattr(torch, request.dtype), "device": device, "seed": request.seed}
@@ -71,7 +90,9 @@ class _Checked:
             module = run_file(self.file)
         name, code = self._find(module)
         shapes, like = self.request.shapes, self.request.like or (None if self.request.shapes else _guess(name))
+        folder, seed = self.file.parent, self.request.seed
         if like is not None and like in OPTIMIZERS:
+            self.subject = subject_of_optimizer(code, folder, like, seed)
             outcome = self._running(lambda: check_optimizer_like(name, code, like, **self.options))
             return self._summary(name, like, outcome)
         pair = self._pair(name, code, module)
@@ -82,8 +103,13 @@ class _Checked:
             )
         if like is not None and like not in OPS:
             raise InputError(f"--like must be an op, a loss or an optimizer of `tinytorch check --list`, not '{like}'")
+        twin = _twin(self.request.twin, name) if self.request.twin else None
+        roots = self._roots(code, module)
+        self.subject = subject_of_pair(
+            pair._replace(forward=inspect.unwrap(pair.forward), backward=inspect.unwrap(pair.backward)),
+            roots, folder, like=like, shapes=shapes, twin=twin, seed=seed,
+        )  # fmt: skip
         if shapes is not None:
-            twin = _twin(self.request.twin, name) if self.request.twin else None
             outcome = self._running(lambda: check_shapes(pair, shapes, like, twin=twin, **self.options))
         else:
             spell = functools.partial(spell_error, file=self.file)
@@ -117,6 +143,23 @@ class _Checked:
         name = name.removesuffix("_forward")
         return pair_of_functions(name, self._staged(code, code.__name__), self._staged(backward, backward_name))
 
+    def _roots(self, code: Any, module: ModuleType) -> tuple[list[Any], list[Any]]:
+        """What forward and backward are made of, as the learner wrote them."""
+        if isinstance(code, type) and issubclass(code, torch.autograd.Function):
+            return [code.forward, code.setup_context], [code.backward]
+        _, backward_name = (*self.request.names, f"{code.__name__.removesuffix('_forward')}_backward")[:2]
+        return [code], [getattr(module, backward_name)]
+
+    def repair(self) -> dict[str, Any] | None:
+        """The smallest edit that makes the code right, if there is one within the budget."""
+
+        def tell(part: float, tried: int) -> None:
+            self.progress.write_text(json.dumps([part, tried]), encoding="utf-8")
+
+        with quiet_and_exact(), guarded():
+            found = find_repair(self.subject, self.request.budget, tell)
+        return found and found.to_dict()
+
     # --- running it --------------------------------------------------------------------------------------------------
 
     def _say(self, stage: str) -> None:
@@ -140,8 +183,10 @@ class _Checked:
     # --- what came out -----------------------------------------------------------------------------------------------
 
     def _summary(self, name: str, like: str | None, outcome: PairChecks, pair: Pair | None = None) -> Row:
-        row = summarise("own code", name.removesuffix("_forward"), outcome.plain, diagnose)
+        with quiet_and_exact():  # what is suspected is run beside it, and may warn
+            row = summarise("own code", name.removesuffix("_forward"), outcome.plain, diagnose)
         row.notes = [*_about(like, self.request), *row.notes, *_beyond(outcome)]
+        row.facts = facts([check.evidence for check in outcome.plain if check.evidence])
         if like is not None:
             kind = "optimizer" if like in OPTIMIZERS else "op"
             row.explanation = explain(kind, like)._asdict() | {"like": like}
@@ -178,7 +223,7 @@ def _beyond(outcome: PairChecks) -> list[str]:
 
 def _about_differences(checks: list[GradientCheck]) -> bool:
     """Whether it is the differences that complain, and not the comparison with torch."""
-    keys = {problem.key for check in checks for problem in check.problems}
+    keys = {problem.key for check in checks if check.evidence and check.evidence.twin for problem in check.problems}
     return keys == {"difference"} or any(check.in_double is not None for check in checks)
 
 

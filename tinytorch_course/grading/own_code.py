@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ from tinytorch_course.checking.rows import Answer, Row
 from tinytorch_course.errors import InputError
 
 KEPT = 500  # characters of what the code prints
+GRACE = 6.0  # times its budget is what a search may take on the clock: the machine may have other work
 START = 120.0  # seconds for Python and torch to start, which are not the learner's fault
+
+Progress = Callable[[float, int], None]
 
 
 @dataclass
@@ -38,6 +42,7 @@ class Request:
     device: str = "cpu"
     seed: int = 0
     explain: bool = False
+    budget: float = 0.0  # seconds for the search for a repair; 0: none
 
 
 def parse_code(code: str) -> tuple[str, list[str]]:
@@ -75,8 +80,13 @@ def parse_shapes(text: str) -> list[list[int]]:
     return [[int(size) for size in shape] for shape in shapes]
 
 
-def check_own_code(request: Request, timeout: float) -> Answer:
+def check_own_code(request: Request, timeout: float, progress: Progress = lambda part, tried: None) -> Answer:
     """Run the checks in a process of their own.
+
+    Args:
+        request: what to check.
+        timeout: seconds that the code may take to be checked; a repair has its own budget on top.
+        progress: is told the part of that budget that is spent, and how many candidates were tried.
 
     Raises:
         InputError: if the code cannot be checked: it raises, hangs, crashes, returns something that is no gradient.
@@ -85,18 +95,36 @@ def check_own_code(request: Request, timeout: float) -> Answer:
         process = _start(request, folder)
         output = _Output(process.stdout)
         try:
-            _wait(process, Path(folder), timeout, request)
+            _wait(process, Path(folder), timeout, request, progress)
         finally:
             _end(process)
         output.finish()
         answer = _read(Path(folder) / "answer")
         if answer is None:
             raise InputError(_ended_early(process.returncode, Path(folder), request))
+    repair = answer.get("repair")
     if "refused" in answer:
-        raise InputError(answer["refused"])
+        raise InputError(answer["refused"] + (f"; {repair['text']}" if repair else ""))
     if "broken" in answer:
         raise RuntimeError(f"the check itself failed:\n{answer['broken']}")
-    return Answer(Row.from_dict(answer["row"]), output.kept, output.length)
+    row = Row.from_dict(answer["row"])
+    if repair:
+        row.repair = repair
+        row.diagnosis = [_finding(row, repair), *(one for one in row.diagnosis if _stands_beside(one, repair))]
+    return Answer(row, output.kept, output.length)
+
+
+def _finding(row: Row, repair: dict[str, Any]) -> dict[str, Any]:
+    """The repair as the first finding, with the wrong entry of what the diagnosis would have said first."""
+    first: dict[str, Any] = next(iter(row.diagnosis), {})
+    shows = {key: first.get(key) for key in ("case", "entry")} | {"part": ""}
+    return {"key": "repair", "what": repair["what"], "sentence": repair["text"], **shows,
+            "text": f"{repair['what']}: {repair['text']}"}  # fmt: skip
+
+
+def _stands_beside(finding: dict[str, Any], repair: dict[str, Any]) -> bool:
+    """Whether a finding has more to say than the repair: if nothing is left wrong, only about other things."""
+    return finding["key"] in ("not-finite", "in-place", "raised") or not (repair["complete"] or finding["part"])
 
 
 def _start(request: Request, folder: str) -> subprocess.Popen:
@@ -118,14 +146,20 @@ def _start(request: Request, folder: str) -> subprocess.Popen:
     )
 
 
-def _wait(process: subprocess.Popen, folder: Path, timeout: float, request: Request) -> None:
-    """Wait for the end; the learner's time begins when the process says that it is ready."""
+def _wait(process: subprocess.Popen, folder: Path, timeout: float, request: Request, progress: Progress) -> None:
+    """Wait for the end; the code's time begins when the process says that it is ready, a repair's after the check."""
     deadline = time.monotonic() + START
-    ready = False
+    ready = answered = False
     while process.poll() is None:
         if not ready and (folder / "stage").exists():
             ready, deadline = True, time.monotonic() + timeout
+        if not answered and (folder / "answer").exists():
+            answered, deadline = True, time.monotonic() + GRACE * (request.budget + 1)
+        if answered and (told := _read(folder / "progress")):
+            progress(*told)
         if time.monotonic() > deadline:
+            if answered:
+                return
             stage = _stage(folder)
             raise InputError(
                 f"{request.path} did not end within {timeout:g} seconds ({stage}); --timeout gives it more"
@@ -171,7 +205,7 @@ def _stage(folder: Path) -> str:
         return "starting"
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

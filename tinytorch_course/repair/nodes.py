@@ -1,0 +1,113 @@
+"""New pieces of syntax, marked as made here, and where the old ones hang."""
+
+import ast
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from tinytorch_course.repair.source import Slot
+
+
+def made(node: ast.AST, like: ast.AST) -> Any:
+    """Mark a node as ours: parts without the mark stand in the text as the learner wrote them."""
+    node.made = True
+    for name in ("lineno", "col_offset", "end_lineno", "end_col_offset"):
+        setattr(node, name, getattr(like, name))
+    return node
+
+
+def parse(text: str, like: ast.AST) -> Any:
+    """An expression of ours from its text."""
+    node = ast.parse(text, mode="eval").body
+    for part in ast.walk(node):
+        if isinstance(part, (ast.expr, ast.keyword)):
+            made(part, like)
+    return node
+
+
+def parse_statement(text: str, like: ast.AST) -> Any:
+    node = ast.parse(text).body[0]
+    for part in ast.walk(node):
+        if isinstance(part, (ast.expr, ast.stmt, ast.keyword)):
+            made(part, like)
+    return node
+
+
+def binary(left: ast.expr, operator: type[ast.operator], right: ast.expr, like: ast.AST) -> ast.BinOp:
+    return made(ast.BinOp(left, operator(), right), like)
+
+
+def negative(node: ast.expr) -> ast.UnaryOp:
+    return made(ast.UnaryOp(ast.USub(), node), node)
+
+
+def constant(value: Any, like: ast.AST) -> ast.expr:
+    return (
+        parse(repr(value), like) if isinstance(value, (int, float)) and value < 0 else made(ast.Constant(value), like)
+    )
+
+
+def call_like(node: ast.Call, **changes: Any) -> ast.Call:
+    """The call with another function, other arguments or keywords."""
+    fields = {"func": node.func, "args": node.args, "keywords": node.keywords} | changes
+    return made(ast.Call(**fields), node)
+
+
+def like(node: ast.AST, **changes: Any) -> Any:
+    """The node with some fields changed."""
+    return made(type(node)(**{**dict(ast.iter_fields(node)), **changes}), node)
+
+
+def method(node: ast.expr, text: str) -> ast.expr:
+    """``node`` with ``text`` behind it: x.sum(0)."""
+    whole = parse(f"hole{text}", node)
+    for part in ast.walk(whole):
+        for name, value in ast.iter_fields(part):
+            if isinstance(value, ast.Name) and value.id == "hole":
+                setattr(part, name, node)
+                return whole
+    raise AssertionError(text)
+
+
+def wrapped(name: str, node: ast.expr, rest: str = "") -> ast.expr:
+    """``name(node)``."""
+    whole = parse(f"{name}(hole{rest})", node)
+    whole.args[0] = node
+    return whole
+
+
+class Site(NamedTuple):
+    """One expression or statement, and what it is in."""
+
+    node: ast.AST
+    slot: Slot
+    statement: ast.stmt
+    way: tuple[ast.AST, ...]  # from the function to its parent
+
+    @property
+    def parent(self) -> ast.AST:
+        return self.slot.parent
+
+    def inside(self, *kinds: type) -> bool:
+        return any(isinstance(one, kinds) for one in self.way)
+
+
+SKIPPED = {"decorator_list", "annotation", "returns", "type_comment", "type_params"}
+
+
+def sites(tree: ast.FunctionDef) -> Iterator[Site]:
+    """Every expression and statement of the function's body, and its arguments' defaults."""
+
+    def visit(parent: ast.AST, statement: ast.stmt, way: tuple[ast.AST, ...]) -> Iterator[Site]:
+        for name, value in ast.iter_fields(parent):
+            if name in SKIPPED:
+                continue
+            several = isinstance(value, list)
+            for index, node in enumerate(value if several else [value]):
+                if not isinstance(node, ast.AST) or isinstance(node, (ast.Raise, ast.Assert, ast.JoinedStr)):
+                    continue
+                own = node if isinstance(node, ast.stmt) else statement
+                if isinstance(node, (ast.expr, ast.stmt)):
+                    yield Site(node, Slot(parent, name, index if several else None), own, way)
+                yield from visit(node, own, (*way, node))
+
+    yield from visit(tree, tree, (tree,))

@@ -1,0 +1,109 @@
+"""What keeps a candidate from doing harm: a clock for each, no files written, no processes, no network.
+
+A mutated line of the learner's code may delete another file than it did, or never end. All of it runs in the child
+process that checks the code; this is what holds it within that.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+MEMORY = 4 * 2**30  # bytes that candidates may take beyond what is taken already
+FORBIDDEN = (
+    "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.truncate", "os.link", "os.symlink", "os.chmod", "os.chown",
+    "os.system", "os.exec", "os.fork", "os.forkpty", "os.spawn", "os.posix_spawn", "os.startfile", "os.kill",
+    "os.killpg", "os.putenv", "os.utime", "subprocess.Popen", "socket.", "shutil.", "tempfile.", "urllib.",
+    "ctypes.", "signal.", "sqlite3.", "webbrowser.",
+)  # fmt: skip
+
+_guarding = False
+_hooked = False
+
+
+class OutOfBounds(BaseException):
+    """A candidate took too long, or wanted what it may not have."""
+
+
+def _hook(event: str, args: tuple) -> None:
+    if not _guarding:
+        return
+    if event == "open":
+        mode, flags = args[1], args[2]
+        writes = isinstance(mode, str) and set(mode) & set("wax+")
+        if writes or (isinstance(flags, int) and flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)):
+            raise OutOfBounds(event)
+    elif event.startswith(FORBIDDEN):
+        raise OutOfBounds(event)
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Until it ends, candidates can be run: what they print is dropped, and memory is limited."""
+    global _hooked
+    if not _hooked:
+        sys.addaudithook(_hook)  # there is no way to take it back
+        _hooked = True
+    streams = sys.stdout, sys.stderr, sys.stdin
+    with open(os.devnull, "w") as nowhere, open(os.devnull) as nothing, _limited_memory(), _ringing():
+        sys.stdout, sys.stderr, sys.stdin = nowhere, nowhere, nothing
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr, sys.stdin = streams
+
+
+@contextmanager
+def _limited_memory() -> Iterator[None]:
+    try:
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        with open("/proc/self/statm") as sizes:
+            now = int(sizes.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY if hard == resource.RLIM_INFINITY else hard, hard))
+    except (ImportError, OSError, ValueError):  # not on this system
+        yield
+        return
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+@contextmanager
+def candidate(seconds: float) -> Iterator[None]:
+    """One candidate runs: it may not write files, start processes or speak to the network, nor take longer.
+
+    Where there is no such signal (on Windows), the parent's clock is all there is.
+    """
+    global _guarding
+    clock = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    if clock:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+    _guarding = True
+    try:
+        yield
+    finally:
+        _guarding = False
+        if clock:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _ring(*_: Any) -> None:
+    raise OutOfBounds("it took too long")
+
+
+@contextmanager
+def _ringing() -> Iterator[None]:
+    if not hasattr(signal, "SIGALRM") or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGALRM, _ring)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGALRM, before)

@@ -100,7 +100,7 @@ def _ratio(evidences: list[Evidence], quantity: Quantity) -> str:
     """A constant factor, in all cases: its value, and what that is of the sizes."""
     ratios = []
     for e in evidences:
-        got, right = e.got[quantity], e.right[quantity]
+        got, right = e.got[quantity].double(), e.right[quantity].double()
         if not right.abs().max() > 0:
             return ""
         ratio = (got.flatten() @ right.flatten()) / (right.flatten() @ right.flatten())

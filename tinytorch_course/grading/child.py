@@ -156,9 +156,14 @@ class _Checked:
         def tell(part: float, tried: int) -> None:
             self.progress.write_text(json.dumps([part, tried]), encoding="utf-8")
 
-        with quiet_and_exact(), guarded():
-            found = find_repair(self.subject, self.request.budget, tell)
-        return found and found.to_dict()
+        if self.subject is None:
+            return None
+        try:
+            with quiet_and_exact(), guarded():
+                found = find_repair(self.subject, self.request.budget, tell)
+        except (Exception, SystemExit):  # whatever the code does on probes: the check has said what there is to say
+            return None
+        return None if found is None else found.to_dict()
 
     # --- running it --------------------------------------------------------------------------------------------------
 

@@ -123,8 +123,11 @@ def _finding(row: Row, repair: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stands_beside(finding: dict[str, Any], repair: dict[str, Any]) -> bool:
-    """Whether a finding has more to say than the repair: if nothing is left wrong, only about other things."""
-    return finding["key"] in ("not-finite", "in-place", "raised") or not (repair["complete"] or finding["part"])
+    """Whether a finding has more to say than the repair: it puts it in words, or is about something else."""
+    if finding["key"] in ("not-finite", "in-place", "raised"):
+        return True
+    explains = not finding["part"] and finding["key"] != "unrecognised"
+    return explains and (finding["entry"] is not None or not repair["complete"])
 
 
 def _start(request: Request, folder: str) -> subprocess.Popen:

@@ -89,17 +89,6 @@ def run_lesson(lesson: Lesson, out: Path) -> int:
     return subprocess.run([sys.executable, "-u", str(lesson.path)], env=environment, check=False).returncode
 
 
-def missing_lines(expected: tuple[str, ...], output: str) -> list[str]:
-    """The expected lines that ``output`` does not have in this order; "..." stands for anything within a line."""
-    missing, lines = [], iter([line.strip() for line in output.splitlines()])
-    for wanted in expected:
-        pattern = ".*".join(re.escape(part) for part in wanted.split("..."))
-        if not any(re.fullmatch(pattern, line) for line in lines):
-            missing.append(wanted)
-            lines = iter(())  # those after it were searched behind it
-    return missing
-
-
 def to_notebook(lesson: Lesson) -> dict[str, Any]:
     """The script as a notebook (nbformat 4.5): a cell's title and leading comments become text, the rest code."""
     source = lesson.path.read_text(encoding="utf-8")

@@ -126,7 +126,7 @@ def test_notebooks_of_all_lessons_are_valid():
         (["1", "--notebook", "x.txt"], "ends in .ipynb"),
         (["1", "--notebook", "x.ipynb", "--out", "y"], "leave out one"),
         (["1", "--notebook", "nowhere/x.ipynb"], "does not exist"),
-        (["1", "--notebook", "there.ipynb"], "exists already"),
+        (["1", "--notebook", "there.ipynb"], "already exists"),
         (["1", "--notebook", "x" * 300 + ".ipynb"], "cannot write"),
         (["1", "--out", "there.ipynb"], "which is a file"),
         (["1", "--out", "there.ipynb/pictures"], "which cannot be made"),

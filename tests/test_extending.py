@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -165,6 +166,52 @@ def test_every_schedule_that_trains_is_checked():
     checked = {subject.name for subject in subjects() if subject.kind == "schedule"}
     assert {name.replace("-", "_") for name in SCHEDULE_NAMES} == checked
     assert all(hasattr(module.schedules, name) for name in checked for module in (scratch, reference))
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+PAGE = (TESTS.parent / "docs" / "extending.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"(?:<!-- from (?P<file>\S+) -->\n)?```(?P<language>\w+)\n(?P<text>.*?)```", re.DOTALL)
+BLOCKS = list(BLOCK.finditer(PAGE))
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block["file"]], ids=lambda block: block["text"][:30])
+def test_what_the_page_quotes_stands_in_the_file(block):
+    source = without_indents((TESTS.parent / block["file"]).read_text(encoding="utf-8"))
+    for piece in block["text"].split("...\n"):
+        assert without_indents(piece) in source
+
+
+def without_indents(text):
+    return "\n".join(line.strip() for line in text.splitlines())
+
+
+@pytest.mark.slow
+def test_the_pages_code_runs_and_its_commands_know_what_it_adds(tmp_path):
+    """All of it in one process, as one file, but for the module that has a file of its own."""
+    code = [block["text"] for block in BLOCKS if block["language"] == "python" and not block["file"]]
+    own = [text for text in code if text.startswith("# stripes.py")]
+    (tmp_path / "stripes.py").write_text(own[0], encoding="utf-8")
+    typed = [line for block in BLOCKS if block["language"] == "console" for line in block["text"].splitlines()]
+    commands = [line.removeprefix("$ tinytorch ").split() for line in typed]
+    runner = f"""
+from tinytorch_course.cli.app import run
+codes = {{" ".join(words): run(words) for words in {commands!r}}}
+assert not any(codes.values()), codes
+"""
+    (tmp_path / "mine.py").write_text(
+        "\n".join([*(text for text in code if text not in own), runner]), encoding="utf-8"
+    )
+    done = subprocess.run(
+        [sys.executable, "mine.py"],
+        capture_output=True,
+        encoding="utf-8",
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
+    assert done.returncode == 0, done.stderr
+    for words in ("θ ← θ − γ (sign(g) + λθ)", "stripes", "25,514", "parameters  "):
+        assert words in done.stdout
 
 
 if __name__ == "__main__":

@@ -199,6 +199,7 @@ def test_help_says_what_each_option_does(capsys):
         "(default: 1e-09 in float64, none in float32)",
         "(default: 100, unless there are --epochs)",
         "--list-mistakes List the mistakes that --inject can plant, and end.",
-        "--model NAME The network; `tinytorch models` lists them. (default: mnist_cnn)",
+        "--model NAME The network; `tinytorch models` lists them.",
+        "(default: mnist_cnn)",
     ):
         assert line in words

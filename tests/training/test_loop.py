@@ -46,6 +46,13 @@ def test_a_run_leaves_what_it_promises(tmp_path):
     assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_without_a_display_nothing_is_shown(tmp_path, capfd):
+    config = dataclasses.replace(SMALL, model="softmax", epochs=1)
+    train(config, out=str(tmp_path / "run"))
+    assert resume(str(tmp_path / "run")).epochs == 1
+    assert capfd.readouterr() == ("", "")
+
+
 def test_the_best_epoch_on_validation_data_is_kept_and_tested(tmp_path, monkeypatch):
     """Of equal accuracies the lower loss; the last epoch, better by its loss alone, is not taken."""
     validations = iter([Metrics(60.0, 50, 100), Metrics(40.0, 50, 100), Metrics(50.0, 50, 100), Metrics(10.0, 49, 100)])

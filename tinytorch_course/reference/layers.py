@@ -50,9 +50,9 @@ class dropout(nn.Dropout):
 
 
 def set_generator(module: nn.Module, generator: torch.Generator | None) -> None:
-    """Let every dropout layer in ``module`` draw its masks from ``generator``."""
+    """Let every dropout layer in ``module``, and whatever else has a ``generator``, draw from this one."""
     for layer in module.modules():
-        if isinstance(layer, dropout):
+        if hasattr(layer, "generator"):
             layer.generator = generator
 
 

@@ -38,8 +38,9 @@ def torch_in_bfloat16(module: nn.Module) -> nn.Module:
     def forward(x: Tensor) -> Tensor:
         inside.train(module.training)
         for outer, inner in zip(module.modules(), inside.modules(), strict=True):
-            if hasattr(outer, "generator"):  # dropout's
-                inner.generator, inner.mask = outer.generator, outer.mask
+            for name in ("generator", "mask"):  # dropout's
+                if hasattr(outer, name):
+                    setattr(inner, name, getattr(outer, name))
         lent = _rounded(dict(module.named_parameters())) | _rounded(dict(module.named_buffers()))
         out = functional_call(inside, lent, (x.bfloat16(),))
         with torch.no_grad():

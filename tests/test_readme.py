@@ -42,7 +42,7 @@ def test_every_command_shown_is_understood(page):
 
     text = page.read_text(encoding="utf-8")
     lines = re.findall(r"(?:^ *|&& )tinytorch ([a-z]+[^\n`|&#]*)", text, flags=re.MULTILINE)
-    assert lines
+    assert lines or page.name not in ("README.md", "workbench.md")
     for line in lines:
         command, words = typer.main.get_command(app), line.split()
         while hasattr(command, "commands"):

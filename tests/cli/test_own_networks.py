@@ -76,6 +76,42 @@ def test_bench(call):
     assert (code, json.loads(out)["results"][0]["name"]) == (0, NET)
 
 
+NOISE = """
+import torch
+from torch import nn
+
+from tinytorch_course.scratch.layers import Layer
+
+
+def draw(x, generator):
+    return torch.randn(x.shape, generator=generator).to(x)
+
+
+class Noise(nn.Module):
+    generator = None
+
+    def forward(self, x):
+        return x + draw(x, self.generator) if self.training else x
+
+
+def net(L):
+    noise = Layer(
+        lambda generator: ({}, {}),
+        lambda params, state, x, *, training, generator: (x + draw(x, generator) if training else x, state, None),
+        lambda dout, cache, *, need_dx=True: (dout, {}),
+    )
+    noise = L.own(scratch=noise, reference=Noise())
+    return L.sequential(flatten=L.flatten(), fc=L.linear(784, 8), noise=noise, drop=L.dropout(0.5), out=L.linear(8, 10))
+"""
+
+
+def test_a_layer_of_ones_own_may_draw_random_numbers(call, folder):
+    (folder / "noise.py").write_text(NOISE)
+    line = "compare --data digits --limit 16 --batch-size 8 --steps 3 --dtype float64 --model noise.py:net"
+    code, out, _ = call(line)
+    assert (code, "Same: over 3 steps" in out) == (0, True)
+
+
 def test_the_run_folder_keeps_the_code(folder):
     assert (folder / "one" / "model.py").read_text() == MY_NET
     assert json.loads((folder / "one" / "model.json").read_text())["function"] == "net"

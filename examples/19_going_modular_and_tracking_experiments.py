@@ -348,10 +348,7 @@ assert untrained.abs().max() < torchs["fc1.weight"].abs().max()
 # %% Many runs
 # The course's own trainer works like this project, only larger: `tinytorch train --model mlp-32 --lr 0.001 --seed 1`.
 # Three settings, three seeds each, a folder for each run.
-import io
-
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.display import PlainDisplay
 from tinytorch_course.training.loop import train
 
 settings = {
@@ -362,7 +359,7 @@ settings = {
 for name, changes in settings.items():
     for seed in range(3):
         config = TrainConfig(data="digits", epochs=5, schedule="constant", impl="torch", seed=seed, **changes)
-        train(config, out=str(runs / f"{name} {seed}"), display=PlainDisplay(io.StringIO(), io.StringIO()))
+        train(config, out=str(runs / f"{name} {seed}"))
 print(sorted(path.name for path in (runs / "32 units 0").iterdir() if not path.name.startswith(".")))
 assert len(list(runs.glob("*/result.json"))) == 9
 

@@ -3,7 +3,6 @@
 Cases are passed on as far as the code takes them: a convolution without ``groups`` is checked on those without groups.
 """
 
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,10 +12,11 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from tinytorch_course.checking.case_tables import optimizers
+from tinytorch_course.checking.case_tables.optimizers import OptimizerCase
 from tinytorch_course.checking.cases import Case, Op, draw
 from tinytorch_course.checking.gradients import GradientCheck, check_gradient
 from tinytorch_course.checking.ops import check_fitted, find_op, raised
-from tinytorch_course.checking.optimizers import OurFaced, TorchFaced, check_optimizer
+from tinytorch_course.checking.optimizers import OurFaced, Run, TorchFaced, check_optimizer
 from tinytorch_course.checking.optimizers import is_plain as is_plain_run
 
 DRAWS = 3  # of inputs of given shapes
@@ -156,12 +156,10 @@ def check_optimizer_like(name: str, learners: Any, op: str, **options: Any) -> P
     """
     if isinstance(learners, type) and not hasattr(learners, "step") and not hasattr(learners, "update"):
         raise TypeError(f"{name} is no optimizer: it has neither step(), as torch's, nor init() and update(), as ours")
-    accepted = inspect.signature(learners).parameters
-    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
     start = starter(learners)
     outcome = PairChecks([], [], {})
     for case in optimizers.cases_of(op):
-        strange = [] if takes_all else [keyword for keyword in case.kwargs if keyword not in accepted]
+        strange = strange_keywords(learners, case)
         if is_plain_run(case) and strange:
             _leave_out(outcome, f"{name} has no argument {' and '.join(strange)}")
         elif is_plain_run(case):
@@ -169,9 +167,16 @@ def check_optimizer_like(name: str, learners: Any, op: str, **options: Any) -> P
     return outcome
 
 
-def starter(learners: Callable[..., Any]) -> Callable:
+def starter(learners: Any) -> Callable[[OptimizerCase, dict[str, Tensor]], Run]:
     """What makes a learner's optimizer for a case."""
-    return functools.partial(TorchFaced if hasattr(learners, "step") else OurFaced, learners)
+    return lambda case, params: (TorchFaced if hasattr(learners, "step") else OurFaced)(learners, case, params)
+
+
+def strange_keywords(learners: Any, case: OptimizerCase) -> list[str]:
+    """Those of the case that a learner's optimizer does not take."""
+    accepted = inspect.signature(learners).parameters
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in accepted.values())
+    return [] if takes_all else [keyword for keyword in case.kwargs if keyword not in accepted]
 
 
 def _leave_out(outcome: PairChecks, reason: str) -> None:

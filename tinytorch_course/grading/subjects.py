@@ -13,7 +13,7 @@ from tinytorch_course.checking.cases import Case, draw
 from tinytorch_course.checking.ops import find_op
 from tinytorch_course.checking.optimizers import Ours, flattened
 from tinytorch_course.checking.optimizers import is_plain as is_plain_run
-from tinytorch_course.grading.adapters import LARGE, Pair, fit, is_plain, starter
+from tinytorch_course.grading.adapters import LARGE, Pair, fit, is_plain, starter, strange_keywords
 from tinytorch_course.repair import Subject
 from tinytorch_course.repair.truth import GradientProbe, RunProbe, gradient_probe, other_shapes
 
@@ -36,7 +36,7 @@ def subject_of_pair(
     def probes(number: int) -> list[GradientProbe]:
         drawn = seed + 1000 * number
         if shapes is None:
-            return _like(pair, like, drawn)
+            return _like(pair, like or "", drawn)
         return _of_shapes(pair, shapes, like, twin, drawn, several=number > 0)
 
     def label(quantity: int | str) -> str:
@@ -90,17 +90,10 @@ def subject_of_optimizer(learners: Any, folder: Path, op: str, seed: int = 0) ->
         return [
             _run_probe(case, start, seed + number)
             for case in optimizers.cases_of(op)
-            if is_plain_run(case) and starter_takes(learners, case)
+            if is_plain_run(case) and not strange_keywords(learners, case)
         ]
 
     return Subject([learners], [], folder, probes, lambda quantity: "the parameters")
-
-
-def starter_takes(learners: Any, case: Any) -> bool:
-    import inspect
-
-    accepted = inspect.signature(learners).parameters
-    return any(p.kind is p.VAR_KEYWORD for p in accepted.values()) or all(key in accepted for key in case.kwargs)
 
 
 def _run_probe(case: Any, start: Callable, seed: int) -> RunProbe:

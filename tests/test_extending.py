@@ -76,7 +76,12 @@ def test_every_command_knows_the_toys(answers, command):
 
 @pytest.mark.slow
 def test_code_is_checked_like_a_toy_and_its_mistake_is_called_by_its_name(answers):
-    assert answers["like"] == {"right": [3, []], "wrong": [3, ["never-more"]]}
+    assert answers["like"] == {
+        "right": [3, []],
+        "wrong": [3, ["never-more"]],
+        "a wrong sign": [1, ["sign"]],  # which any op may have, without a word in its row; one case has the usual axes
+        "another optimizer": [8, ["unrecognised"]],
+    }
 
 
 def main():
@@ -84,7 +89,7 @@ def main():
     import toys  # first: the help's lists are put together when the commands are imported
 
     from tinytorch_course.diagnosis import diagnose
-    from tinytorch_course.grading.adapters import check_like, pair_of_functions
+    from tinytorch_course.grading.adapters import check_like, check_optimizer_like, pair_of_functions
 
     answers = {}
     for command in (*COMMANDS, *REFUSED):
@@ -92,14 +97,25 @@ def main():
             code = toys.run(command.split())
         answers[command] = [code, out.getvalue()]
 
-    def like(forward):
-        checks = check_like(pair_of_functions("mine", forward, toys.stretch_backward), "stretch").plain
+    def like(op, forward, backward):
+        return found(check_like(pair_of_functions("mine", forward, backward), op).plain)
+
+    def found(checks):
         return len(checks), [finding.key for finding in diagnose(checks)]
 
     def wrong(x, limits=(1.0, 2.0)):
         return x * limits[0], torch.full_like(x, limits[0])
 
-    answers["like"] = {"right": like(toys.stretch_forward), "wrong": like(wrong)}
+    def climbs(dloss, cache):
+        dinput, dtarget = toys.fourth_power_backward(dloss, cache)
+        return -dinput, -dtarget
+
+    answers["like"] = {
+        "right": like("stretch", toys.stretch_forward, toys.stretch_backward),
+        "wrong": like("stretch", wrong, toys.stretch_backward),
+        "a wrong sign": like("fourth_power", toys.fourth_power_forward, climbs),
+        "another optimizer": found(check_optimizer_like("mine", torch.optim.Adagrad, "heavy_sgd").plain),
+    }
     print(json.dumps(answers))
 
 

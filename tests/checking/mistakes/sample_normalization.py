@@ -74,6 +74,7 @@ def mistakes_of(op, rows_of, weigh, shift, dweight_from_x):
         backward(op, "the statistics taken as constants", "mean-terms-dropped", dx(rows_of, weigh, 0, 0)),
         backward(op, "the variance taken as constant", "mean-terms-dropped", dx(rows_of, weigh, variance_term=0)),
         backward(op, "the mean taken as constant", "mean-terms-dropped", dx(rows_of, weigh, mean_term=0)),
+        backward(op, "the root's factor 1/2", "root-factor", dx(rows_of, weigh, variance_term=2)),
         backward(op, "dweight from x", "input-for-normalised", changed(1, dweight_from_x)),
         both(f"{op}: eps outside the root", op, "eps-misplaced", *normalised(rows_of, weigh, shift, eps_outside=True)),
         both(f"{op}: n - 1 for n", op, "n-1-for-n", *normalised(rows_of, weigh, shift, divide_by=1)),

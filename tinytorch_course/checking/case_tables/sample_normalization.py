@@ -26,17 +26,21 @@ def standardise(
     axes: tuple[int, ...],
     eps: float,
     *,
-    constant: tuple[str, ...] = (),
+    mean_term: float = 1.0,
+    variance_term: float = 1.0,
     correction: int = 0,
     eps_outside: bool = False,
 ) -> Tensor:
-    """x̂, or what a wrong formula makes of it; gradients take what is ``constant`` for a number."""
+    """x̂, or what a wrong formula makes of it; the gradients that come by way of the statistics count so much."""
     count = math.prod(x.shape[axis] for axis in axes)
-    mean = x.mean(dim=axes, keepdim=True)
-    mean = mean.detach() if "mean" in constant else mean
-    var = ((x - mean) ** 2).sum(dim=axes, keepdim=True) / (count - correction)
-    var = var.detach() if "variance" in constant else var
+    mean = counting(x.mean(dim=axes, keepdim=True), mean_term)
+    var = counting(((x - mean) ** 2).sum(dim=axes, keepdim=True) / (count - correction), variance_term)
     return (x - mean) / (torch.sqrt(var) + eps if eps_outside else torch.sqrt(var + eps))
+
+
+def counting(value: Tensor, share: float) -> Tensor:
+    """The same value, whose gradient counts so much: with 0 it is a constant."""
+    return value.detach() + share * (value - value.detach())
 
 
 def scale_and_shift(x_hat: Tensor, weight: Tensor | None, bias: Tensor | None, seen: Tensor | None = None) -> Tensor:
@@ -47,24 +51,21 @@ def scale_and_shift(x_hat: Tensor, weight: Tensor | None, bias: Tensor | None, s
     return out if bias is None else out + bias
 
 
-MISTAKES = {  # sentence -> (its key, how the formula changes)
+MISTAKES = {  # sentence -> its key, how the formula changes
     "mean and variance are taken for constants: they depend on every value of the sample, so two terms are missing, "
     "dx = (dx_hat - mean(dx_hat) - x_hat * mean(dx_hat * x_hat)) / sqrt(var + eps)": (
-        "mean-terms-dropped",
-        {"constant": ("mean", "variance")},
+        ("mean-terms-dropped", {"mean_term": 0.0, "variance_term": 0.0}),
     ),
     "the variance is taken for a constant: the term x_hat * mean(dx_hat * x_hat) is missing": (
-        "mean-terms-dropped",
-        {"constant": ("variance",)},
+        ("mean-terms-dropped", {"variance_term": 0.0}),
     ),
-    "the mean is taken for a constant: the term mean(dx_hat) is missing": (
-        "mean-terms-dropped",
-        {"constant": ("mean",)},
+    "the mean is taken for a constant: the term mean(dx_hat) is missing": (("mean-terms-dropped", {"mean_term": 0.0}),),
+    "the way through the variance counts wrongly: d sqrt(v) is dv / (2 sqrt(v)), and d centred^2 is 2 centred": (
+        *(("root-factor", {"variance_term": factor}) for factor in (2.0, 0.5, -1.0)),
     ),
-    "eps stands outside the root: it belongs inside, sqrt(var + eps)": ("eps-misplaced", {"eps_outside": True}),
+    "eps stands outside the root: it belongs inside, sqrt(var + eps)": (("eps-misplaced", {"eps_outside": True}),),
     "the variance is divided by one less than the number of values: here it is the biased one": (
-        "n-1-for-n",
-        {"correction": 1},
+        ("n-1-for-n", {"correction": 1}),
     ),
 }
 
@@ -73,7 +74,8 @@ def mistakes_of(normalised: Callable[..., Tensor]) -> list[Likely]:
     """The mistakes that every normalisation invites: ``normalised(standardise, <the op's arguments by name>)``."""
     wrong = [
         Likely(key, functools.partial(normalised, functools.partial(standardise, **changes)), sentence)
-        for sentence, (key, changes) in MISTAKES.items()
+        for sentence, variants in MISTAKES.items()
+        for key, changes in variants
     ]
     dweight = "x stands where x_hat, the normalised input, belongs: dweight is the sum of dout * x_hat"
     return [

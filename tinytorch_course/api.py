@@ -17,6 +17,7 @@ from tinytorch_course.training import loop
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.display import QUIET, Display
 from tinytorch_course.training.environment import compute_alike, find_device
+from tinytorch_course.training.learners import ScratchLearner, TorchLearner
 from tinytorch_course.training.networks import Network, open_network
 from tinytorch_course.training.progress import Result
 
@@ -164,11 +165,11 @@ class TrainedRun:
     def to_torch(self) -> nn.Module:
         """The network as an ``nn.Module`` of its own: weights loaded, evaluation mode, for normalised input."""
         learner = self._network.learner
-        if self._network.impl == "torch":
-            module = copy.deepcopy(learner.net)
-        else:
-            module = learner.build(reference.layers)
-            module.load_state_dict(learner.state_dict())
+        if isinstance(learner, TorchLearner):
+            return copy.deepcopy(learner.net).eval()
+        assert isinstance(learner, ScratchLearner)
+        module: nn.Module = learner.build(reference.layers)
+        module.load_state_dict(learner.state_dict())
         return module.to(learner.dtype).eval()
 
 

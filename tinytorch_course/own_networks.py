@@ -9,7 +9,7 @@ import hashlib
 import inspect
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from tinytorch_course.errors import InputError, did_you_mean
 from tinytorch_course.user_code import find_in, run_file, saying_where, shown
@@ -37,7 +37,7 @@ class Code(NamedTuple):
         return hashlib.sha256(self.text.encode("utf-8")).hexdigest()
 
 
-def is_own(name: object) -> bool:
+def is_own(name: object) -> TypeGuard[str]:
     """Whether ``name`` is of the form FILE:NAME, or was meant to be."""
     return isinstance(name, str) and (":" in name or name.endswith(".py"))
 

@@ -31,7 +31,7 @@ def require_twins(model: Model, *, num_classes: int, in_channels: int, image_siz
         if not isinstance(made, kind):
             raise InputError(f"{model.where}: it must return a layer made by L, as L.sequential(...), not {made!r:.60}")
     x = torch.zeros(2, in_channels, image_size, image_size)
-    summarise(model, tuple(x.shape[1:]), num_classes)  # says at which layer pictures do not fit
+    summarise(model, (in_channels, image_size, image_size), num_classes)  # says at which layer pictures do not fit
     try:
         _compare(model, net, module, x, num_classes)
     except InputError:

@@ -3,7 +3,7 @@
 import json as json_module
 import shutil
 import textwrap
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,7 +23,7 @@ def models(json: Annotated[bool, typer.Option("--json", help="Print one JSON doc
         print(f"{network['name']:<{names}}{network['parameters']:>12,}{purpose[names + 12 :]}")
 
 
-def describe_models() -> list[dict[str, str | int]]:
+def describe_models() -> list[dict[str, Any]]:
     """Name, number of parameters (for 28x28 grey images in 10 classes) and purpose of every network."""
     import torch
 

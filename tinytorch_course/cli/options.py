@@ -70,7 +70,8 @@ def number_parser(typed: str, kind: str | None) -> Callable[[Any], int | float] 
 
 def was_typed(context: typer.Context, name: str) -> bool:
     """Whether the option stood on the command line, even with the value that is its default."""
-    return context.get_parameter_source(name).name == "COMMANDLINE"
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 # --- what is used: a trained network ---------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import copy
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -51,7 +51,8 @@ class dropout(nn.Dropout):
 
 def set_generator(module: nn.Module, generator: torch.Generator | None) -> None:
     """Let every dropout layer in ``module``, and whatever else has a ``generator``, draw from this one."""
-    for layer in module.modules():
+    layers: Iterable[Any] = module.modules()
+    for layer in layers:
         if hasattr(layer, "generator"):
             layer.generator = generator
 
@@ -83,7 +84,7 @@ def own(*, scratch, reference: nn.Module | Callable, params: dict[str, Any] | No
     It starts from the numbers that its from-scratch twin draws.
     """
     is_module = isinstance(reference, nn.Module)
-    module = copy.deepcopy(reference) if is_module else _Function(reference, params or {})
+    module: Any = copy.deepcopy(reference) if is_module else _Function(reference, params or {})
     module.draw_own = getattr(scratch, "init", None) or (lambda generator: (_drawn(params or {}, generator), {}))
     return module
 

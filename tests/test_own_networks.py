@@ -64,7 +64,7 @@ def test_neighbours_can_be_imported(file):
         ("my_net.py", "", "'my_net.py' is not of the form FILE:NAME"),
         ("my_net:net", "", "'my_net:net' is not of the form FILE:NAME"),
         ("my_net.py:n-t", "", "is not of the form FILE:NAME"),
-        ("my_nett.py:net", "", r"the file 'my_nett.py' of --model does not exist; did you mean my_net.py\?"),
+        ("my_nett.py:net", "", r"the file 'my_nett.py' does not exist; did you mean my_net.py\?"),
         ("my_net.py:net", "def net(L:\n", "^my_net.py line 1: SyntaxError: "),
         ("my_net.py:net", "\nimport no_such_module\n", "^my_net.py line 2: ModuleNotFoundError"),
         ("my_net.py:net", "import sys\nsys.exit(3)\n", r"^my_net.py line 2: it calls sys.exit\(3\)"),

@@ -67,9 +67,10 @@ def load_own(name: str) -> tuple[Callable[..., Any], Code]:
     """
     file, function = parse_own(name)
     if not file.is_file():
-        what = "is a folder" if file.is_dir() else "does not exist"
+        if file.is_dir():
+            raise InputError(f"'{file}' is a folder, not a Python file")
         near = [str(other) for other in file.parent.glob("*.py")] if file.parent.is_dir() else []
-        raise InputError(f"the file '{file}' of --model {what}{did_you_mean(str(file), near)}")
+        raise InputError(f"the file '{file}' does not exist{did_you_mean(str(file), near)}")
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

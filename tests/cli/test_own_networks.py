@@ -175,11 +175,15 @@ def test_a_configuration_that_names_code_is_not_enough(call):
         ("evaluate one --trust --model my_net.py:net", "give one of them"),
         ("train --trust --data digits", "--trust goes with --resume"),
         ("check --model my_net.py:net --op relu", "give one of them"),
+        (
+            "check my_net.py:net",
+            "net in my_net.py is a function of L, so it is a network: check it by --model my_net.py:net",
+        ),
         ("check --op relu --input 1x28x28", "--input is for --model"),
         ("check --model my_net.py:net --input 1x28x20", "square pictures"),
         ("check --model my_net.py:short --input 1x20x20", "cannot take pictures of 1x20x20: at 1, "),
         ("summary my_net.py:nett", "did you mean net?"),
-        ("bench --model no.py:net", "the file 'no.py' of --model does not exist"),
+        ("bench --model no.py:net", "the file 'no.py' does not exist"),
     ],
 )
 def test_refusals(call, line, words):

@@ -137,6 +137,11 @@ class _Checked:
         _, backward_name = (*self.request.names, f"{name.removesuffix('_forward')}_backward")[:2]
         backward = getattr(module, backward_name, None)
         if not callable(backward):
+            if next(iter(inspect.signature(code).parameters), None) == "L":
+                raise InputError(
+                    f"{name} in {self.request.path} is a function of L, so it is a network: check it by --model "
+                    f"{self.request.path}:{name}"
+                )
             raise InputError(
                 f"{self.request.path} has {name}, but no {backward_name} beside it: name both, FILE:FORWARD,BACKWARD"
             )

@@ -177,7 +177,7 @@ def test_a_configuration_that_names_code_is_not_enough(call):
         ("check --model my_net.py:net --op relu", "give one of them"),
         (
             "check my_net.py:net",
-            "net in my_net.py is a function of L, so it is a network: check it by --model my_net.py:net",
+            "net in my_net.py is a function of L, so it is a network: check it by --model",
         ),
         ("check --op relu --input 1x28x28", "--input is for --model"),
         ("check --model my_net.py:net --input 1x28x20", "square pictures"),

@@ -17,8 +17,8 @@ from tinytorch_course.caches import parts_of
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import Model
 from tinytorch_course.scratch import layers
+from tinytorch_course.scratch.checks import pair
 from tinytorch_course.scratch.layers import Layer
-from tinytorch_course.scratch.ops.checks import pair
 from tinytorch_course.user_code import blame
 
 # Two runs, whose difference is what one more picture costs. Not of one picture: batch norm could see a single value.

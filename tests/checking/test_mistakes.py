@@ -9,6 +9,7 @@ import pytest
 import torch
 from checking.mistakes.mistake import backward
 from checking.mistakes.table import MISTAKES
+from prove import forms_of
 
 from tinytorch_course.checking.suite import quiet_and_exact, subjects
 from tinytorch_course.diagnosis import diagnose
@@ -16,6 +17,7 @@ from tinytorch_course.lockstep import inject, planting, wrong
 from tinytorch_course.lockstep.planting import WrongFunction, planted
 from tinytorch_course.scratch import optimizers
 from tinytorch_course.scratch.ops import activation
+from tinytorch_course.scratch.tuned import using
 
 OPTIONS = {"dtype": torch.float64, "device": "cpu", "seed": 0}
 
@@ -26,9 +28,9 @@ class Outcome(NamedTuple):
 
 
 @functools.cache
-def outcome(mistake):
-    """What the checks say of the first subject that the mistake spoils."""
-    with planted(mistake.plant), quiet_and_exact():
+def outcome(mistake, form="textbook"):
+    """What the checks say of the first subject that the mistake spoils, in one form of its op."""
+    with planted(mistake.plant), quiet_and_exact(), using(form):
         for subject in subjects():
             if subject.kind not in ("op", "loss", "optimizer") or subject.name not in mistake.subjects:
                 continue
@@ -39,10 +41,17 @@ def outcome(mistake):
     return Outcome(0, [])
 
 
+PLANTED = [
+    (mistake, form)
+    for mistake in MISTAKES
+    for form in sorted({form for name in mistake.subjects for form in forms_of(name)})
+]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("mistake", MISTAKES, ids=[mistake.name for mistake in MISTAKES])
-def test_every_planted_mistake_is_rejected_and_gets_the_right_diagnosis_in_first_place(mistake):
-    found = outcome(mistake)
+@pytest.mark.parametrize(("mistake", "form"), PLANTED, ids=[f"{mistake.name} {form}" for mistake, form in PLANTED])
+def test_every_planted_mistake_is_rejected_and_gets_the_right_diagnosis_in_first_place(mistake, form):
+    found = outcome(mistake, form)
     assert found.failed
     assert found.keys[:1] == [mistake.diagnosis]
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from tinytorch_course.checking.ops import OPS, check_case
+from tinytorch_course.scratch.tuned import using
 
 pytestmark = [
     pytest.mark.cuda,
@@ -12,7 +13,9 @@ pytestmark = [
 ]
 
 
+@pytest.mark.parametrize("form", ["textbook", "tuned"])
 @pytest.mark.parametrize("op", OPS.values(), ids=OPS)
-def test_every_case_equals_torch_on_cuda(op):
-    failed = [check for case in op.cases if not (check := check_case(case, device="cuda")).ok]
+def test_every_case_equals_torch_on_cuda(op, form):
+    with using(form):
+        failed = [check for case in op.cases if not (check := check_case(case, device="cuda")).ok]
     assert not failed, "\n".join(map(str, failed))

@@ -6,11 +6,13 @@ All that is in the tables of cases, so that what is new there is here, too. The 
 import pytest
 import torch
 from fake_cuda import assert_same, on_cuda
+from prove import forms_of
 
 from tinytorch_course.checking.case_tables import optimizers as optimizer_table
 from tinytorch_course.checking.cases import draw
 from tinytorch_course.checking.ops import OPS, layer_cases
 from tinytorch_course.scratch import clipping, layers, losses
+from tinytorch_course.scratch.tuned import chosen, using
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -18,16 +20,19 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 
 
-@pytest.mark.parametrize("op", OPS.values(), ids=OPS)
-def test_every_case_of_every_op_and_loss(cuda, op):
+@pytest.mark.parametrize(("name", "form"), [(name, form) for name in OPS for form in forms_of(name)])
+def test_every_case_of_every_op_and_loss(cuda, name, form):
+    op = OPS[name]
+    with using(form):
+        forward, backward = chosen(op.forward), chosen(op.backward)
     naive = op.name.endswith("_naive")  # loops over single numbers, to be read: they take long, and may wait
     for case in op.cases[: 1 if naive else None]:
         inputs, kwargs = op.draw(case), case.kwargs
-        *expected, cache = op.forward(*inputs, **kwargs)
-        *got, cache_there = op.forward(*on_cuda(inputs), **on_cuda(kwargs))
+        *expected, cache = forward(*inputs, **kwargs)
+        *got, cache_there = forward(*on_cuda(inputs), **on_cuda(kwargs))
         assert_same((got, cache_there), (expected, cache), **EXACT)
         dout = torch.randn(expected[0].shape, generator=torch.Generator().manual_seed(1), dtype=expected[0].dtype)
-        assert_same(op.backward(on_cuda(dout), cache_there), op.backward(dout, cache), **EXACT)
+        assert_same(backward(on_cuda(dout), cache_there), backward(dout, cache), **EXACT)
         assert cuda.waits == [] or naive, case
 
 

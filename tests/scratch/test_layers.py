@@ -1,3 +1,6 @@
+import sys
+import weakref
+
 import pytest
 import torch
 
@@ -7,6 +10,7 @@ from tinytorch_course.checking.ops import layer_cases
 from tinytorch_course.models import find_model
 from tinytorch_course.reference import layers as twins
 from tinytorch_course.scratch import layers
+from tinytorch_course.scratch.tuned import convolution
 
 # name -> (build, input shape): what `tinytorch check` goes through, and what its differences cannot see or need not
 LAYERS = {f"{case.layer} {case.note}".strip(): (case.build, case.x) for case in layer_cases()} | {
@@ -89,9 +93,9 @@ def test_first_parameters_are_the_twins_bit_for_bit(name):
 
 def test_a_networks_input_gradient_is_never_computed_when_nobody_needs_it(monkeypatch):
     asked = []
-    original = layers.convolution.conv2d_backward
+    original = convolution.conv2d_backward
     monkeypatch.setattr(
-        layers.convolution,
+        convolution,
         "conv2d_backward",
         lambda dout, cache, need_dx=True: (asked.append(need_dx), original(dout, cache, need_dx=need_dx))[1],
     )
@@ -116,24 +120,83 @@ def test_a_layer_that_is_asked_for_no_input_gradient_computes_none(layer, shape)
     assert layer.backward(torch.ones_like(out), cache, need_dx=False)[0] is None
 
 
-def test_a_cache_that_need_not_be_kept_is_emptied_on_the_way():
-    net = find_model("mini_cnn").build(layers)
+def build_block(L):
+    """A network whose root is no sequential."""
+    return L.residual(
+        conv=L.conv2d(1, 2, 3, padding=1), norm=L.batch_norm2d(2), downsample=L.conv2d(1, 2, 1), activation=L.relu()
+    )
+
+
+@pytest.mark.parametrize("build", [find_model("mini_cnn").build, build_block], ids=["sequential", "residual"])
+def test_backward_may_be_called_twice(build):
+    net = build(layers)
     params, state = net.init(torch.Generator().manual_seed(0))
     x = torch.randn(4, 1, 28, 28, generator=torch.Generator().manual_seed(1))
     out, _, cache = net.forward(params, state, x, training=True)
-    held = list(cache.caches)
     dx, grads = net.backward(torch.ones_like(out), cache)
-    assert list(cache.caches) == held
-    same_dx, same_grads = net.backward(torch.ones_like(out), cache, keep_cache=False)
-    assert not cache.caches
+    same_dx, same_grads = net.backward(torch.ones_like(out), cache)
     assert torch.equal(dx, same_dx)
     assert all(torch.equal(grad, same_grads[name]) for name, grad in grads.items())
 
 
-def test_a_network_that_was_forgotten_a_parameter_says_so():
-    net = layers.sequential(fc=layers.linear(3, 2))
-    with pytest.raises(KeyError, match="weight"):
-        net.forward({}, {}, torch.ones(1, 3), training=True)
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="older Pythons hold a call's arguments until it returns")
+def test_a_cache_that_was_given_away_is_let_go_of_on_the_way():
+    first = layers.relu()
+    alive = []
+
+    def backward(dout, cache, **options):
+        alive.append(last() is not None)
+        return first.backward(dout, cache, **options)
+
+    net = layers.sequential(first=first._replace(backward=backward), last=layers.tanh())
+    out, _, *held = net.forward({}, {}, torch.randn(3, 4), training=True)
+    last = weakref.ref(held[0].caches["last"].out)
+    del out
+    net.backward(torch.ones(3, 4), held[0])
+    net.backward(torch.ones(3, 4), held.pop())
+    assert alive == [True, False]
+
+
+def test_a_network_prints_as_the_calls_that_made_it():
+    net = layers.sequential(
+        conv1=layers.conv2d(1, 32, 3, padding=1, bias=False),
+        block=layers.residual(fc=layers.linear(4, 4), activation=layers.relu()),
+    )
+    assert (
+        repr(net)
+        == """sequential(
+  (conv1): conv2d(in_channels=1, out_channels=32, kernel_size=3, padding=1, bias=False)
+  (block): residual(
+    (fc): linear(in_features=4, out_features=4)
+    (activation): relu()
+  )
+)"""
+    )
+    assert repr(layers.sequential()) == "sequential()"
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (
+            lambda: layers.sequential(layers.linear, 5),
+            "sequential is made of layers, but '0' is .*: call it, as in linear",
+        ),
+        (lambda: layers.sequential(fc=5), "sequential is made of layers, but 'fc' is 5"),
+        (lambda: layers.residual(fc=layers.linear(2, 2), downsample=5), "residual .* but 'downsample' is 5"),
+    ],
+)
+def test_what_is_no_layer_is_refused(build, message):
+    with pytest.raises(TypeError, match=message):
+        build()
+
+
+def test_a_missing_parameter_names_its_layer():
+    net = layers.sequential(stem=layers.sequential(conv2=layers.conv2d(1, 2, 3)))
+    with pytest.raises(KeyError, match=r"stem.conv2: params has no 'weight'; its keys are 'bias', 'w'"):
+        net.forward({"stem.conv2.bias": 0, "stem.conv2.w": 0}, {}, torch.ones(1, 1, 5, 5), training=True)
+    with pytest.raises(KeyError, match=r"stem.conv2: params has no 'weight'; it has none"):
+        net.forward({}, {}, torch.ones(1, 1, 5, 5), training=True)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +207,10 @@ def test_a_network_that_was_forgotten_a_parameter_says_so():
         (lambda: layers.conv2d(3, 4, 3, groups=2), "groups must divide in_channels, but they are 2 and 3"),
         (lambda: layers.conv2d(4, 3, 3, groups=2), "groups must divide out_channels, but they are 2 and 3"),
         (lambda: layers.conv2d(4, 3, 0), "kernel_size must be at least 1"),
-        (lambda: layers.conv2d(4, 3, 3, padding_mode="mirror"), "padding_mode must be one of zeros, reflect"),
+        (
+            lambda: layers.conv2d(4, 3, 3, padding_mode="mirror"),
+            "padding_mode must be 'zeros', 'reflect', 'replicate' or",
+        ),
     ],
 )
 def test_bad_arguments_are_named(build, message):

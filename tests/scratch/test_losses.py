@@ -7,6 +7,7 @@ from tinytorch_course.checking.case_tables.losses import OPS
 from tinytorch_course.checking.ops import check_case
 from tinytorch_course.scratch import losses
 from tinytorch_course.scratch.ops.activation import log_softmax_forward
+from tinytorch_course.scratch.tuned import using
 
 # torch and scratch alike warn when they broadcast: one test asks for it, the others may be quiet.
 pytestmark = pytest.mark.filterwarnings("ignore:Using a target size", "ignore:target has shape .* they are broadcast")
@@ -27,8 +28,9 @@ def torch_loss_and_gradient(op, input, target, **keywords):
 
 
 @parametrize_cases(OPS)
-def test_equals_torch(case):
-    check_case(case).require()
+def test_equals_torch(case, form):
+    with using(form):
+        check_case(case).require()
 
 
 # The closed form and the long form

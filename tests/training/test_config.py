@@ -46,6 +46,7 @@ NAN, INF = math.nan, math.inf
         ("impl", "numpy", "--impl must be one of scratch, torch, but it is 'numpy'"),
         ("impl", "scrach", "--impl must be one of scratch, torch, but it is 'scrach'; did you mean scratch?"),
         ("impl", None, "--impl must be one of scratch, torch, but it is None"),
+        ("ops", "fast", "--ops must be one of tuned, textbook, but it is 'fast'"),
         ("model", "mnist-cnn", "there is no network 'mnist-cnn'; did you mean mnist_cnn?"),
         ("model", "MLP", "there is no network 'MLP'; did you mean mlp?"),
         (

@@ -8,6 +8,7 @@ import torch
 
 from tinytorch_course import data
 from tinytorch_course.data.loaders import MemoryLoader, epoch_order
+from tinytorch_course.models import Model
 from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training.config import SCHEDULE_NAMES, TrainConfig
 from tinytorch_course.training.learners import LEARNERS, make_learner, make_schedule
@@ -168,3 +169,31 @@ def test_cuda_draws_the_masks_of_the_cpu(digits, impl):
         loss, _ = each.train_step(x, y, torch.Generator().manual_seed(0), {"lr": 1e-3})
         results.append(loss.cpu())
     torch.testing.assert_close(*results, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("model", ["mlp", "mnist_cnn", "lenet5"])
+def test_textbook_and_tuned_ops_train_alike(digits, model):
+    learners = [learner("scratch", TrainConfig(model=model, ops=ops, dtype="float64")) for ops in ("tuned", "textbook")]
+    x, y = digits.train.images[:8].double() / 255, digits.train.labels[:8]
+    for step in range(5):
+        losses = [each.train_step(x, y, torch.Generator().manual_seed(step), {"lr": 1e-3})[0] for each in learners]
+        torch.testing.assert_close(*losses, rtol=1e-10, atol=1e-10)
+    tuned, textbook = (each.state_dict() for each in learners)
+    assert any(not torch.equal(tensor, textbook[name]) for name, tensor in tuned.items())  # they are not the same code
+    for name, tensor in tuned.items():
+        torch.testing.assert_close(tensor, textbook[name], rtol=1e-10, atol=1e-10)
+
+
+def test_a_network_whose_root_is_no_sequential_trains(digits):
+    model = Model(
+        "block",
+        lambda L, **options: L.residual(
+            flat=L.flatten(), fc=L.linear(784, 10), downsample=L.sequential(L.flatten(), L.linear(784, 10))
+        ),
+        "a residual block",
+    )
+    both = {impl: make_learner(TrainConfig(impl=impl, dtype="float64"), model=model) for impl in LEARNERS}
+    x, y = digits.train.images[:8].double() / 255, digits.train.labels[:8]
+    for step in range(3):
+        losses = [each.train_step(x, y, torch.Generator().manual_seed(step), {"lr": 1e-3})[0] for each in both.values()]
+        torch.testing.assert_close(*losses, rtol=1e-10, atol=1e-10)

@@ -43,14 +43,15 @@ def _base(name: str) -> str:
 
 def _at(function: Callable, formula: list[str]) -> Explanation:
     function = inspect.unwrap(function)
-    _, line = inspect.getsourcelines(function)
+    lines, line = inspect.getsourcelines(function)
+    line += next(number for number, text in enumerate(lines) if text.startswith("def "))  # after its decorators
     return Explanation(function.__name__, inspect.getsourcefile(function), line, formula)
 
 
 def _formula(function: Callable) -> list[str]:
     """What the docstring says before its arguments, without its markup."""
     text = inspect.getdoc(function) or ""
-    for heading in ("\nArgs:", "\nReturns:", "\nSource:"):
+    for heading in ("\nArgs:", "\nReturns:", "\nRaises:", "\nSource:"):
         text = text.partition(heading)[0]
     paragraphs = [" ".join(paragraph.split()) for paragraph in text.split("\n\n")]
     return [paragraph.replace("``", "").replace(":func:", "").replace("`", "") for paragraph in paragraphs if paragraph]

@@ -11,6 +11,7 @@ from tinytorch_course.checking.case_tables import layers
 from tinytorch_course.checking.cases import Case, LayerCase, Op, moved
 from tinytorch_course.checking.evidence import Evidence
 from tinytorch_course.checking.gradients import GradientCheck, check_gradient
+from tinytorch_course.scratch.tuned import chosen
 
 
 def _rows() -> Iterable[Op]:
@@ -43,7 +44,7 @@ def layer_cases() -> list[LayerCase]:
 def check_case(case: Case, **options) -> GradientCheck:
     """Run one case of an op; options as for :func:`check_fitted`."""
     op = find_op(case.op)
-    return check_fitted(case, op.forward, op.backward, **options)
+    return check_fitted(case, chosen(op.forward), chosen(op.backward), **options)
 
 
 def check_fitted(

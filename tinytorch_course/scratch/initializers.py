@@ -13,8 +13,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from tinytorch_course.scratch.hyperparameters import require_number
-from tinytorch_course.scratch.ops.checks import require
+from tinytorch_course.scratch.checks import require, require_choice, require_number
+
+__all__ = [
+    "calculate_gain",
+    "constant",
+    "conv_default",
+    "kaiming_normal",
+    "kaiming_uniform",
+    "linear_default",
+    "normal",
+    "uniform",
+    "xavier_normal",
+    "xavier_uniform",
+    "zeros",
+]
 
 GAINS = {
     "linear": 1.0,
@@ -223,7 +236,7 @@ def _xavier_std(shape: Sequence[int], gain: float) -> float:
 
 
 def _kaiming_std(shape: Sequence[int], a: float, mode: str, nonlinearity: str) -> float:
-    require(mode in ("fan_in", "fan_out"), f"mode must be 'fan_in' or 'fan_out', but it is {mode!r}")
+    require_choice("mode", mode, ("fan_in", "fan_out"))
     fan_in, fan_out = _fans(shape)
     return calculate_gain(nonlinearity, a) / math.sqrt(fan_in if mode == "fan_in" else fan_out)
 

@@ -8,22 +8,48 @@ Each layer takes the keywords of its twin in ``torch.nn`` but those that choose 
 here is ever changed in place), ``device`` and ``dtype`` (a dict of tensors is moved as a whole).
 """
 
+import functools
+import inspect
+import textwrap
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec
 
 import torch
 from torch import Tensor
 
-from tinytorch_course.scratch import initializers
-from tinytorch_course.scratch.ops import activation as activations
-from tinytorch_course.scratch.ops import convolution, normalization, pooling, reshaping, sample_normalization
-from tinytorch_course.scratch.ops import dropout as dropouts
-from tinytorch_course.scratch.ops import embedding as embeddings
-from tinytorch_course.scratch.ops import linear as linears
-from tinytorch_course.scratch.ops import residual as residuals
-from tinytorch_course.scratch.ops.checks import pair, require
+from tinytorch_course.scratch import initializers, ops
+from tinytorch_course.scratch.checks import pair, require, require_choice, require_dim, require_probability
+from tinytorch_course.scratch.tuned import chosen
+
+__all__ = [
+    "Layer",
+    "SequentialCache",
+    "adaptive_avg_pool2d",
+    "avg_pool2d",
+    "batch_norm1d",
+    "batch_norm2d",
+    "conv2d",
+    "dropout",
+    "embedding",
+    "flatten",
+    "gelu",
+    "group_norm",
+    "layer_norm",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "max_pool2d",
+    "own",
+    "relu",
+    "residual",
+    "sequential",
+    "sigmoid",
+    "softmax",
+    "tanh",
+]
 
 Tensors = dict[str, Tensor]
+P = ParamSpec("P")
 
 
 class Layer(NamedTuple):
@@ -37,34 +63,56 @@ class Layer(NamedTuple):
 
     ``backward(dout, cache, *, need_dx=True) -> dx, grads``: grads has the keys of params. Without need_dx, dx may be
     None: the gradient of a network's input is never computed when nobody needs it.
+
+    It prints as the call that made it.
     """
 
     init: Callable[..., tuple[Tensors, Tensors]]
     forward: Callable[..., tuple[Tensor, Tensors, Any]]
     backward: Callable[..., tuple[Tensor | None, Tensors]]
+    text: str = "layer"
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def _described(factory: Callable[P, Layer]) -> Callable[P, Layer]:
+    """``factory``, whose layers print as the call that made them, without the arguments that are the usual ones."""
+    signature = inspect.signature(factory)
+
+    @functools.wraps(factory)
+    def describing(*args: P.args, **kwargs: P.kwargs) -> Layer:
+        given = signature.bind(*args, **kwargs).arguments
+        words = [f"{name}={value!r}" for name, value in given.items() if value != signature.parameters[name].default]
+        return factory(*args, **kwargs)._replace(text=f"{factory.__name__}({', '.join(words)})")
+
+    return describing
 
 
 # --- layers with parameters ------------------------------------------------------------------------------------------
 
 
+@_described
 def linear(in_features: int, out_features: int, bias: bool = True) -> Layer:
     """``x weightᵀ + bias``, as ``nn.Linear``: weight (out_features, in_features), bias (out_features,)."""
+    linear_forward, linear_backward = chosen(ops.linear_forward), chosen(ops.linear_backward)
 
     def init(generator):
         weight, offset = initializers.linear_default((out_features, in_features), generator, bias=bias)
         return _named(weight=weight, bias=offset), {}
 
     def forward(params, state, x, *, training, generator=None):
-        out, cache = linears.linear_forward(x, params["weight"], params.get("bias"))
+        out, cache = linear_forward(x, params["weight"], params.get("bias"))
         return out, state, cache
 
     def backward(dout, cache, *, need_dx=True):
-        dx, dweight, dbias = linears.linear_backward(dout, cache, need_dx=need_dx)
+        dx, dweight, dbias = linear_backward(dout, cache, need_dx=need_dx)
         return dx, _named(weight=dweight, bias=dbias)
 
     return Layer(init, forward, backward)
 
 
+@_described
 def conv2d(
     in_channels: int,
     out_channels: int,
@@ -85,9 +133,10 @@ def conv2d(
     require(groups >= 1, f"groups must be at least 1, but it is {groups}")
     require(in_channels % groups == 0, f"groups must divide in_channels, but they are {groups} and {in_channels}")
     require(out_channels % groups == 0, f"groups must divide out_channels, but they are {groups} and {out_channels}")
-    modes = ("zeros", "reflect", "replicate", "circular")
-    require(padding_mode in modes, f"padding_mode must be one of {', '.join(modes)}, but it is {padding_mode!r}")
+    require_choice("padding_mode", padding_mode, ("zeros", "reflect", "replicate", "circular"))
     pads_itself = padding_mode != "zeros"
+    sides = ops.padding_sides(padding, kernel, stride, dilation)  # top, bottom, left, right
+    conv2d_forward, conv2d_backward = chosen(ops.conv2d_forward), chosen(ops.conv2d_backward)
 
     def init(generator):
         shape = (out_channels, in_channels // groups, *kernel)
@@ -97,18 +146,16 @@ def conv2d(
     def forward(params, state, x, *, training, generator=None):
         pad_cache = None
         if pads_itself:
-            top, bottom, left, right = convolution.padding_sides(padding, kernel, stride, dilation)
-            x, pad_cache = reshaping.pad2d_forward(x, (left, right, top, bottom), padding_mode)
-        out, cache = convolution.conv2d_forward(
-            x, params["weight"], params.get("bias"), stride, 0 if pads_itself else padding, dilation, groups
-        )
+            x, pad_cache = ops.pad2d_forward(x, (*sides[2:], *sides[:2]), padding_mode)
+        padded_by = 0 if pads_itself else padding
+        out, cache = conv2d_forward(x, params["weight"], params.get("bias"), stride, padded_by, dilation, groups)
         return out, state, (cache, pad_cache)
 
     def backward(dout, cache, *, need_dx=True):
         cache, pad_cache = cache
-        dx, dweight, dbias = convolution.conv2d_backward(dout, cache, need_dx=need_dx)
+        dx, dweight, dbias = conv2d_backward(dout, cache, need_dx=need_dx)
         if pad_cache is not None and need_dx:
-            dx = reshaping.pad2d_backward(dx, pad_cache)
+            dx = ops.pad2d_backward(dx, pad_cache)
         return dx, _named(weight=dweight, bias=dbias)
 
     return Layer(init, forward, backward)
@@ -123,6 +170,8 @@ def _batch_norm(
     affine: bool = True,
     track_running_stats: bool = True,
 ) -> Layer:
+    batch_norm_forward, batch_norm_backward = chosen(ops.batch_norm_forward), chosen(ops.batch_norm_backward)
+
     def init(generator):
         params, state = {}, {}
         if affine:
@@ -136,12 +185,12 @@ def _batch_norm(
         return params, state
 
     def forward(params, state, x, *, training, generator=None):
-        require(x.dim() in ndims, f"x must be {layout}, but its shape is {tuple(x.shape)}")
+        require_dim("x", x, ndims, layout)
         running = state.get("running_mean"), state.get("running_var")
         batches = state["num_batches_tracked"] + 1 if state and training else None
         # momentum=None asks for the mean over all batches so far. (Their number stays a tensor: nobody waits for it.)
         part = momentum if momentum is not None else 1 / batches.double() if batches is not None else 0.0
-        out, running, cache = normalization.batch_norm_forward(
+        out, running, cache = batch_norm_forward(
             x, *running, params.get("weight"), params.get("bias"), training or not state, part, eps
         )
         if batches is not None:
@@ -149,12 +198,13 @@ def _batch_norm(
         return out, state, cache
 
     def backward(dout, cache, *, need_dx=True):
-        dx, dweight, dbias = normalization.batch_norm_backward(dout, cache)
+        dx, dweight, dbias = batch_norm_backward(dout, cache)
         return dx, _named(weight=dweight, bias=dbias)
 
     return Layer(init, forward, backward)
 
 
+@_described
 def batch_norm1d(
     num_features: int,
     eps: float = 1e-5,
@@ -171,6 +221,7 @@ def batch_norm1d(
     return _batch_norm((2, 3), "(N, C) or (N, C, L)", num_features, eps, momentum, affine, track_running_stats)
 
 
+@_described
 def batch_norm2d(
     num_features: int,
     eps: float = 1e-5,
@@ -182,11 +233,13 @@ def batch_norm2d(
     return _batch_norm((4,), "(N, C, H, W)", num_features, eps, momentum, affine, track_running_stats)
 
 
+@_described
 def layer_norm(
     normalized_shape: int | Sequence[int], eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True
 ) -> Layer:
     """Normalisation of every sample over its last axes, as ``nn.LayerNorm``: weight, bias of ``normalized_shape``."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+    layer_norm_forward, layer_norm_backward = chosen(ops.layer_norm_forward), chosen(ops.layer_norm_backward)
 
     def init(generator):
         if not elementwise_affine:
@@ -194,40 +247,44 @@ def layer_norm(
         return _named(weight=torch.ones(shape), bias=torch.zeros(shape) if bias else None), {}
 
     def forward(params, state, x, *, training, generator=None):
-        out, cache = sample_normalization.layer_norm_forward(x, shape, params.get("weight"), params.get("bias"), eps)
+        out, cache = layer_norm_forward(x, shape, params.get("weight"), params.get("bias"), eps)
         return out, state, cache
 
     def backward(dout, cache, *, need_dx=True):
-        dx, dweight, dbias = sample_normalization.layer_norm_backward(dout, cache)
+        dx, dweight, dbias = layer_norm_backward(dout, cache)
         return dx, _named(weight=dweight, bias=dbias)
 
     return Layer(init, forward, backward)
 
 
+@_described
 def group_norm(num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True) -> Layer:
     """Normalisation of every sample by groups of channels, as ``nn.GroupNorm``: weight and bias (num_channels,)."""
     require(
         num_groups > 0 and num_channels % num_groups == 0,
         f"num_groups must divide num_channels, but they are {num_groups} and {num_channels}",
     )
+    group_norm_forward, group_norm_backward = chosen(ops.group_norm_forward), chosen(ops.group_norm_backward)
 
     def init(generator):
         return ({"weight": torch.ones(num_channels), "bias": torch.zeros(num_channels)} if affine else {}), {}
 
     def forward(params, state, x, *, training, generator=None):
         weight, bias = params.get("weight"), params.get("bias")
-        out, cache = sample_normalization.group_norm_forward(x, num_groups, weight, bias, eps)
+        out, cache = group_norm_forward(x, num_groups, weight, bias, eps)
         return out, state, cache
 
     def backward(dout, cache, *, need_dx=True):
-        dx, dweight, dbias = sample_normalization.group_norm_backward(dout, cache)
+        dx, dweight, dbias = group_norm_backward(dout, cache)
         return dx, _named(weight=dweight, bias=dbias)
 
     return Layer(init, forward, backward)
 
 
+@_described
 def embedding(num_embeddings: int, embedding_dim: int, padding_idx: int | None = None) -> Layer:
     """Vectors looked up by number, as ``nn.Embedding``: weight (num_embeddings, embedding_dim); no dx."""
+    embedding_forward, embedding_backward = chosen(ops.embedding_forward), chosen(ops.embedding_backward)
 
     def init(generator):
         weight = initializers.normal((num_embeddings, embedding_dim), generator)
@@ -236,11 +293,11 @@ def embedding(num_embeddings: int, embedding_dim: int, padding_idx: int | None =
         return {"weight": weight}, {}
 
     def forward(params, state, x, *, training, generator=None):
-        out, cache = embeddings.embedding_forward(x, params["weight"], padding_idx)
+        out, cache = embedding_forward(x, params["weight"], padding_idx)
         return out, state, cache
 
     def backward(dout, cache, *, need_dx=True):
-        return None, {"weight": embeddings.embedding_backward(dout, cache)}
+        return None, {"weight": embedding_backward(dout, cache)}
 
     return Layer(init, forward, backward)
 
@@ -250,6 +307,7 @@ def embedding(num_embeddings: int, embedding_dim: int, padding_idx: int | None =
 
 def _plain(forward_op: Callable, backward_op: Callable, **keywords) -> Layer:
     """The layer of an op that has no parameters, draws nothing, and is the same in training and evaluation."""
+    forward_op, backward_op = chosen(forward_op), chosen(backward_op)
 
     def init(generator):
         return {}, {}
@@ -264,46 +322,55 @@ def _plain(forward_op: Callable, backward_op: Callable, **keywords) -> Layer:
     return Layer(init, forward, backward)
 
 
+@_described
 def relu() -> Layer:
     """``max(x, 0)``, as ``nn.ReLU``."""
-    return _plain(activations.relu_forward, activations.relu_backward)
+    return _plain(ops.relu_forward, ops.relu_backward)
 
 
+@_described
 def leaky_relu(negative_slope: float = 0.01) -> Layer:
     """As ``nn.LeakyReLU``."""
-    return _plain(activations.leaky_relu_forward, activations.leaky_relu_backward, negative_slope=negative_slope)
+    return _plain(ops.leaky_relu_forward, ops.leaky_relu_backward, negative_slope=negative_slope)
 
 
+@_described
 def gelu(approximate: str = "none") -> Layer:
     """As ``nn.GELU``."""
-    return _plain(activations.gelu_forward, activations.gelu_backward, approximate=approximate)
+    return _plain(ops.gelu_forward, ops.gelu_backward, approximate=approximate)
 
 
+@_described
 def sigmoid() -> Layer:
     """As ``nn.Sigmoid``."""
-    return _plain(activations.sigmoid_forward, activations.sigmoid_backward)
+    return _plain(ops.sigmoid_forward, ops.sigmoid_backward)
 
 
+@_described
 def tanh() -> Layer:
     """As ``nn.Tanh``."""
-    return _plain(activations.tanh_forward, activations.tanh_backward)
+    return _plain(ops.tanh_forward, ops.tanh_backward)
 
 
+@_described
 def softmax(dim: int) -> Layer:
     """As ``nn.Softmax``. A classifier ends in logits, not in this: cross-entropy takes the softmax itself."""
-    return _plain(activations.softmax_forward, activations.softmax_backward, dim=dim)
+    return _plain(ops.softmax_forward, ops.softmax_backward, dim=dim)
 
 
+@_described
 def log_softmax(dim: int) -> Layer:
     """As ``nn.LogSoftmax``."""
-    return _plain(activations.log_softmax_forward, activations.log_softmax_backward, dim=dim)
+    return _plain(ops.log_softmax_forward, ops.log_softmax_backward, dim=dim)
 
 
+@_described
 def flatten(start_dim: int = 1, end_dim: int = -1) -> Layer:
     """Merge axes, as ``nn.Flatten``: all but the batch's, unless told otherwise."""
-    return _plain(reshaping.flatten_forward, reshaping.flatten_backward, start_dim=start_dim, end_dim=end_dim)
+    return _plain(ops.flatten_forward, ops.flatten_backward, start_dim=start_dim, end_dim=end_dim)
 
 
+@_described
 def max_pool2d(
     kernel_size: int | tuple[int, int],
     stride: int | tuple[int, int] | None = None,
@@ -313,8 +380,8 @@ def max_pool2d(
 ) -> Layer:
     """As ``nn.MaxPool2d`` (a layer has one output: the op returns the indices too if asked)."""
     return _plain(
-        pooling.max_pool2d_forward,
-        pooling.max_pool2d_backward,
+        ops.max_pool2d_forward,
+        ops.max_pool2d_backward,
         kernel_size=kernel_size,
         stride=stride,
         padding=padding,
@@ -323,6 +390,7 @@ def max_pool2d(
     )
 
 
+@_described
 def avg_pool2d(
     kernel_size: int | tuple[int, int],
     stride: int | tuple[int, int] | None = None,
@@ -333,8 +401,8 @@ def avg_pool2d(
 ) -> Layer:
     """As ``nn.AvgPool2d``."""
     return _plain(
-        pooling.avg_pool2d_forward,
-        pooling.avg_pool2d_backward,
+        ops.avg_pool2d_forward,
+        ops.avg_pool2d_backward,
         kernel_size=kernel_size,
         stride=stride,
         padding=padding,
@@ -344,18 +412,20 @@ def avg_pool2d(
     )
 
 
+@_described
 def adaptive_avg_pool2d(output_size: int | tuple[int | None, int | None]) -> Layer:
     """As ``nn.AdaptiveAvgPool2d``."""
-    return _plain(pooling.adaptive_avg_pool2d_forward, pooling.adaptive_avg_pool2d_backward, output_size=output_size)
+    return _plain(ops.adaptive_avg_pool2d_forward, ops.adaptive_avg_pool2d_backward, output_size=output_size)
 
 
+@_described
 def dropout(p: float = 0.5) -> Layer:
     """As ``nn.Dropout``; the masks come from the generator that forward is given.
 
     In its place forward takes an iterator over masks that have been drawn already, in order: what compiles a network
     cannot draw from a ``torch.Generator``.
     """
-    require(0 <= p <= 1, f"p must be a probability from 0 to 1, but it is {p}")
+    require_probability("p", p)
 
     def init(generator):
         return {}, {}
@@ -363,17 +433,18 @@ def dropout(p: float = 0.5) -> Layer:
     def forward(params, state, x, *, training, generator=None):
         drawn = generator is not None and not isinstance(generator, torch.Generator)
         if drawn and training and p > 0:
-            out, cache = dropouts.dropout_forward(x, p, mask=next(generator))
+            out, cache = ops.dropout_forward(x, p, mask=next(generator))
         else:
-            out, cache = dropouts.dropout_forward(x, p, training, generator=None if drawn else generator)
+            out, cache = ops.dropout_forward(x, p, training, generator=None if drawn else generator)
         return out, state, cache
 
     def backward(dout, cache, *, need_dx=True):
-        return dropouts.dropout_backward(dout, cache), {}
+        return ops.dropout_backward(dout, cache), {}
 
     return Layer(init, forward, backward)
 
 
+@_described
 def own(
     *,
     scratch: Layer | tuple[Callable, Callable],
@@ -420,6 +491,8 @@ def own(
 
 
 class SequentialCache(NamedTuple):
+    """What each layer saved, and how far back backward has to go."""
+
     caches: dict[str, Any]  # of each layer
     first_to_learn: str | None  # the first layer that has parameters: the last that backward has to reach
 
@@ -428,12 +501,12 @@ def sequential(*layers: Layer, **named: Layer) -> Layer:
     """One after the other, as ``nn.Sequential``. Unnamed layers are called "0", "1", ...
 
     The parameters of layer "conv1" appear as "conv1.weight" and so on. Forward goes through the layers in order,
-    backward in reverse. Its backward has an option more: with ``keep_cache=False`` it takes each layer's cache out of
-    the one that it was given as it goes, so that the memory is free before the next layer needs some, as autograd does
-    unless told to retain the graph.
+    backward in reverse. There it lets go of each layer's cache as soon as that was used: where the caller has kept
+    none, the memory is free before the next layer needs some, as with autograd.
     """
     require(not (layers and named), "sequential takes named layers or unnamed ones, not both")
     children = {str(number): layer for number, layer in enumerate(layers)} or named
+    _require_layers("sequential", children)
 
     def init(generator):
         params, state = {}, {}
@@ -444,28 +517,26 @@ def sequential(*layers: Layer, **named: Layer) -> Layer:
         return params, state
 
     def forward(params, state, x, *, training, generator=None):
-        params_of, state_of = _by_layer(params), _by_layer(state)
-        new_state, caches = {}, {}
+        new_state, caches, learning = {}, {}, []
         for name, layer in children.items():
-            x, layer_state, caches[name] = layer.forward(
-                params_of.get(name, {}), state_of.get(name, {}), x, training=training, generator=generator
-            )
-            new_state |= _with_prefix(name, layer_state)
-        return x, new_state, SequentialCache(caches, next((name for name in children if name in params_of), None))
+            own_params, own_state = _of_layer(name, params), _of_layer(name, state)
+            x, own_state, caches[name] = layer.forward(own_params, own_state, x, training=training, generator=generator)
+            new_state |= _with_prefix(name, own_state)
+            learning += [name] if own_params else []
+        return x, new_state, SequentialCache(caches, next(iter(learning), None))
 
-    def backward(dout, cache, *, need_dx=True, keep_cache=True):
-        caches, first_to_learn = cache
-        take = caches.__getitem__ if keep_cache else caches.pop
-        grads = {}
+    def backward(dout, cache, *, need_dx=True):
+        caches, first_to_learn, grads = dict(cache.caches), cache.first_to_learn, {}
+        del cache
         for name, layer in reversed(children.items()):
             need_this_dx = need_dx or name != first_to_learn
-            dout, layer_grads = layer.backward(dout, take(name), need_dx=need_this_dx)
+            dout, layer_grads = layer.backward(dout, caches.pop(name), need_dx=need_this_dx)
             grads = _with_prefix(name, layer_grads) | grads
             if not need_this_dx:
                 break
         return dout if need_dx else None, grads
 
-    return Layer(init, forward, backward)
+    return Layer(init, forward, backward, _text("sequential", children))
 
 
 def residual(*, downsample: Layer | None = None, activation: Layer | None = None, **named: Layer) -> Layer:
@@ -476,9 +547,11 @@ def residual(*, downsample: Layer | None = None, activation: Layer | None = None
 
     Source: He et al. (2016), "Deep residual learning for image recognition", section 3.2.
     """
-    body = sequential(**named)
-    shortcut = sequential(**_named(downsample=downsample))
+    around = _named(downsample=downsample, activation=activation)
+    _require_layers("residual", named | around)
+    body, shortcut = sequential(**named), sequential(**_named(downsample=downsample))
     after = sequential(**_named(activation=activation))
+    add_forward, add_backward = chosen(ops.add_forward), chosen(ops.add_backward)
 
     def init(generator):
         (params, state), (shortcut_params, shortcut_state) = body.init(generator), shortcut.init(generator)
@@ -488,25 +561,37 @@ def residual(*, downsample: Layer | None = None, activation: Layer | None = None
         mode = {"training": training, "generator": generator}
         main, body_state, body_cache = body.forward(params, state, x, **mode)
         short, shortcut_state, shortcut_cache = shortcut.forward(params, state, x, **mode)
-        total, add_cache = residuals.add_forward(main, short)
+        total, add_cache = add_forward(main, short)
         out, _, after_cache = after.forward({}, {}, total, **mode)
         return out, body_state | shortcut_state, (body_cache, shortcut_cache, add_cache, after_cache)
 
     def backward(dout, cache, *, need_dx=True):
         body_cache, shortcut_cache, add_cache, after_cache = cache
         dtotal, _ = after.backward(dout, after_cache)
-        dmain, dshort = residuals.add_backward(dtotal, add_cache)
+        dmain, dshort = add_backward(dtotal, add_cache)
         dx_main, grads = body.backward(dmain, body_cache, need_dx=need_dx)
         dx_short, shortcut_grads = shortcut.backward(dshort, shortcut_cache, need_dx=need_dx)
         # x went two ways, so its gradient is the sum of both.
         return dx_main + dx_short if need_dx else None, grads | shortcut_grads
 
-    return Layer(init, forward, backward)
+    return Layer(init, forward, backward, _text("residual", named | around))
 
 
-def _named(**values: Any) -> dict[str, Any]:
-    """The values that are there, by name."""
-    return {name: value for name, value in values.items() if value is not None}
+class _LayerTensors(dict):
+    """One layer's parameters or state. What is missing is named together with the layer."""
+
+    layer = ""
+
+    def __missing__(self, key: str) -> Tensor:
+        keys = f"its keys are {', '.join(map(repr, self))}" if self else "it has none"
+        raise KeyError(f"{self.layer}: params has no {key!r}; {keys}")
+
+
+def _of_layer(name: str, tensors: Tensors) -> _LayerTensors:
+    """The tensors of one layer, under its own keys: {"conv1.weight": w} is {"weight": w} to conv1."""
+    own = _LayerTensors({key[len(name) + 1 :]: x for key, x in tensors.items() if key.startswith(name + ".")})
+    own.layer = f"{tensors.layer}.{name}" if isinstance(tensors, _LayerTensors) else name
+    return own
 
 
 def _drawn(params: dict[str, Any], generator: torch.Generator) -> dict[str, Tensor]:
@@ -521,10 +606,19 @@ def _with_prefix(name: str, tensors: Tensors) -> Tensors:
     return {f"{name}.{key}": tensor for key, tensor in tensors.items()}
 
 
-def _by_layer(tensors: Tensors) -> dict[str, Tensors]:
-    """A flat dict as one dict a layer: {"conv1.weight": w} becomes {"conv1": {"weight": w}}."""
-    layers: dict[str, Tensors] = {}
-    for key, tensor in tensors.items():
-        name, _, rest = key.partition(".")
-        layers.setdefault(name, {})[rest] = tensor
-    return layers
+def _named(**values: Any) -> dict[str, Any]:
+    """The values that are there, by name."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _text(name: str, children: dict[str, Layer]) -> str:
+    """As nn.Module prints: a line for each child, with more space before it on each floor."""
+    lines = [textwrap.indent(f"({child}): {layer!r}", "  ") for child, layer in children.items()]
+    return f"{name}(\n" + "\n".join(lines) + "\n)" if lines else f"{name}()"
+
+
+def _require_layers(name: str, children: dict[str, Layer]) -> None:
+    for child, layer in children.items():
+        if not isinstance(layer, Layer):
+            hint = f": call it, as in {layer.__name__}(...)" if inspect.isfunction(layer) else ""
+            raise TypeError(f"{name} is made of layers, but {child!r} is {layer!r}{hint}")

@@ -7,7 +7,7 @@ divided by the same number.
 
 A backward returns one gradient per floating-point tensor among (input, target), in this order: ``dinput`` alone where
 target holds integers, else ``(dinput, dtarget)``. Weights get none. Floating-point arguments share one dtype (torch
-would promote some of them).
+would promote some of them). All raise ValueError, TypeError or IndexError for arguments that do not fit.
 
 Values (classes, probabilities) are checked on the CPU alone: to look at them on a GPU, Python would have to wait for
 it. There a wrong class stops the program with torch's device-side assert; an input of
@@ -24,16 +24,52 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tinytorch_course.scratch.ops.activation import log_softmax_forward
-from tinytorch_course.scratch.ops.checks import can_be_read, require, require_dim, require_float, require_same_shape
-from tinytorch_course.scratch.ops.products import total
+from tinytorch_course.scratch.checks import (
+    can_be_read,
+    once,
+    require,
+    require_choice,
+    require_dim,
+    require_float,
+    require_per,
+    require_same_shape,
+)
+
+__all__ = [
+    "BinaryCrossEntropyCache",
+    "BinaryCrossEntropyWithLogitsCache",
+    "CrossEntropyCache",
+    "CrossEntropyLongCache",
+    "L1LossCache",
+    "Loss",
+    "MSELossCache",
+    "NLLLossCache",
+    "binary_cross_entropy",
+    "binary_cross_entropy_backward",
+    "binary_cross_entropy_forward",
+    "binary_cross_entropy_with_logits",
+    "binary_cross_entropy_with_logits_backward",
+    "binary_cross_entropy_with_logits_forward",
+    "cross_entropy",
+    "cross_entropy_backward",
+    "cross_entropy_forward",
+    "cross_entropy_long_backward",
+    "cross_entropy_long_forward",
+    "l1",
+    "l1_loss_backward",
+    "l1_loss_forward",
+    "mse",
+    "mse_loss_backward",
+    "mse_loss_forward",
+    "nll",
+    "nll_loss_backward",
+    "nll_loss_forward",
+]
 
 
 def _reduce(losses: Tensor, reduction: str, count: Tensor | int) -> Tensor:
     """``reduction`` of the losses; ``count`` is what the mean divides by."""
-    if reduction == "none":
-        return losses
-    return total(losses) if reduction == "sum" else total(losses) / count
+    return losses if reduction == "none" else losses.sum() / (count if reduction == "mean" else 1)
 
 
 def _spread(dloss: Tensor, reduction: str, count: Tensor | int, shape: torch.Size) -> Tensor:
@@ -45,7 +81,12 @@ def _times(x: Tensor, weight: Tensor | None) -> Tensor:
     return x if weight is None else x * weight
 
 
+# --- of a difference -------------------------------------------------------------------------------------------------
+
+
 class MSELossCache(NamedTuple):
+    """The arguments, since their difference is cheap to compute again."""
+
     input: Tensor
     target: Tensor
     weight: Tensor | None  # as input
@@ -59,22 +100,12 @@ def mse_loss_forward(
 
     Backward: ``dinput = 2 weight (input − target) · dlosses`` and ``dtarget = −dinput``.
 
-    Args:
-        input: any shape.
-        target: as input. Another shape is broadcast and warned of, as in torch: (N,) beside (N, 1) silently compares
-            every sample with every other one. Integers are accepted and get no gradient.
-        weight: as input, or None for ones.
-        reduction: "none", "mean" or "sum".
-
-    Returns:
-        The loss, and the cache: the arguments, since their difference is cheap to compute again.
-
-    Raises:
-        ValueError: if the shapes do not fit, or for another ``reduction``. TypeError: for a dtype that does not.
+    Args: target and weight (None for ones) as input. Another shape of target is broadcast and warned of, as in torch:
+        (N,) beside (N, 1) silently compares every sample with every other one. Integers are accepted, without gradient.
     """
-    _check_regression(input, target, weight, reduction)
+    check_regression(input, target, weight, reduction)
     diff = input - target
-    losses = _times(diff * diff, weight)
+    losses = _times(diff**2, weight)
     return _reduce(losses, reduction, _total_weight(diff, weight)), MSELossCache(input, target, weight, reduction)
 
 
@@ -91,6 +122,8 @@ def mse_loss_backward(dloss: Tensor, cache: MSELossCache) -> Tensor | tuple[Tens
 
 
 class L1LossCache(NamedTuple):
+    """The arguments, since their difference is cheap to compute again."""
+
     input: Tensor
     target: Tensor
     weight: Tensor | None  # as input
@@ -105,20 +138,9 @@ def l1_loss_forward(
     Backward: ``dinput = weight · sign(input − target) · dlosses`` and ``dtarget = −dinput``. Where input equals target
     any slope from −1 to 1 would do; it is 0, as in torch.
 
-    Args:
-        input: any shape.
-        target: as input. Another shape is broadcast and warned of, as in :func:`mse_loss_forward`. Integers are
-            accepted and get no gradient.
-        weight: as input, or None for ones.
-        reduction: "none", "mean" or "sum".
-
-    Returns:
-        The loss, and the cache: the arguments, since their difference is cheap to compute again.
-
-    Raises:
-        ValueError: if the shapes do not fit, or for another ``reduction``. TypeError: for a dtype that does not.
+    Args: as in :func:`mse_loss_forward`.
     """
-    _check_regression(input, target, weight, reduction)
+    check_regression(input, target, weight, reduction)
     diff = input - target
     losses = _times(diff.abs(), weight)
     return _reduce(losses, reduction, _total_weight(diff, weight)), L1LossCache(input, target, weight, reduction)
@@ -143,13 +165,18 @@ def _difference_backward(ddiff: Tensor, input: Tensor, target: Tensor) -> Tensor
 
 
 def _total_weight(losses: Tensor, weight: Tensor | None) -> Tensor | int:
-    return losses.numel() if weight is None else total(weight)
+    """What the mean divides by."""
+    return losses.numel() if weight is None else weight.sum()
 
+
+# --- of a yes or no --------------------------------------------------------------------------------------------------
 
 LEAST_VARIANCE = 9.999999960041972e-13  # of a yes or no, p (1 − p): what torch divides by, 1e-12 rounded to float32
 
 
 class BinaryCrossEntropyCache(NamedTuple):
+    """The arguments, since the logarithms are needed for dtarget alone."""
+
     input: Tensor
     target: Tensor  # as input
     weight: Tensor | None  # broadcasts to input
@@ -172,26 +199,11 @@ def binary_cross_entropy_forward(
     1e12 and not inf. In dtarget nothing is bounded. With logits none of this is needed, and nothing is lost near 0 and
     1: prefer :func:`binary_cross_entropy_with_logits_forward`.
 
-    Args:
-        input: probabilities from 0 to 1, any shape.
-        target: as input, also from 0 to 1.
-        weight: broadcasts to input's shape, or None for ones.
-        reduction: "none", "mean" or "sum".
-
-    Returns:
-        The loss, and the cache: the arguments, since the logarithms are needed for dtarget alone.
-
-    Raises:
-        ValueError: for a value outside [0, 1], if the shapes do not fit, or for another ``reduction``.
-        TypeError: if the dtypes differ or are not floating point (yes-or-no targets are 0.0 and 1.0).
+    Args: input and target, of one shape, from 0 to 1; weight broadcasts to that shape, None for ones.
     """
-    require_float(input=input, target=target, weight=weight)
-    _check_reduction(reduction)
-    require_same_shape("target", target, "input", input)
-    _check_broadcasts_to_input("weight", weight, input)
-    _check_from_0_to_1("input", input)
-    _check_from_0_to_1("target", target)
-
+    check_yes_or_no(input, target, weight, None, reduction)
+    _require_from_0_to_1("input", input)
+    _require_from_0_to_1("target", target)
     log_yes = torch.log(input).clamp_min(-100)
     log_no = torch.log1p(-input).clamp_min(-100)
     losses = -_times(target * log_yes + (1 - target) * log_no, weight)
@@ -210,6 +222,8 @@ def binary_cross_entropy_backward(dloss: Tensor, cache: BinaryCrossEntropyCache)
 
 
 class BinaryCrossEntropyWithLogitsCache(NamedTuple):
+    """The arguments, since σ is cheap to compute again."""
+
     input: Tensor
     target: Tensor  # as input
     weight: Tensor | None  # broadcasts to input
@@ -236,26 +250,10 @@ def binary_cross_entropy_with_logits_forward(
     ``(σ(input) − target) · dlosses`` without weights, and
     ``dtarget = weight · (pos_weight · softplus(−input) − softplus(input)) · dlosses``.
 
-    Args:
-        input: logits, any shape.
-        target: as input; from 0 to 1 if it is to be a probability, which is not checked, as in torch.
-        weight: of each element; broadcasts to input's shape, or None for ones.
-        reduction: "none", "mean" or "sum".
-        pos_weight: how much more a yes counts than a no; broadcasts to input's shape, or None for ones.
-
-    Returns:
-        The loss, and the cache: the arguments, since σ is cheap to compute again.
-
-    Raises:
-        ValueError: if the shapes do not fit, or for another ``reduction``.
-        TypeError: if the dtypes differ or are not floating point (yes-or-no targets are 0.0 and 1.0).
+    Args: input, any shape; target as input; weight, of each element, and pos_weight, how much more a yes counts than a
+        no, both broadcast to that shape, None for ones. That the target is from 0 to 1 is not checked, as in torch.
     """
-    require_float(input=input, target=target, weight=weight, pos_weight=pos_weight)
-    _check_reduction(reduction)
-    require_same_shape("target", target, "input", input)
-    _check_broadcasts_to_input("weight", weight, input)
-    _check_broadcasts_to_input("pos_weight", pos_weight, input)
-
+    check_yes_or_no(input, target, weight, pos_weight, reduction)
     yes = _times(target, pos_weight)
     losses = _times(yes * _softplus(-input) + (1 - target) * _softplus(input), weight)
     cache = BinaryCrossEntropyWithLogitsCache(input, target, weight, pos_weight, reduction)
@@ -281,7 +279,12 @@ def _softplus(x: Tensor) -> Tensor:
     return x.clamp_min(0) + torch.log1p(torch.exp(-x.abs()))
 
 
+# --- over classes ----------------------------------------------------------------------------------------------------
+
+
 class NLLLossCache(NamedTuple):
+    """Of input, nothing but its shape is needed."""
+
     index: Tensor  # (N, 1, d...) int64, 0 where ignored
     kept: Tensor  # (N, 1, d...) bool, False where ignored
     sample_weight: Tensor  # (N, 1, d...), 0 where ignored
@@ -304,36 +307,25 @@ def nll_loss_forward(
 
     Backward: ``dinput[target] = −weight[target] · dlosses``, and 0 everywhere else.
 
-    Args:
-        input: log-probabilities, (C,), (N, C) or (N, C, d...).
-        target: class indices from 0 to C − 1, int64 or uint8: input's shape without its C. It gets no gradient.
-        weight: (C,), one per class, or None for ones. It gets no gradient.
-        ignore_index: samples of this target do not count; it need not be a class.
-        reduction: "none" for input's shape without its C, "mean" or "sum".
-
-    Returns:
-        The loss, and the cache: of input, nothing but its shape is needed.
-
-    Raises:
-        IndexError: for a target that is no class. ValueError: if the shapes do not fit, or for another ``reduction``.
-        TypeError: for a dtype that does not.
+    Args: input, log-probabilities (C,), (N, C) or (N, C, d...); target, class indices, int64 or uint8, input's shape
+        without its C; weight (C,), None for ones; ignore_index, which need not be a class.
     """
-    class_dim = _check_classification(input, weight, reduction, ignore_index)
-    index, kept = _check_class_indices(input, target, ignore_index)
+    class_dim = check_classes(input, target, weight, ignore_index, reduction)
+    index, kept = _class_indices(input, target, class_dim, ignore_index)
     sample_weight = torch.where(kept, input.new_ones(()) if weight is None else weight[index], 0)
     picked = input.gather(class_dim, index)  # (N, 1, d...)
     losses = torch.where(kept, -sample_weight * picked, 0).squeeze(class_dim)  # (N, d...)
-    loss = _reduce(losses, reduction, total(sample_weight))
+    loss = _reduce(losses, reduction, sample_weight.sum())
     return loss, NLLLossCache(index, kept, sample_weight, input.shape, reduction)
 
 
 def nll_loss_backward(dloss: Tensor, cache: NLLLossCache) -> Tensor:
     """Gradient of :func:`nll_loss_forward`: dinput, as input."""
     index, kept, sample_weight, input_shape, reduction = cache
-    class_dim = _class_dim(input_shape)
+    class_dim = min(1, len(input_shape) - 1)
     # loss = Σ losses / Σ sample_weight
     losses_shape = kept.squeeze(class_dim).shape
-    dlosses = _spread(dloss, reduction, total(sample_weight), losses_shape).unsqueeze(class_dim)  # (N, 1, d...)
+    dlosses = _spread(dloss, reduction, sample_weight.sum(), losses_shape).unsqueeze(class_dim)  # (N, 1, d...)
     # losses = −sample_weight · picked where kept, else 0
     dpicked = torch.where(kept, -sample_weight * dlosses, 0)
     # picked = input[index]
@@ -341,6 +333,8 @@ def nll_loss_backward(dloss: Tensor, cache: NLLLossCache) -> Tensor:
 
 
 class CrossEntropyCache(NamedTuple):
+    """Log-probabilities and q, from which both gradients follow without input or target."""
+
     log_probs: Tensor  # (N, C, d...)
     q: Tensor  # (N, C, d...), how much each log-probability counts
     dq_dtarget: Tensor | None  # (C, 1...), for probabilities; None for class indices
@@ -360,54 +354,26 @@ def cross_entropy_forward(
 ) -> tuple[Tensor, CrossEntropyCache]:
     """Cross-entropy of ``softmax(input)`` and target: ``losses = −Σ q · log_softmax(input)`` over the classes.
 
-    ``q = weight · ((1 − ε) · p + ε / C)``: p holds the target's probabilities (one-hot for a class index), and label
-    smoothing ε mixes a share of the uniform distribution into them. Where the target is ignored, q is 0.
-
-    The mean divides, for class indices, by ``Σ weight[target]`` over the samples not ignored, smoothed or not (nan with
-    every sample ignored); for probabilities, by the number of samples, weighted or not.
+    ``q = weight · ((1 − ε) · p + ε / C)``, 0 where ignored: p holds the target's probabilities (one-hot for a class);
+    label smoothing ε mixes a share of the uniform distribution into them. See :func:`cross_entropy`.
 
     Backward: ``dinput = (softmax(input) · Σ q − q) · dlosses``, in the plain case ``softmax(input) − one-hot``; and for
-    probabilities ``dtarget = −weight (1 − ε) · log_softmax(input) · dlosses``. No probability is divided by, nor is the
-    logarithm of one taken, so none can underflow; :func:`cross_entropy_long_forward` does both, step by step.
-
-    Args:
-        input: logits, (C,), (N, C) or (N, C, d...).
-        target: class indices from 0 to C − 1, int64 or uint8, input's shape without its C: no gradient. Or
-            probabilities, as input; that they are from 0 to 1 and sum to one is not checked, as in torch.
-        weight: (C,), one per class, or None for ones. It gets no gradient.
-        ignore_index: class indices that do not count; need not be a class. With probabilities it must be negative.
-        reduction: "none" for input's shape without its C, "mean" or "sum".
-        label_smoothing: ε, from 0 to 1.
-
-    Returns:
-        The loss, and the cache: log-probabilities and q, from which both gradients follow without input or target.
-
-    Raises:
-        IndexError: for a target that is no class. TypeError: for a dtype that does not fit.
-        ValueError: if the shapes do not fit, or for another ``reduction`` or ``label_smoothing``.
-
-    Source: Bridle (1990), "Probabilistic interpretation of feedforward classification network outputs"; for label
-    smoothing, Szegedy et al. (2016), "Rethinking the Inception architecture for computer vision", section 7. Weights,
-    ignored samples and what the mean divides by are torch's conventions.
+    probabilities ``dtarget = −weight (1 − ε) · log_softmax(input) · dlosses``.
     """
-    class_dim = _check_classification(input, weight, reduction, ignore_index)
-    _check_label_smoothing(label_smoothing)
-    p, kept = _target_probabilities(input, target, ignore_index)
-    class_weight = _per_class(weight, input)  # (C, 1...)
-    q = p  # (N, C, d...)
-    if weight is not None or label_smoothing > 0:
-        q = class_weight * ((1 - label_smoothing) * p + label_smoothing / input.shape[class_dim])
-        q = torch.where(kept, q, 0)
-    log_probs, _ = log_softmax_forward(input, class_dim)
-    terms = q * log_probs
-
-    if target.is_floating_point():
-        count = terms.select(class_dim, 0).numel()
-        dq_dtarget = class_weight * (1 - label_smoothing)
-    else:
-        terms = terms.masked_fill(q == 0, 0)  # a class that does not count may have a logit of −inf
-        count = total(class_weight * p)
-        dq_dtarget = None
+    class_dim = check_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
+    class_weight = 1 if weight is None else weight.view(-1, *[1] * (input.dim() - class_dim - 1))  # (C, 1...)
+    p, kept = target, torch.ones((), dtype=torch.bool, device=target.device)
+    if target.shape != input.shape:  # no probabilities, but classes
+        index, kept = _class_indices(input, target, class_dim, ignore_index)
+        p = torch.zeros_like(input).scatter(class_dim, index, kept.to(input.dtype))  # one-hot, or all 0 where ignored
+    q = class_weight * ((1 - label_smoothing) * p + label_smoothing / input.shape[class_dim])  # (N, C, d...)
+    q, dq_dtarget = torch.where(kept, q, 0), class_weight * (1 - label_smoothing)
+    shifted = input - input.amax(class_dim, keepdim=True)  # so that no e^x overflows
+    log_probs = shifted - torch.log(torch.exp(shifted).sum(class_dim, keepdim=True))
+    terms, count = q * log_probs, p.select(class_dim, 0).numel()
+    if not target.is_floating_point():
+        terms, dq_dtarget = terms.masked_fill(q == 0, 0), None  # a class that does not count may have a logit of −inf
+        count = (class_weight * p).sum(class_dim).sum()
     loss = _reduce(-terms.sum(class_dim), reduction, count)
     return loss, CrossEntropyCache(log_probs, q, dq_dtarget, kept, count, reduction)
 
@@ -415,36 +381,29 @@ def cross_entropy_forward(
 def cross_entropy_backward(dloss: Tensor, cache: CrossEntropyCache) -> Tensor | tuple[Tensor, Tensor]:
     """Gradients of :func:`cross_entropy_forward`: dinput, and dtarget if target holds probabilities."""
     log_probs, q, dq_dtarget, kept, count, reduction = cache
-    class_dim = _class_dim(log_probs.shape)
-    sum_q = q.sum(class_dim, keepdim=True)  # (N, 1, d...)
-    # loss = Σ losses / count
-    dlosses = _spread(dloss, reduction, count, sum_q.squeeze(class_dim).shape).unsqueeze(class_dim)  # (N, 1, d...)
-    dlosses = torch.where(kept, dlosses, 0)  # also where count is 0
+    class_dim = min(1, log_probs.dim() - 1)
+    # loss = Σ losses / count, and 0 where ignored, also where count is 0
+    dlosses = torch.where(kept, _spread(dloss, reduction, count, q.select(class_dim, 0).shape).unsqueeze(class_dim), 0)
     # losses = −Σ q · log_probs with log_probs = input − log Σ e^input, so dinput = dlog_probs − softmax · Σ dlog_probs
-    dinput = (torch.exp(log_probs) * sum_q - q) * dlosses
+    dinput = (torch.exp(log_probs) * q.sum(class_dim, keepdim=True) - q) * dlosses  # (N, C, d...)
     if dq_dtarget is None:
         return dinput
     # q = weight · ((1 − ε) · target + ε / C)
     return dinput, -log_probs * dq_dtarget * dlosses
 
 
-def _target_probabilities(input: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """``target`` as probabilities (N, C, d...), and which samples are kept: (N, 1, d...), or () for all of them.
-
-    Probabilities are known by their shape, which is input's. Class indices become one-hot, or all 0 where ignored.
-    """
-    if not isinstance(target, Tensor) or target.shape != input.shape:
-        index, kept = _check_class_indices(input, target, ignore_index)
-        return torch.zeros_like(input).scatter(_class_dim(input.shape), index, kept.to(input.dtype)), kept
-    require_float(input=input, target=target)
-    require(
-        ignore_index < 0,
-        f"ignore_index must be negative beside probabilities, where there is no index, but it is {ignore_index}",
-    )
-    return target, torch.ones((), dtype=torch.bool, device=target.device)
+def _class_indices(input: Tensor, target: Tensor, class_dim: int, ignore_index: int | None) -> tuple[Tensor, Tensor]:
+    """``target`` as (index, kept), both (N, 1, d...): index is int64 and 0 where ignored, kept False there."""
+    target, classes = target.long(), input.shape[class_dim]
+    kept = torch.ones_like(target, dtype=torch.bool) if ignore_index is None else target != ignore_index
+    if can_be_read(target) and (wrong := kept & ((target < 0) | (target >= classes))).any():
+        _refuse_class(target[wrong][0].item(), classes, ignore_index)
+    return torch.where(kept, target, 0).unsqueeze(class_dim), kept.unsqueeze(class_dim)
 
 
 class CrossEntropyLongCache(NamedTuple):
+    """Every step's result that its derivative needs."""
+
     target: Tensor  # (N,)
     exp: Tensor  # (N, C)
     total: Tensor  # (N, 1)
@@ -458,19 +417,11 @@ def cross_entropy_long_forward(input: Tensor, target: Tensor) -> tuple[Tensor, C
     :func:`cross_entropy_backward`'s ``(softmax − one-hot) / N``. This one is to be read: far from the largest logit,
     a probability underflows to 0, its logarithm is −inf, and the gradient is nan where the closed form is exact.
 
-    Args:
-        input: logits (N, C).
-        target: class indices (N,) from 0 to C − 1, int64 or uint8.
-
-    Returns:
-        The mean loss, a scalar, and the cache: every step's result that its derivative needs.
-
-    Raises:
-        IndexError: for a target that is no class. ValueError: for another shape. TypeError: for another dtype.
+    Args: input, logits (N, C); target, class indices (N,), int64 or uint8.
     """
-    require_float(input=input)
     require_dim("input", input, (2,), "(N, C)")
-    target = _check_class_indices(input, target)[0].squeeze(1)  # (N,)
+    class_dim = check_classes(input, target, None, -100, "mean")
+    target = _class_indices(input, target, class_dim, None)[0].squeeze(1)  # (N,)
 
     shifted = input - input.amax(dim=1, keepdim=True)  # (N, C)
     exp = torch.exp(shifted)  # (N, C)
@@ -485,13 +436,11 @@ def cross_entropy_long_forward(input: Tensor, target: Tensor) -> tuple[Tensor, C
 def cross_entropy_long_backward(dloss: Tensor, cache: CrossEntropyLongCache) -> Tensor:
     """Gradient of :func:`cross_entropy_long_forward`: dinput (N, C)."""
     target, exp, total, probs = cache
-    sample = torch.arange(len(target), device=target.device)  # (N,)
 
     # loss = -picked.sum() / len(picked)
     dpicked = (-dloss / len(target)).expand(len(target))  # (N,)
     # picked = log_probs[sample, target]: what was not picked has no share
-    dlog_probs = torch.zeros_like(probs)  # (N, C)
-    dlog_probs[sample, target] = dpicked
+    dlog_probs = torch.zeros_like(probs).scatter(1, target[:, None], dpicked[:, None])  # (N, C)
     # log_probs = log(probs)
     dprobs = dlog_probs / probs
     # probs = exp / total: by the numerator, and by the denominator, which all classes of a sample share
@@ -505,6 +454,9 @@ def cross_entropy_long_backward(dloss: Tensor, cache: CrossEntropyLongCache) -> 
     return dshifted
 
 
+# --- with their keywords chosen --------------------------------------------------------------------------------------
+
+
 class Loss(NamedTuple):
     """A loss with its keywords chosen, ready for training."""
 
@@ -514,35 +466,29 @@ class Loss(NamedTuple):
 
 def mse(*, reduction: str = "mean") -> Loss:
     """:func:`mse_loss_forward` and its backward; nn.MSELoss's keywords."""
-    return _loss(mse_loss_forward, mse_loss_backward, reduction=reduction)
+    return _loss(mse_loss_forward, mse_loss_backward, **locals())
 
 
 def l1(*, reduction: str = "mean") -> Loss:
     """:func:`l1_loss_forward` and its backward; nn.L1Loss's keywords."""
-    return _loss(l1_loss_forward, l1_loss_backward, reduction=reduction)
+    return _loss(l1_loss_forward, l1_loss_backward, **locals())
 
 
 def binary_cross_entropy(*, weight: Tensor | None = None, reduction: str = "mean") -> Loss:
     """:func:`binary_cross_entropy_forward` and its backward; nn.BCELoss's keywords."""
-    return _loss(binary_cross_entropy_forward, binary_cross_entropy_backward, weight=weight, reduction=reduction)
+    return _loss(binary_cross_entropy_forward, binary_cross_entropy_backward, **locals())
 
 
 def binary_cross_entropy_with_logits(
     *, weight: Tensor | None = None, reduction: str = "mean", pos_weight: Tensor | None = None
 ) -> Loss:
     """:func:`binary_cross_entropy_with_logits_forward` and its backward; nn.BCEWithLogitsLoss's keywords."""
-    return _loss(
-        binary_cross_entropy_with_logits_forward,
-        binary_cross_entropy_with_logits_backward,
-        weight=weight,
-        reduction=reduction,
-        pos_weight=pos_weight,
-    )
+    return _loss(binary_cross_entropy_with_logits_forward, binary_cross_entropy_with_logits_backward, **locals())
 
 
 def nll(*, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean") -> Loss:
     """:func:`nll_loss_forward` and its backward; nn.NLLLoss's keywords."""
-    return _loss(nll_loss_forward, nll_loss_backward, weight=weight, ignore_index=ignore_index, reduction=reduction)
+    return _loss(nll_loss_forward, nll_loss_backward, **locals())
 
 
 def cross_entropy(
@@ -552,18 +498,30 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> Loss:
-    """:func:`cross_entropy_forward` and its backward; nn.CrossEntropyLoss's keywords."""
-    return _loss(
-        cross_entropy_forward,
-        cross_entropy_backward,
-        weight=weight,
-        ignore_index=ignore_index,
-        reduction=reduction,
-        label_smoothing=label_smoothing,
-    )
+    """:func:`cross_entropy_forward` and its backward; nn.CrossEntropyLoss's keywords.
+
+    ``input`` holds logits, ``target`` class indices, as in :func:`nll_loss_forward`, or probabilities, as input.
+
+    Args:
+        weight: (C,), one per class; None for ones. It gets no gradient.
+        ignore_index: class indices that do not count; need not be a class. With probabilities it must be negative.
+        reduction: "none" for input's shape without its C, "sum", or "mean", which divides, for class indices, by
+            ``Σ weight[target]`` over the samples not ignored, smoothed or not (nan with every sample ignored), and for
+            probabilities by the number of samples, weighted or not.
+        label_smoothing: ε, from 0 to 1.
+
+    No probability is divided by, nor is the logarithm of one taken, so none can underflow;
+    :func:`cross_entropy_long_forward` does both, step by step. That probabilities are from 0 to 1 and sum to one is
+    not checked, as in torch.
+
+    Source: Bridle (1990), "Probabilistic interpretation of feedforward classification network outputs"; for label
+    smoothing, Szegedy et al. (2016), "Rethinking the Inception architecture for computer vision", section 7. Weights,
+    ignored samples and what the mean divides by are torch's conventions.
+    """
+    return _loss(cross_entropy_forward, cross_entropy_backward, **locals())
 
 
-def _loss(forward: Callable, backward: Callable, **keywords) -> Loss:
+def _loss(forward: Callable, backward: Callable, **keywords: Any) -> Loss:
     def dinput_alone(dloss: Tensor, cache: Any) -> Tensor:
         grads = backward(dloss, cache)
         return grads[0] if isinstance(grads, tuple) else grads
@@ -571,25 +529,14 @@ def _loss(forward: Callable, backward: Callable, **keywords) -> Loss:
     return Loss(functools.partial(forward, **keywords), dinput_alone)
 
 
-def _class_dim(input_shape: torch.Size) -> int:
-    """The axis of the classes: the second, or the only one of an unbatched (C,)."""
-    return min(1, len(input_shape) - 1)
+# --- checks ----------------------------------------------------------------------------------------------------------
+
+REDUCTIONS = ("none", "mean", "sum")
 
 
-def _per_class(weight: Tensor | None, input: Tensor) -> Tensor:
-    """``weight``, or ones, as (C, 1...): against input, its C falls on the axis of the classes."""
-    class_dim = _class_dim(input.shape)
-    weight = input.new_ones(input.shape[class_dim]) if weight is None else weight
-    return weight.reshape(-1, *[1] * (input.dim() - class_dim - 1))
-
-
-def _check_reduction(reduction: str) -> None:
-    require(reduction in ("none", "mean", "sum"), f"reduction must be 'none', 'mean' or 'sum', but it is {reduction!r}")
-
-
-def _check_regression(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str) -> None:
+def check_regression(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str) -> None:
     """Arguments of a loss of ``input − target``: they may be broadcast, and target may hold integers."""
-    _check_reduction(reduction)
+    require_choice("reduction", reduction, REDUCTIONS)
     require_float(input=input, weight=weight)
     if isinstance(target, Tensor) and (target.dtype == torch.bool or target.is_complex()):
         raise TypeError(f"target must hold real numbers, but its dtype is {target.dtype}")
@@ -597,80 +544,95 @@ def _check_regression(input: Tensor, target: Tensor, weight: Tensor | None, redu
         require_float(input=input, target=target)
     if weight is not None:
         require_same_shape("weight", weight, "input", input)
-    if target.shape == input.shape:
-        return
-    shapes = f"target has shape {tuple(target.shape)}, but input has {tuple(input.shape)}"
-    try:
-        torch.broadcast_shapes(input.shape, target.shape)
-    except RuntimeError:
-        raise ValueError(f"{shapes}: they must be equal, or broadcast to each other") from None
-    warnings.warn(f"{shapes}: they are broadcast, which is seldom meant", stacklevel=3)
+    if target.shape != input.shape:
+        shapes = f"target has shape {tuple(target.shape)}, but input has {tuple(input.shape)}"
+        require(_broadcast(input, target) is not None, f"{shapes}: they must be equal, or broadcast to each other")
+        warnings.warn(f"{shapes}: they are broadcast, which is seldom meant", stacklevel=3)
 
 
-def _check_broadcasts_to_input(name: str, weight: Tensor | None, input: Tensor) -> None:
-    if weight is None:
-        return
-    try:
-        fits = torch.broadcast_shapes(weight.shape, input.shape) == input.shape
-    except RuntimeError:
-        fits = False
-    require(fits, f"{name} has shape {tuple(weight.shape)}, which does not broadcast to input's {tuple(input.shape)}")
+@once
+def check_yes_or_no(
+    input: Tensor, target: Tensor, weight: Tensor | None, pos_weight: Tensor | None, reduction: str
+) -> None:
+    """Arguments of a loss of a yes or no, but for the values."""
+    require_float(input=input, target=target, weight=weight, pos_weight=pos_weight)
+    require_choice("reduction", reduction, REDUCTIONS)
+    require_same_shape("target", target, "input", input)
+    for name, x in (("weight", weight), ("pos_weight", pos_weight)):
+        if x is not None and _broadcast(x, input) != input.shape:
+            shapes = f"{name} has shape {tuple(x.shape)}, which does not broadcast to input's {tuple(input.shape)}"
+            raise ValueError(shapes)
 
 
-def _check_from_0_to_1(name: str, x: Tensor) -> None:
-    if not can_be_read(x):
-        return
-    outside = x[~((x >= 0) & (x <= 1))]  # nan is outside, too
-    if outside.numel():
-        raise ValueError(f"{name} must be from 0 to 1, but it has {outside[0].item()}")
+@once
+def check_classes(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str) -> int:
+    """Arguments of a loss over classes whose target holds indices, but for their values; the axis of the classes."""
+    class_dim = _check_logits(input, weight, ignore_index, reduction)
+    if not isinstance(target, Tensor):
+        raise TypeError(f"target must be a tensor, but it is a {type(target).__name__}")
+    shape, expected = tuple(target.shape), tuple(input.shape[:class_dim] + input.shape[class_dim + 1 :])
+    if target.dtype not in (torch.int64, torch.uint8):
+        raise TypeError(
+            f"target must hold class indices, torch.int64 or torch.uint8, but its dtype is {target.dtype} "
+            f"and its shape {shape} beside an input of {tuple(input.shape)}"
+        )
+    require(
+        shape == expected, f"target must have shape {expected}, one class index per sample, but its shape is {shape}"
+    )
+    require(target.device == input.device, f"target is on {target.device}, but input is on {input.device}: move it")
+    return class_dim
 
 
-def _check_label_smoothing(label_smoothing: float) -> None:
+@once
+def check_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    label_smoothing: float,
+) -> int:
+    """Arguments of cross-entropy, but for the values; the axis of the classes."""
     if not isinstance(label_smoothing, (int, float)):
         raise TypeError(f"label_smoothing must be a number, but it is {label_smoothing!r}")
     require(0 <= label_smoothing <= 1, f"label_smoothing must be from 0 to 1, but it is {label_smoothing}")
+    if not (isinstance(target, Tensor) and isinstance(input, Tensor) and target.shape == input.shape):
+        return check_classes(input, target, weight, ignore_index, reduction)
+    class_dim = _check_logits(input, weight, ignore_index, reduction)
+    require_float(input=input, target=target)
+    no_index = "ignore_index must be negative beside probabilities, where there is no index"
+    require(ignore_index < 0, f"{no_index}, but it is {ignore_index}")
+    return class_dim
 
 
-def _check_classification(input: Tensor, weight: Tensor | None, reduction: str, ignore_index: int) -> int:
-    """Arguments of a loss over classes, but for target; returns the axis of the classes."""
-    _check_reduction(reduction)
+def _check_logits(input: Tensor, weight: Tensor | None, ignore_index: int, reduction: str) -> int:
+    require_choice("reduction", reduction, REDUCTIONS)
     require_float(input=input, weight=weight)
     require(input.dim() >= 1, "input must be (C,), (N, C) or (N, C, d...), but it is a scalar")
-    class_dim = _class_dim(input.shape)
+    class_dim = min(1, input.dim() - 1)  # the second axis, or the only one of an unbatched (C,)
     classes = input.shape[class_dim]
     require(classes >= 1, f"input must have at least one class, but its shape is {tuple(input.shape)}")
-    if weight is not None and weight.shape != (classes,):
-        raise ValueError(
-            f"weight must have shape ({classes},), one value per class, but its shape is {tuple(weight.shape)}"
-        )
+    require_per("class", classes, weight=weight)
     if isinstance(ignore_index, bool) or not isinstance(ignore_index, int):
         raise TypeError(f"ignore_index must be an integer, but it is {ignore_index!r}")
     return class_dim
 
 
-def _check_class_indices(input: Tensor, target: Tensor, ignore_index: int | None = None) -> tuple[Tensor, Tensor]:
-    """``target`` as (index, kept), both (N, 1, d...): index is int64 and 0 where ignored, kept False there."""
-    if not isinstance(target, Tensor):
-        raise TypeError(f"target must be a tensor, but it is a {type(target).__name__}")
-    if target.dtype not in (torch.int64, torch.uint8):
-        raise TypeError(
-            f"target must hold class indices, torch.int64 or torch.uint8, but its dtype is {target.dtype} "
-            f"and its shape {tuple(target.shape)} beside an input of {tuple(input.shape)}"
-        )
-    class_dim = _class_dim(input.shape)
-    classes, expected = input.shape[class_dim], input.shape[:class_dim] + input.shape[class_dim + 1 :]
-    require(
-        target.shape == expected,
-        f"target must have shape {tuple(expected)}, one class index per sample, but its shape is {tuple(target.shape)}",
-    )
-    require(target.device == input.device, f"target is on {target.device}, but input is on {input.device}: move it")
+def _refuse_class(found: float, classes: int, ignore_index: int | None) -> None:
+    ignored = "" if ignore_index is None else f", or {ignore_index} to be ignored"
+    raise IndexError(f"target must be a class from 0 to {classes - 1}{ignored}, but it has {found}")
 
-    target = target.long()
-    kept = torch.ones_like(target, dtype=torch.bool) if ignore_index is None else target != ignore_index
-    # On a GPU a wrong class is refused there: gather and scatter stop the program with a device-side assert.
-    if can_be_read(target) and (wrong := kept & ((target < 0) | (target >= classes))).any():
-        ignored = "" if ignore_index is None else f", or {ignore_index} to be ignored"
-        raise IndexError(
-            f"target must be a class from 0 to {classes - 1}{ignored}, but it has {target[wrong][0].item()}"
-        )
-    return torch.where(kept, target, 0).unsqueeze(class_dim), kept.unsqueeze(class_dim)
+
+def _require_from_0_to_1(name: str, x: Tensor) -> None:
+    if can_be_read(x):
+        outside = x[~((x >= 0) & (x <= 1))]  # nan is outside, too
+        if outside.numel():
+            raise ValueError(f"{name} must be from 0 to 1, but it has {outside[0].item()}")
+
+
+def _broadcast(a: Tensor, b: Tensor) -> torch.Size | None:
+    """The shape to which both broadcast, if there is one."""
+    try:
+        return torch.broadcast_shapes(a.shape, b.shape)
+    except RuntimeError:
+        return None

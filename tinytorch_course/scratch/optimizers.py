@@ -16,7 +16,8 @@ with them, and finds other values in them each time.
 Legend: θ parameter, g gradient, γ learning rate (lr), λ weight decay, μ momentum, t step, counted from 1.
 """
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
@@ -25,8 +26,8 @@ import torch
 from torch import Tensor
 
 from tinytorch_course.parameter_groups import Group, assign_groups, group, scale_rate
-from tinytorch_course.scratch.hyperparameters import require_number
-from tinytorch_course.scratch.ops.checks import require, require_float, require_same_shape
+from tinytorch_course.scratch.checks import once, require, require_float, require_number, require_same_shape
+from tinytorch_course.scratch.tuned import chosen
 
 __all__ = [
     "AdamSlot",
@@ -44,6 +45,10 @@ __all__ = [
 ]
 
 Tensors = dict[str, Tensor]
+Grads = dict[str, Tensor | None]
+Slots = dict[str, NamedTuple]
+Rate = float | Tensor
+Members = tuple[list[str], dict[str, Any]]  # the names of a group's parameters, and their hyper-parameters
 
 
 class Optimizer(NamedTuple):
@@ -76,25 +81,17 @@ class Optimizer(NamedTuple):
 
 
 class SgdSlot(NamedTuple):
-    momentum_buffer: Tensor | None  # as the parameter: the velocity; None before the first step with momentum
+    """The velocity."""
+
+    momentum_buffer: Tensor | None  # as the parameter; None before the first step with momentum
 
 
-def sgd_start(param: Tensor, **hyper) -> SgdSlot:
+def sgd_start(param: Tensor, **hyper: Any) -> SgdSlot:
+    """Nothing, before the first step."""
     return SgdSlot(None)
 
 
-def sgd_step(
-    param: Tensor,
-    grad: Tensor,
-    slot: SgdSlot,
-    *,
-    lr: float,
-    momentum: float,
-    dampening: float,
-    weight_decay: float,
-    nesterov: bool,
-    maximize: bool,
-) -> tuple[Tensor, SgdSlot]:
+def sgd_step(param: Tensor, grad: Tensor, slot: SgdSlot, **hyper: Any) -> tuple[Tensor, SgdSlot]:
     """One step of stochastic gradient descent: ``θ ← θ − γ v``.
 
     With ``g ← g + λθ`` (the gradient of the penalty λ/2 ‖θ‖²; g's sign is turned first where ``maximize`` climbs):
@@ -109,8 +106,9 @@ def sgd_step(
     Source: Polyak (1964), "Some methods of speeding up the convergence of iteration methods"; Nesterov (1983);
     Sutskever, Martens, Dahl & Hinton (2013), "On the importance of initialization and momentum in deep learning".
     """
+    lr, momentum, dampening, weight_decay = (hyper["lr"], hyper["momentum"], hyper["dampening"], hyper["weight_decay"])
     (buffer,) = slot
-    if maximize:
+    if hyper["maximize"]:
         grad = -grad
     if weight_decay != 0:
         grad = grad + weight_decay * param
@@ -118,7 +116,7 @@ def sgd_step(
     if momentum != 0:
         # The first buffer is a copy: the state must not change when the caller reuses the gradient's memory.
         buffer = grad.clone() if buffer is None else momentum * buffer + (1 - dampening) * grad
-        velocity = grad + momentum * buffer if nesterov else buffer
+        velocity = grad + momentum * buffer if hyper["nesterov"] else buffer
     return param - lr * velocity, SgdSlot(buffer)
 
 
@@ -146,81 +144,50 @@ def sgd(
     Raises:
         ValueError: if a number is out of its range. TypeError: if it is not a number.
     """
-    hyper = {
-        "lr": lr,
-        "momentum": momentum,
-        "dampening": dampening,
-        "weight_decay": weight_decay,
-        "nesterov": nesterov,
-        "maximize": maximize,
-    }
-    return _optimizer(_Rule(SgdSlot, sgd_start, sgd_step, _check_sgd, hyper, groups, _SGD_SWITCHES))
+    return _optimizer(SgdSlot, sgd_start, chosen(sgd_step), _check_sgd, _SGD_SWITCHES, **locals())
 
 
 # --- Adam and AdamW ---------------------------------------------------------------------------------------------------
 
 
 class AdamSlot(NamedTuple):
+    """The running means, and how many gradients they have seen."""
+
     step: int | Tensor  # t: the updates of this parameter so far
     exp_avg: Tensor  # as the parameter: m, the running mean of the gradient
     exp_avg_sq: Tensor  # as the parameter: v, the running mean of its square
     max_exp_avg_sq: Tensor | None  # as the parameter: the largest v so far; None without amsgrad
 
 
-def adam_start(param: Tensor, *, amsgrad: bool, **hyper) -> AdamSlot:
+def adam_start(param: Tensor, *, amsgrad: bool, **hyper: Any) -> AdamSlot:
+    """Means of nothing: 0."""
     zeros = torch.zeros_like(param)
     return AdamSlot(0, zeros, zeros, zeros if amsgrad else None)
 
 
-def adam_step(
-    param: Tensor,
-    grad: Tensor,
-    slot: AdamSlot,
-    *,
-    lr: float,
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
-    amsgrad: bool,
-    maximize: bool,
-    decoupled_weight_decay: bool,
-) -> tuple[Tensor, AdamSlot]:
+def adam_step(param: Tensor, grad: Tensor, slot: AdamSlot, **hyper: Any) -> tuple[Tensor, AdamSlot]:
     """One step of Adam: ``θ ← θ − γ m̂ / (√v̂ + ε)``.
 
-    With ``m ← β₁ m + (1 − β₁) g`` and ``v ← β₂ v + (1 − β₂) g²``, running means that start at 0 and are therefore too
-    small at first: ``m̂ = m / (1 − β₁ᵗ)`` and ``v̂ = v / (1 − β₂ᵗ)`` put that right. With ``amsgrad``, v̂ is made from
-    the largest v so far. ``maximize`` turns g's sign first.
-
-    Weight decay: ``g ← g + λθ`` before all else (L2, Adam), or ``θ ← θ − γ λ θ`` beside the gradient's step
-    (``decoupled_weight_decay``, AdamW), so that the decay is not divided by √v̂.
-
-    ε stands outside the root, after the bias correction, as in the paper's Algorithm 1. Torch departs from the papers
-    in two places: AMSGrad's has no bias correction, and AdamW's decays by the schedule's factor alone, without γ.
-
-    Source: Kingma & Ba (2015), "Adam: a method for stochastic optimization", Algorithm 1; Reddi, Kale & Kumar (2018),
-    "On the convergence of Adam and beyond"; Loshchilov & Hutter (2019), "Decoupled weight decay regularization".
+    ``m ← β₁ m + (1 − β₁) g`` and ``v ← β₂ v + (1 − β₂) g²`` are running means that start at 0, therefore too small at
+    first; ``m̂ = m / (1 − β₁ᵗ)`` and ``v̂ = v / (1 − β₂ᵗ)`` put that right (``amsgrad``: of the largest v so far). Weight
+    decay: ``g ← g + λθ`` before all else (L2, Adam), or ``θ ← θ − γ λ θ`` beside the step (decoupled, AdamW).
     """
-    step, exp_avg, exp_avg_sq, max_exp_avg_sq = slot
-    beta1, beta2 = betas
-    step = step + 1
-    if maximize:
+    lr, (beta1, beta2), eps, weight_decay = hyper["lr"], hyper["betas"], hyper["eps"], hyper["weight_decay"]
+    t, m, v, largest_v = slot.step + 1, *slot[1:]
+    if hyper["maximize"]:
         grad = -grad
-    if weight_decay != 0 and decoupled_weight_decay:
+    if weight_decay != 0 and hyper["decoupled_weight_decay"]:
         param = param - lr * weight_decay * param
     elif weight_decay != 0:
         grad = grad + weight_decay * param
 
-    exp_avg = torch.lerp(exp_avg, grad, 1 - beta1)  # β₁ m + (1 − β₁) g, in one operation
-    exp_avg_sq = (beta2 * exp_avg_sq).addcmul_(grad, grad, value=1 - beta2)
-    if amsgrad:
-        max_exp_avg_sq = torch.maximum(max_exp_avg_sq, exp_avg_sq)
-
-    # What was made on the way is written over, and m̂'s correction goes to the rate, a single number: half the work. The
-    # rate divides the denominator, for addcdiv's own factor cannot be a tensor.
-    mean_square = (max_exp_avg_sq if amsgrad else exp_avg_sq) / (1 - beta2**step)
-    rate = lr / (1 - beta1**step)
-    param = torch.addcdiv(param, exp_avg, mean_square.sqrt_().add_(eps).div_(-rate))
-    return param, AdamSlot(step, exp_avg, exp_avg_sq, max_exp_avg_sq)
+    m = beta1 * m + (1 - beta1) * grad
+    v = beta2 * v + (1 - beta2) * grad**2
+    if hyper["amsgrad"]:
+        largest_v = torch.maximum(largest_v, v)
+    m_hat = m / (1 - beta1**t)
+    v_hat = (largest_v if hyper["amsgrad"] else v) / (1 - beta2**t)
+    return param - lr * m_hat / (torch.sqrt(v_hat) + eps), AdamSlot(t, m, v, largest_v)
 
 
 def adam(
@@ -236,6 +203,9 @@ def adam(
 ) -> Optimizer:
     """Adam, as ``torch.optim.Adam``; the formula is in :func:`adam_step`.
 
+    ε stands outside the root, after the bias correction, as in the paper's Algorithm 1. Torch departs from the papers
+    in two places: AMSGrad's has no bias correction, and AdamW's decays by the schedule's factor alone, without γ.
+
     Args:
         lr: γ, at least 0.
         betas: (β₁, β₂), two floats, each at least 0 and below 1: how much of the running means is kept.
@@ -248,17 +218,12 @@ def adam(
 
     Raises:
         ValueError: if a number is out of its range. TypeError: if it is not a number.
+
+    Source: Kingma & Ba (2015), "Adam: a method for stochastic optimization";
+    Reddi, Kale & Kumar (2018), "On the convergence of Adam and beyond"; Loshchilov & Hutter (2019), "Decoupled weight
+    decay regularization".
     """
-    hyper = {
-        "lr": lr,
-        "betas": betas,
-        "eps": eps,
-        "weight_decay": weight_decay,
-        "amsgrad": amsgrad,
-        "maximize": maximize,
-        "decoupled_weight_decay": decoupled_weight_decay,
-    }
-    return _optimizer(_Rule(AdamSlot, adam_start, adam_step, _check_adam, hyper, groups, _ADAM_SWITCHES))
+    return _optimizer(AdamSlot, adam_start, chosen(adam_step), _check_adam, _ADAM_SWITCHES, **locals())
 
 
 def adamw(
@@ -272,47 +237,31 @@ def adamw(
     groups: Sequence[Group] = (),
 ) -> Optimizer:
     """Adam with decoupled weight decay, as ``torch.optim.AdamW``; arguments as :func:`adam`'s."""
-    hyper = {
-        "lr": lr,
-        "betas": betas,
-        "eps": eps,
-        "weight_decay": weight_decay,
-        "amsgrad": amsgrad,
-        "maximize": maximize,
-    }
-    step = partial(adam_step, decoupled_weight_decay=True)
+    hyper = locals()
+    step = partial(chosen(adam_step), decoupled_weight_decay=True)
     switches = {**_ADAM_SWITCHES, "decoupled_weight_decay": True}
-    return _optimizer(_Rule(AdamSlot, adam_start, step, _check_adam, hyper, groups, switches))
+    return _optimizer(AdamSlot, adam_start, step, _check_adam, switches, **hyper)
 
 
 # --- RMSprop ----------------------------------------------------------------------------------------------------------
 
 
 class RmspropSlot(NamedTuple):
+    """The running means and the velocity."""
+
     step: int | Tensor  # t: the updates of this parameter so far; kept for torch, the formula does without it
     square_avg: Tensor  # as the parameter: s, the running mean of the squared gradient
     momentum_buffer: Tensor | None  # as the parameter: the velocity; None before the first step with momentum
     grad_avg: Tensor | None  # as the parameter: a, the running mean of the gradient; None unless centered
 
 
-def rmsprop_start(param: Tensor, *, momentum: float, centered: bool, **hyper) -> RmspropSlot:
+def rmsprop_start(param: Tensor, *, momentum: float, centered: bool, **hyper: Any) -> RmspropSlot:
+    """Means of nothing: 0."""
     zeros = torch.zeros_like(param)
     return RmspropSlot(0, zeros, zeros if momentum > 0 else None, zeros if centered else None)
 
 
-def rmsprop_step(
-    param: Tensor,
-    grad: Tensor,
-    slot: RmspropSlot,
-    *,
-    lr: float,
-    alpha: float,
-    eps: float,
-    weight_decay: float,
-    momentum: float,
-    centered: bool,
-    maximize: bool,
-) -> tuple[Tensor, RmspropSlot]:
+def rmsprop_step(param: Tensor, grad: Tensor, slot: RmspropSlot, **hyper: Any) -> tuple[Tensor, RmspropSlot]:
     """One step of RMSprop: ``θ ← θ − γ g / (√s + ε)``.
 
     With ``s ← α s + (1 − α) g²``. ``centered`` divides by the deviation instead, ``√(s − a²)`` with
@@ -326,19 +275,20 @@ def rmsprop_step(
     Source: Tieleman & Hinton (2012), "Lecture 6.5: rmsprop"; centered, with momentum: Graves (2013), "Generating
     sequences with recurrent neural networks", equations 38 to 41.
     """
+    lr, alpha, weight_decay, momentum = hyper["lr"], hyper["alpha"], hyper["weight_decay"], hyper["momentum"]
     step, square_avg, buffer, grad_avg = slot
-    if maximize:
+    if hyper["maximize"]:
         grad = -grad
     if weight_decay != 0:
         grad = grad + weight_decay * param
 
     square_avg = alpha * square_avg + (1 - alpha) * grad * grad
     mean_square = square_avg
-    if centered:
+    if hyper["centered"]:
         # α a + (1 − α) g, rounded better: as it stands there, s − a² turned negative ten times as often
         grad_avg = grad_avg + (1 - alpha) * (grad - grad_avg)
         mean_square = square_avg - grad_avg * grad_avg
-    velocity = grad / (torch.sqrt(mean_square) + eps)
+    velocity = grad / (torch.sqrt(mean_square) + hyper["eps"])
     if momentum > 0:
         buffer = velocity if buffer is None else momentum * buffer + velocity
         velocity = buffer
@@ -371,16 +321,7 @@ def rmsprop(
     Raises:
         ValueError: if a number is out of its range. TypeError: if it is not a number.
     """
-    hyper = {
-        "lr": lr,
-        "alpha": alpha,
-        "eps": eps,
-        "weight_decay": weight_decay,
-        "momentum": momentum,
-        "centered": centered,
-        "maximize": maximize,
-    }
-    return _optimizer(_Rule(RmspropSlot, rmsprop_start, rmsprop_step, _check_rmsprop, hyper, groups, _RMSPROP_SWITCHES))
+    return _optimizer(RmspropSlot, rmsprop_start, chosen(rmsprop_step), _check_rmsprop, _RMSPROP_SWITCHES, **locals())
 
 
 # --- From one parameter to all ----------------------------------------------------------------------------------------
@@ -392,76 +333,79 @@ class _Rule(NamedTuple):
     slot: type[NamedTuple]
     start: Callable[..., NamedTuple]  # start(param, **hyper) -> the slot before the first step
     step: Callable[..., tuple[Tensor, NamedTuple]]  # step(param, grad, slot, **hyper) -> param, slot
-    check: Callable[[dict[str, Any]], None]  # raises if a hyper-parameter is out of its range
-    hyper: dict[str, Any]  # the hyper-parameters of every parameter that no group gives others
-    groups: Sequence[Group]
     switches: dict[str, Any]  # what torch's param_groups hold beside the hyper-parameters
+    hyper: dict[str, Any]  # the hyper-parameters of every parameter that no group gives others
+    groups: Callable[[tuple[str, ...]], list[Members]]
 
 
-def _optimizer(rule: _Rule) -> Optimizer:
-    rule.check(rule.hyper)
+def _optimizer(slot, start, step, check, switches, *, groups: Sequence[Group], **hyper: Any) -> Optimizer:
+    check(hyper)
+
+    @once
+    def groups_of(names: tuple[str, ...]) -> list[Members]:
+        assigned = [(members, hyper | own) for members, own in assign_groups(names, groups, allowed=hyper)]
+        for _, own in assigned:
+            check(own)
+        return assigned
+
+    rule = _Rule(slot, start, step, switches, hyper, groups_of)
     return Optimizer(partial(_init, rule), partial(_update, rule), partial(_to_torch, rule), partial(_from_torch, rule))
 
 
 def _init(rule: _Rule, params: Tensors) -> dict[str, NamedTuple]:
     """The state before the first step: one slot for each parameter."""
     require(len(params) > 0, "params must hold at least one parameter, but it is empty")
-    hyper = _hyper_by_name(rule, params)
     for name, param in params.items():
         require_float(**{f"params[{name!r}]": param})
-    return {name: rule.start(param, **hyper[name]) for name, param in params.items()}
+    groups = _groups(rule, params)
+    return {name: rule.start(params[name], **hyper) for members, hyper in groups for name in members}
 
 
 def _update(
-    rule: _Rule,
-    params: Tensors,
-    grads: dict[str, Tensor | None],
-    opt_state: dict[str, NamedTuple],
-    *,
-    lr: float | Tensor | None = None,
-    momentum: float | None = None,
-) -> tuple[Tensors, dict[str, NamedTuple]]:
+    rule: _Rule, params: Tensors, grads: Grads, opt_state: Slots, lr: Rate | None = None, momentum: float | None = None
+) -> tuple[Tensors, Slots]:
     """One step for every parameter that has a gradient."""
-    _require_keys("grads", grads, params)
-    _require_keys("opt_state", opt_state, params)
-    hyper = _hyper_by_name(rule, params, lr, momentum)
-    new_params, new_state = {}, {}
-    for name, param in params.items():
-        grad, slot = grads[name], opt_state[name]
-        if grad is None:
-            new_params[name], new_state[name] = param, slot
-            continue
-        if not _fits(rule, param, grad, slot):
-            _require_fit(rule, name, param, grad, slot)
-        new_params[name], new_state[name] = rule.step(param, grad, slot, **hyper[name])
-    return new_params, new_state
+    _require_keys(tuple(params), tuple(grads), tuple(opt_state))
+    params, opt_state = dict(params), dict(opt_state)
+    for members, hyper in _groups(rule, params, lr, momentum):
+        for name in members:
+            if grads[name] is not None:
+                param, grad, slot = params[name], grads[name], opt_state[name]
+                _require_fit(name, rule.slot, type(slot), param, grad, *slot[slot._fields[0] == "step" :])
+                params[name], opt_state[name] = rule.step(param, grad, slot, **hyper)
+    return params, opt_state
 
 
-def _groups(
-    rule: _Rule, names: Sequence[str], lr: float | Tensor | None = None, momentum: float | None = None
-) -> list[tuple[list[str], dict[str, Any]]]:
+def _groups(rule: _Rule, names: Iterable[str], lr: Rate | None = None, momentum: float | None = None) -> list[Members]:
     """The names and the hyper-parameters of each group, with this step's ``lr`` and ``momentum`` where given."""
-    groups = []
-    for members, overrides in assign_groups(names, rule.groups, allowed=rule.hyper):
-        hyper = {**rule.hyper, **overrides}
-        rule.check(hyper)
-        if isinstance(lr, Tensor):  # nobody looks at its value
-            hyper["lr"] = lr * scale_rate(hyper["lr"], rule.hyper["lr"], 1.0)
-        elif lr is not None:
-            require_number("lr", lr, minimum=0)
-            hyper["lr"] = scale_rate(hyper["lr"], rule.hyper["lr"], lr)
-        if momentum is not None and "betas" in hyper:
-            require_number("momentum", momentum, minimum=0, below=1)
-            hyper["betas"] = (float(momentum), hyper["betas"][1])
-        elif momentum is not None:
-            require_number("momentum", momentum, minimum=0)
-            hyper["momentum"] = momentum
-        groups.append((members, hyper))
+    groups = rule.groups(tuple(names))
+    if lr is not None:
+        groups = [(members, hyper | {"lr": _rate(lr, hyper["lr"], rule.hyper["lr"])}) for members, hyper in groups]
+    if momentum is not None:
+        groups = [(members, hyper | _momentum(hyper, momentum)) for members, hyper in groups]
     return groups
 
 
-def _hyper_by_name(rule: _Rule, params: Tensors, lr=None, momentum=None) -> dict[str, dict[str, Any]]:
-    return {name: hyper for members, hyper in _groups(rule, list(params), lr, momentum) for name in members}
+def _rate(lr: Rate, own: float, default: float) -> Rate:
+    """``lr``, or as much of it as a group with a rate of its own asks for."""
+    if not (isinstance(lr, Tensor) or (isinstance(lr, float) and 0 <= lr < math.inf)):
+        require_number("lr", lr, minimum=0)
+    return lr if own == default else _scaled(lr, own, default)
+
+
+def _scaled(lr: Rate, own: float, default: float) -> Rate:
+    if isinstance(lr, Tensor):  # nobody looks at its value
+        return lr * scale_rate(own, default, 1.0)
+    return scale_rate(own, default, lr)
+
+
+def _momentum(hyper: dict[str, Any], momentum: float) -> dict[str, Any]:
+    """``momentum``, under the name that it has in this optimizer."""
+    if "betas" not in hyper:
+        require_number("momentum", momentum, minimum=0)
+        return {"momentum": momentum}
+    require_number("momentum", momentum, minimum=0, below=1)
+    return {"betas": (float(momentum), hyper["betas"][1])}
 
 
 # --- torch.optim's state_dict -----------------------------------------------------------------------------------------
@@ -474,12 +418,12 @@ _RMSPROP_SWITCHES = {"foreach": None, "capturable": False, "differentiable": Fal
 def _to_torch(rule: _Rule, opt_state: dict[str, NamedTuple]) -> dict[str, Any]:
     """``{"state": {number: {field: tensor}}, "param_groups": [...]}``; parameters are numbered group by group."""
     state, param_groups, names = {}, [], []
-    for members, hyper in _groups(rule, list(opt_state)):
+    for members, hyper in _groups(rule, opt_state):
         numbers = list(range(len(names), len(names) + len(members)))
         param_groups.append({"params": numbers, "param_names": members, **hyper, **rule.switches})
         names += members
     for number, name in enumerate(names):
-        _require_slot(rule, name, opt_state[name])
+        _require_slot(name, rule.slot, type(opt_state[name]))
         entry = _slot_to_torch(opt_state[name])
         if entry:
             state[number] = entry
@@ -518,9 +462,9 @@ def _names_by_number(rule: _Rule, param_groups: list[dict[str, Any]], params: Te
     """Whose state stands under which number: by ``param_names`` if torch saved them, otherwise by its order."""
     if all("param_names" in saved for saved in param_groups):
         names = [saved["param_names"] for saved in param_groups]
-        _require_keys("the state_dict", list(chain(*names)), params)
+        _require_same_keys("the state_dict", list(chain(*names)), params)
     else:
-        names = [members for members, _ in _groups(rule, list(params))]
+        names = [members for members, _ in _groups(rule, params)]
     sizes, own_sizes = [len(saved["params"]) for saved in param_groups], [len(members) for members in names]
     require(sizes == own_sizes, f"the state_dict has groups of {sizes} parameters, but they should be of {own_sizes}")
     return dict(zip(chain(*(saved["params"] for saved in param_groups)), chain(*names), strict=True))
@@ -579,43 +523,34 @@ def _check_rmsprop(hyper: dict[str, Any]) -> None:
         require_number(name, hyper[name], minimum=0)
 
 
-def _require_keys(what: str, given, params: Tensors) -> None:
+@once
+def _require_keys(params: tuple[str, ...], grads: tuple[str, ...], opt_state: tuple[str, ...]) -> None:
+    _require_same_keys("grads", grads, params)
+    _require_same_keys("opt_state", opt_state, params)
+
+
+def _require_same_keys(what: str, given: Sequence[str], params: Iterable[str]) -> None:
     missing = [name for name in params if name not in given]
     require(not missing, f"{what} must have one entry for each parameter, but lacks {missing}")
     extra = [name for name in given if name not in params]
     require(not extra, f"{what} must have one entry for each parameter, but there is no parameter for {extra}")
 
 
-def _require_slot(rule: _Rule, name: str, slot: NamedTuple) -> None:
-    if not isinstance(slot, rule.slot):
-        raise TypeError(
-            f"opt_state[{name!r}] must be of type {rule.slot.__name__}, but it is of type {type(slot).__name__}"
-        )
+def _require_slot(name: str, wanted: type[NamedTuple], given: type) -> None:
+    if given is not wanted:
+        raise TypeError(f"opt_state[{name!r}] must be of type {wanted.__name__}, but it is of type {given.__name__}")
 
 
-def _fits(rule: _Rule, param: Tensor, grad: Tensor, slot: NamedTuple) -> bool:
-    """Whether :func:`_require_fit` would find nothing, at a tenth of the time: it makes no names."""
-    if not isinstance(slot, rule.slot) or not param.is_floating_point():
-        return False
-    shape, dtype, device = param.shape, param.dtype, param.device
-    counts = slot._fields[0] == "step"
-    return all(
-        isinstance(value, int | None)
-        or (isinstance(value, Tensor) and value.dtype == dtype and value.shape == shape and value.device == device)
-        for value in (grad, *slot[counts:])
-    )
-
-
-def _require_fit(rule: _Rule, name: str, param: Tensor, grad: Tensor, slot: NamedTuple) -> None:
+@once
+def _require_fit(
+    name: str, wanted: type[NamedTuple], given: type, param: Tensor, grad: Tensor, *slot: Tensor | None
+) -> None:
     """The gradient and the slot's tensors must have the shape, dtype and device of their parameter."""
-    _require_slot(rule, name, slot)
-    param_name = f"params[{name!r}]"
+    _require_slot(name, wanted, given)
+    param_name, fields = f"params[{name!r}]", [field for field in wanted._fields if field != "step"]
     tensors = {f"grads[{name!r}]": grad}
-    tensors |= {
-        f"opt_state[{name!r}].{field}": value
-        for field, value in slot._asdict().items()
-        if isinstance(value, Tensor) and field != "step"
-    }
+    tensors |= {f"opt_state[{name!r}].{field}": value for field, value in zip(fields, slot, strict=True)}
     require_float(**{param_name: param}, **tensors)
     for tensor_name, tensor in tensors.items():
-        require_same_shape(tensor_name, tensor, param_name, param)
+        if tensor is not None:
+            require_same_shape(tensor_name, tensor, param_name, param)

@@ -14,8 +14,9 @@ import math
 from collections.abc import Callable
 from itertools import pairwise
 
-from tinytorch_course.scratch.hyperparameters import require_integer, require_number
-from tinytorch_course.scratch.ops.checks import require
+from tinytorch_course.scratch.checks import require, require_integer, require_number
+
+__all__ = ["Schedule", "constant", "cosine", "linear_warmup", "one_cycle", "step"]
 
 Schedule = Callable[[int], dict[str, float]]
 

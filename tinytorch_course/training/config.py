@@ -17,6 +17,7 @@ from tinytorch_course.models import require_model_name
 from tinytorch_course.training.parsing import parse_augment, parse_class_weights, parse_freeze
 
 IMPL_NAMES = ("scratch", "torch")
+OPS_NAMES = ("tuned", "textbook")
 SCHEDULE_NAMES = ("constant", "step", "cosine", "linear-warmup", "one-cycle")
 PRECISION_NAMES = ("float32", "tf32", "bfloat16")
 DTYPE_NAMES = ("float32", "float64")
@@ -56,6 +57,7 @@ class TrainConfig:
     """
 
     impl: str = "scratch"
+    ops: str = "tuned"
     model: str = "mnist_cnn"
     data: str = "auto"
     data_dir: str | None = None
@@ -91,6 +93,7 @@ class TrainConfig:
     def validate(self) -> None:
         """Raise :class:`InputError` for the first value that no run can have, naming the flag as it is typed."""
         self._require_name("impl", IMPL_NAMES)
+        self._require_name("ops", OPS_NAMES)
         require_model_name(self.model)
         check_data_name(self.data)
         self._require_name("optimizer", OPTIMIZER_DEFAULTS)

@@ -90,12 +90,13 @@ class ScratchLearner(Learner):
         self.device, self.dtype = device, getattr(torch, config.dtype)
         self.clip_norm, self.build = config.clip_norm, build
         weight = None if class_weights is None else class_weights.to(self.device, self.dtype)
-        self.net = build(scratch.layers)
+        with scratch.tuned.using(config.ops):
+            self.net = build(scratch.layers)
+            self.optimizer = make_optimizer(scratch.optimizers, config)
         if config.precision == "bfloat16":
             self.net = scratch_in_bfloat16(self.net)
         self.loss = scratch.losses.cross_entropy(weight=weight, label_smoothing=config.label_smoothing)
         self.plain_loss = scratch.losses.cross_entropy()
-        self.optimizer = make_optimizer(scratch.optimizers, config)
 
         params, state = self.net.init(generator)
         params = start_scratch(config.init, params, generator)
@@ -112,11 +113,11 @@ class ScratchLearner(Learner):
         self, params: Tensors, state: Tensors, x: Tensor, y: Tensor, generator: Any
     ) -> tuple[Tensor, Tensor, Tensors, Tensors]:
         """A batch's loss, logits, new state, and the gradients of all parameters."""
-        logits, state, cache = self.net.forward(params, state, x, training=True, generator=generator)
+        logits, state, *held = self.net.forward(params, state, x, training=True, generator=generator)
         loss, loss_cache = self.loss.forward(logits, y)
 
         dlogits = self.loss.backward(torch.ones_like(loss), loss_cache)
-        _, grads = self.net.backward(dlogits, cache, need_dx=False, keep_cache=False)
+        _, grads = self.net.backward(dlogits, held.pop(), need_dx=False)  # which frees the cache layer by layer
         return loss, logits, state, grads
 
     def _step(
@@ -124,8 +125,7 @@ class ScratchLearner(Learner):
     ) -> tuple[Tensor, Tensor, Tensors, Tensors, Tensors, Any]:
         """A batch's loss, logits and gradients, and what the step makes of parameters, state and optimizer's state."""
         loss, logits, state, grads = self.gradients(params, state, x, y, generator)
-        grads = self._learned(grads)
-        clipped: dict[str, Tensor | None] = {**grads}
+        grads = clipped = self._learned(grads)
         if self.clip_norm is not None:
             clipped, _ = scratch.clipping.clip_grad_norm(clipped, self.clip_norm)
         learned, opt_state = self.optimizer.update(self._learned(params), clipped, opt_state, **rates)
@@ -165,7 +165,7 @@ class ScratchLearner(Learner):
     def parameter_count(self) -> int:
         return sum(tensor.numel() for tensor in self.params.values())
 
-    def _learned(self, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    def _learned(self, tensors: dict[str, Tensor]) -> dict[str, Any]:
         """Those of the parameters that are not frozen."""
         return {name: tensors[name] for name in self.trainable}
 

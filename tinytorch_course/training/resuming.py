@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch_course.errors import InputError
-from tinytorch_course.scratch.ops.products import PIECES
+from tinytorch_course.scratch.tuned.products import PIECES
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig, flag
 from tinytorch_course.training.environment import generator_states, set_generator_states, versions
@@ -84,7 +84,7 @@ def restore(
 
 def _changed_versions(then: Mapping[str, str], now: Mapping[str, str], config: TrainConfig) -> list[str]:
     """What may change the last bit of a result, and is not as it was when the run was saved."""
-    plain = config.impl == "scratch" and not config.compile and config.precision == "float32"
+    plain = (config.impl, config.ops, config.precision) == ("scratch", "tuned", "float32") and not config.compile
     alike = {str(count) for count in range(1, PIECES + 1)} if plain else set()  # threads that compute the same bits
     return sorted(
         f"{name} was {was}, is {now.get(name)}"

@@ -9,11 +9,13 @@ from prove import parametrize_cases
 from tinytorch_course.checking.case_tables.activation import OPS
 from tinytorch_course.checking.ops import check_case
 from tinytorch_course.scratch.ops import activation
+from tinytorch_course.scratch.tuned import using
 
 
 @parametrize_cases(OPS)
-def test_equals_torch(case):
-    check_case(case).require()
+def test_equals_torch(case, form):
+    with using(form):
+        check_case(case).require()
 
 
 @pytest.mark.parametrize("op", ["relu", "leaky_relu", "gelu", "sigmoid", "tanh"])

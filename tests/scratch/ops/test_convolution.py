@@ -6,18 +6,19 @@ from prove import parametrize_cases
 from tinytorch_course.checking.case_tables.convolution import ARGUMENTS, OPS
 from tinytorch_course.checking.cases import draw
 from tinytorch_course.checking.ops import check_case
-from tinytorch_course.scratch.ops import convolution
 from tinytorch_course.scratch.ops.convolution import (
     conv2d_backward,
     conv2d_forward,
     conv2d_naive_backward,
     conv2d_naive_forward,
 )
+from tinytorch_course.scratch.tuned import using
 
 
 @parametrize_cases(OPS)
-def test_equals_torch(case):
-    check_case(case).require()
+def test_equals_torch(case, form):
+    with using(form):
+        check_case(case).require()
 
 
 @pytest.mark.parametrize(("inputs", "keywords"), ARGUMENTS, ids=[str(keywords) for _, keywords in ARGUMENTS])
@@ -31,19 +32,6 @@ def test_fast_equals_naive(inputs, keywords):
         conv2d_backward(dout, fast_cache), conv2d_naive_backward(dout, naive_cache), strict=True
     ):
         torch.testing.assert_close(ours, definition, rtol=1e-12, atol=1e-12)
-
-
-def test_blocks_change_nothing(monkeypatch):
-    x, weight, bias = draw(((7, 3, 9, 8), (4, 3, 3, 3), (4,)))
-    dout = torch.randn(7, 4, 9, 8, dtype=torch.float64)
-    results = []
-    for block_bytes in (1, 3 * 9 * 8 * 27 * 8, 2**30):  # one image, three, all at a time
-        monkeypatch.setattr(convolution, "BLOCK_BYTES", block_bytes)
-        out, cache = conv2d_forward(x, weight, bias, padding=1)
-        results.append((out, *conv2d_backward(dout, cache)))
-    for result in results[1:]:
-        for got, expected in zip(result, results[0], strict=True):
-            torch.testing.assert_close(got, expected, rtol=1e-13, atol=1e-13)
 
 
 def test_is_the_adjoint_of_the_transposed_convolution():

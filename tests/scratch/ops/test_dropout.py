@@ -5,11 +5,13 @@ from prove import parametrize_cases
 from tinytorch_course.checking.case_tables.dropout import OPS
 from tinytorch_course.checking.ops import check_case
 from tinytorch_course.scratch.ops.dropout import draw_mask, dropout_backward, dropout_forward
+from tinytorch_course.scratch.tuned import using
 
 
 @parametrize_cases(OPS)
-def test_equals_the_definition(case):
-    check_case(case).require()
+def test_equals_the_definition(case, form):
+    with using(form):
+        check_case(case).require()
 
 
 @pytest.mark.parametrize("p", [0.1, 0.5, 0.75])

@@ -5,11 +5,13 @@ from prove import parametrize_cases
 from tinytorch_course.checking.case_tables.linear import OPS
 from tinytorch_course.checking.ops import check_case
 from tinytorch_course.scratch.ops.linear import linear_backward, linear_forward
+from tinytorch_course.scratch.tuned import using
 
 
 @parametrize_cases(OPS)
-def test_equals_torch(case):
-    check_case(case).require()
+def test_equals_torch(case, form):
+    with using(form):
+        check_case(case).require()
 
 
 def test_input_gradient_can_be_left_out():

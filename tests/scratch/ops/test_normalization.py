@@ -12,11 +12,13 @@ from tinytorch_course.scratch.ops.normalization import (
     batch_norm_long_backward,
     batch_norm_long_forward,
 )
+from tinytorch_course.scratch.tuned import using
 
 
 @parametrize_cases(OPS)
-def test_equals_torch(case):
-    check_case(case).require()
+def test_equals_torch(case, form):
+    with using(form):
+        check_case(case).require()
 
 
 @pytest.mark.parametrize("shape", [(6, 3), (4, 3, 5), (2, 3, 4, 5)])

@@ -7,11 +7,13 @@ from tinytorch_course.checking.case_tables.pooling import ADAPTIVE_SIZES, AVG_KE
 from tinytorch_course.checking.cases import draw, on_grid
 from tinytorch_course.checking.ops import check_case
 from tinytorch_course.scratch.ops import pooling
+from tinytorch_course.scratch.tuned import using
 
 
 @parametrize_cases(OPS)
-def test_equals_torch(case):
-    check_case(case).require()
+def test_equals_torch(case, form):
+    with using(form):
+        check_case(case).require()
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,13 @@ from prove import parametrize_cases
 from tinytorch_course.checking.case_tables.reshaping import OPS
 from tinytorch_course.checking.ops import check_case
 from tinytorch_course.scratch.ops.reshaping import flatten_forward, pad2d_forward
+from tinytorch_course.scratch.tuned import using
 
 
 @parametrize_cases(OPS)
-def test_equals_torch(case):
-    check_case(case).require()
+def test_equals_torch(case, form):
+    with using(form):
+        check_case(case).require()
 
 
 @pytest.mark.parametrize(

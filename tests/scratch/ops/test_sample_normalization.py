@@ -12,11 +12,13 @@ from tinytorch_course.scratch.ops.sample_normalization import (
     layer_norm_backward,
     layer_norm_forward,
 )
+from tinytorch_course.scratch.tuned import using
 
 
 @parametrize_cases(OPS)
-def test_equals_torch(case):
-    check_case(case).require()
+def test_equals_torch(case, form):
+    with using(form):
+        check_case(case).require()
 
 
 def test_a_sample_does_not_see_the_others():

@@ -6,7 +6,6 @@ from tinytorch_course.checking.cases import (
     ROWS,
     SEQUENCE,
     Case,
-    Draw,
     LayerCase,
     Op,
     Timed,
@@ -32,7 +31,8 @@ def variance(*shape):
     def variance_draw(generator):
         return torch.rand(shape, dtype=torch.float64, generator=generator) + 0.5
 
-    return Draw(f"variance{shape}", variance_draw)
+    variance_draw.label = f"variance{shape}"
+    return variance_draw
 
 
 SHAPES = [(5, 3), (4, 3, 6), (2, 3, 4, 5), (2, 3, 2, 3, 2)]

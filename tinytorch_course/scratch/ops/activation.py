@@ -2,7 +2,7 @@
 
 Each saves its output where the derivative can be written in it (relu, sigmoid, tanh, softmax), because the next
 layer holds that tensor anyway; the others save their input. Torch's keyword ``inplace`` is left out: nothing here is
-ever changed in place.
+ever changed in place. All raise TypeError if x is not floating point, ValueError or IndexError for another argument.
 """
 
 import math
@@ -11,31 +11,48 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tinytorch_course.scratch.ops.checks import normalize_dim, require, require_float
+from tinytorch_course.scratch.checks import normalize_dim, once, require_choice, require_float
+
+__all__ = [
+    "GeluCache",
+    "LeakyReluCache",
+    "LogSoftmaxCache",
+    "ReluCache",
+    "SigmoidCache",
+    "SoftmaxCache",
+    "TanhCache",
+    "gelu_backward",
+    "gelu_forward",
+    "leaky_relu_backward",
+    "leaky_relu_forward",
+    "log_softmax_backward",
+    "log_softmax_forward",
+    "relu_backward",
+    "relu_forward",
+    "sigmoid_backward",
+    "sigmoid_forward",
+    "softmax_backward",
+    "softmax_forward",
+    "tanh_backward",
+    "tanh_forward",
+]
 
 
 class ReluCache(NamedTuple):
+    """``out = 0`` says all that backward needs of x."""
+
     out: Tensor  # as x
 
 
 def relu_forward(x: Tensor) -> tuple[Tensor, ReluCache]:
     """Rectified linear unit: ``out = max(x, 0)``.
 
-    Backward: ``dx = 0 where out = 0, else dout``. At x = 0, where any slope from 0 to 1 would do, it is 0: torch's
-    convention for relu (torch's own ``clamp_min(0)`` takes 1 there).
-
-    Args:
-        x: any shape.
-
-    Returns:
-        out, as x, and the cache: ``out = 0`` says all that backward needs of x.
-
-    Raises:
-        TypeError: if x is not floating point.
+    Backward: ``dx = 0 where out = 0, else dout``. At x = 0, where any slope from 0 to 1 would do, it is 0, as in torch
+    (whose own ``clamp_min(0)`` takes 1 there).
 
     Source: Nair & Hinton (2010), "Rectified linear units improve restricted Boltzmann machines".
     """
-    require_float(x=x)
+    check_float(x)
     out = x.clamp_min(0)
     return out, ReluCache(out)
 
@@ -48,6 +65,8 @@ def relu_backward(dout: Tensor, cache: ReluCache) -> Tensor:
 
 
 class LeakyReluCache(NamedTuple):
+    """x, and not out, whose sign says nothing where the slope is negative."""
+
     x: Tensor
     negative_slope: float
 
@@ -57,19 +76,9 @@ def leaky_relu_forward(x: Tensor, negative_slope: float = 0.01) -> tuple[Tensor,
 
     Backward: ``dx = dout where x > 0, else negative_slope · dout``; at 0 it is the negative side, as in torch.
 
-    Args:
-        x: any shape.
-        negative_slope: the slope below zero; any number. (A negative one makes out's sign ambiguous, so x is saved.)
-
-    Returns:
-        out, as x, and the cache.
-
-    Raises:
-        TypeError: if x is not floating point.
-
     Source: Maas, Hannun & Ng (2013), "Rectifier nonlinearities improve neural network acoustic models".
     """
-    require_float(x=x)
+    check_float(x)
     return torch.where(x > 0, x, negative_slope * x), LeakyReluCache(x, negative_slope)
 
 
@@ -81,6 +90,8 @@ def leaky_relu_backward(dout: Tensor, cache: LeakyReluCache) -> Tensor:
 
 
 class SigmoidCache(NamedTuple):
+    """out, in which the derivative can be written."""
+
     out: Tensor  # as x
 
 
@@ -90,17 +101,8 @@ def sigmoid_forward(x: Tensor) -> tuple[Tensor, SigmoidCache]:
     Backward: ``dx = dout · out · (1 − out)``.
 
     Stable as written: for very negative x, e⁻ˣ overflows to inf and 1/inf is the right answer, 0.
-
-    Args:
-        x: any shape.
-
-    Returns:
-        out, as x, and the cache (out alone).
-
-    Raises:
-        TypeError: if x is not floating point.
     """
-    require_float(x=x)
+    check_float(x)
     out = 1 / (1 + torch.exp(-x))
     return out, SigmoidCache(out)
 
@@ -113,6 +115,8 @@ def sigmoid_backward(dout: Tensor, cache: SigmoidCache) -> Tensor:
 
 
 class TanhCache(NamedTuple):
+    """out, in which the derivative can be written."""
+
     out: Tensor  # as x
 
 
@@ -120,17 +124,8 @@ def tanh_forward(x: Tensor) -> tuple[Tensor, TanhCache]:
     """Hyperbolic tangent: ``out = tanh x``.
 
     Backward: ``dx = dout · (1 − out²)``.
-
-    Args:
-        x: any shape.
-
-    Returns:
-        out, as x, and the cache (out alone).
-
-    Raises:
-        TypeError: if x is not floating point.
     """
-    require_float(x=x)
+    check_float(x)
     out = torch.tanh(x)
     return out, TanhCache(out)
 
@@ -143,6 +138,8 @@ def tanh_backward(dout: Tensor, cache: TanhCache) -> Tensor:
 
 
 class GeluCache(NamedTuple):
+    """x alone, since Φ is cheap to compute again."""
+
     x: Tensor
     approximate: str
 
@@ -155,20 +152,10 @@ def gelu_forward(x: Tensor, approximate: str = "none") -> tuple[Tensor, GeluCach
     ``"tanh"``: ``Φ(x) ≈ (1 + tanh u) / 2`` with ``u = √(2/π) (x + 0.044715 x³)``;
     backward ``dx = dout · (Φ + x · (1 − tanh² u)/2 · du/dx)``.
 
-    Args:
-        x: any shape.
-        approximate: "none" or "tanh".
-
-    Returns:
-        out, as x, and the cache: x alone, since Φ is cheap to compute again.
-
-    Raises:
-        ValueError: for another ``approximate``. TypeError: if x is not floating point.
-
     Source: Hendrycks & Gimpel (2016), "Gaussian error linear units (GELUs)", section 2.
     """
-    require_float(x=x)
-    require(approximate in ("none", "tanh"), f"approximate must be 'none' or 'tanh', but it is {approximate!r}")
+    check_float(x)
+    require_choice("approximate", approximate, ("none", "tanh"))
     if approximate == "none":
         cdf = (1 + torch.erf(x / math.sqrt(2))) / 2
     else:
@@ -192,6 +179,8 @@ def gelu_backward(dout: Tensor, cache: GeluCache) -> Tensor:
 
 
 class SoftmaxCache(NamedTuple):
+    """out, and what dx must be like."""
+
     out: Tensor  # as x
     dim: int
     x_dtype: torch.dtype
@@ -204,21 +193,12 @@ def softmax_forward(x: Tensor, dim: int, dtype: torch.dtype | None = None) -> tu
 
     The largest entry is subtracted first, which changes nothing in the quotient and keeps eˣ from overflowing.
 
-    Args:
-        x: any shape.
-        dim: the axis of the classes.
-        dtype: to which x is converted first, so that a half-precision x does not overflow; None: as it is.
-
-    Returns:
-        out, as x but in ``dtype``, and the cache: out, and the dtype that dx will have.
-
-    Raises:
-        IndexError: if x has no such axis. TypeError: if x or dtype is not floating point.
+    Args: dim, the axis of the classes; dtype, to which x is converted first, so that half precision does not overflow.
     """
-    x, x_dtype = _converted(x, dtype)
-    dim = normalize_dim("dim", dim, x.dim())
+    dim, x_dtype = check_softmax(x, dim, dtype), x.dtype
+    x = x.to(dtype or x_dtype)
     if x.numel() == 0:
-        return x.clone(), SoftmaxCache(x, dim, x_dtype)
+        return x, SoftmaxCache(x, dim, x_dtype)
     exp = torch.exp(x - x.amax(dim, keepdim=True))
     out = exp / exp.sum(dim, keepdim=True)
     return out, SoftmaxCache(out, dim, x_dtype)
@@ -232,6 +212,8 @@ def softmax_backward(dout: Tensor, cache: SoftmaxCache) -> Tensor:
 
 
 class LogSoftmaxCache(NamedTuple):
+    """out, for ``softmax(x) = e^out``, and what dx must be like."""
+
     out: Tensor  # as x
     dim: int
     x_dtype: torch.dtype
@@ -244,21 +226,12 @@ def log_softmax_forward(x: Tensor, dim: int, dtype: torch.dtype | None = None) -
 
     Never computed as log(softmax): a probability that underflows to 0 would give −inf where −10000 is meant.
 
-    Args:
-        x: any shape.
-        dim: the axis of the classes.
-        dtype: to which x is converted first, so that a half-precision x does not overflow; None: as it is.
-
-    Returns:
-        out, as x but in ``dtype``, and the cache: out, for ``softmax(x) = e^out``, and the dtype that dx will have.
-
-    Raises:
-        IndexError: if x has no such axis. TypeError: if x or dtype is not floating point.
+    Args: dim, the axis of the classes; dtype, to which x is converted first, so that half precision does not overflow.
     """
-    x, x_dtype = _converted(x, dtype)
-    dim = normalize_dim("dim", dim, x.dim())
+    dim, x_dtype = check_softmax(x, dim, dtype), x.dtype
+    x = x.to(dtype or x_dtype)
     if x.numel() == 0:
-        return x.clone(), LogSoftmaxCache(x, dim, x_dtype)
+        return x, LogSoftmaxCache(x, dim, x_dtype)
     shifted = x - x.amax(dim, keepdim=True)
     out = shifted - torch.log(torch.exp(shifted).sum(dim, keepdim=True))
     return out, LogSoftmaxCache(out, dim, x_dtype)
@@ -271,10 +244,16 @@ def log_softmax_backward(dout: Tensor, cache: LogSoftmaxCache) -> Tensor:
     return (dout - torch.exp(out) * dout.sum(dim, keepdim=True)).to(x_dtype)
 
 
-def _converted(x: Tensor, dtype: torch.dtype | None) -> tuple[Tensor, torch.dtype]:
-    """x in ``dtype``, and the dtype that it had."""
+@once
+def check_float(x: Tensor) -> None:
+    """x must be floating point."""
     require_float(x=x)
-    converted = x if dtype is None else x.to(dtype)
-    if not converted.is_floating_point():
+
+
+@once
+def check_softmax(x: Tensor, dim: int, dtype: torch.dtype | None) -> int:
+    """``dim``, counted from the front."""
+    require_float(x=x)
+    if not (dtype is None or dtype.is_floating_point):
         raise TypeError(f"dtype must be a floating-point dtype, but it is {dtype}")
-    return converted, x.dtype
+    return normalize_dim("dim", dim, x.dim())

@@ -5,10 +5,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tinytorch_course.scratch.ops.checks import require, require_float, require_same_shape
+from tinytorch_course.scratch.checks import once, require_float, require_probability, require_same_shape
+
+__all__ = ["DropoutCache", "draw_mask", "dropout_backward", "dropout_forward"]
 
 
 class DropoutCache(NamedTuple):
+    """The mask, a byte a value."""
+
     mask: Tensor | None  # bool, as x: what was kept; None: everything
     p: float
 
@@ -27,36 +31,25 @@ def dropout_forward(
 
     The scale keeps the mean as it was, so that in evaluation nothing has to be done: out = x.
 
-    Args:
-        x: any shape.
-        p: the probability of dropping a value, from 0 to 1.
-        training: False returns x.
-        generator: draws the mask (see :func:`draw_mask`); a CPU generator. None: torch's default one.
-        mask: a bool tensor as x, to be used instead of drawing one: True keeps.
-
-    Returns:
-        out, as x, and the cache: the mask, a byte a value.
-
-    Raises:
-        ValueError: if p is not from 0 to 1, or the mask's shape is not x's. TypeError: if x is not floating point.
-
+    Args: x, any shape; p, the probability of dropping a value; training, False returns x; generator, on the CPU, draws
+        the mask (None: torch's default one); mask, as x, to be used instead: True keeps.
+    Returns: out, as x, and the cache.
+    Raises: ValueError if p is not from 0 to 1, or the mask's shape is not x's; TypeError if x is not floating point.
     Source: Srivastava et al. (2014), "Dropout", section 4; the scaling at training time ("inverted") is torch's.
     """
-    require_float(x=x)
-    require(0 <= p <= 1, f"p must be a probability from 0 to 1, but it is {p}")
+    check_dropout(x, p, mask)
     if not training or (p == 0 and mask is None):
         return x, DropoutCache(None, p)
     if mask is None:
         mask = draw_mask(x.shape, p, generator).to(x.device, non_blocking=True)
-    require_same_shape("mask", mask, "x", x)
-    return _scaled(x, mask, p), DropoutCache(mask, p)
+    return torch.where(mask, x / (1 - p), 0), DropoutCache(mask, p)
 
 
 def dropout_backward(dout: Tensor, cache: DropoutCache) -> Tensor:
     """Gradient of :func:`dropout_forward`: dx, as x."""
     mask, p = cache
-    # out = x · mask / (1 − p)
-    return dout if mask is None else _scaled(dout, mask, p)
+    # out = x / (1 − p) where mask, else 0
+    return dout if mask is None else torch.where(mask, dout / (1 - p), 0)
 
 
 def draw_mask(shape: torch.Size, p: float, generator: torch.Generator | None = None) -> Tensor:
@@ -67,7 +60,10 @@ def draw_mask(shape: torch.Size, p: float, generator: torch.Generator | None = N
     return torch.rand(shape, generator=generator, dtype=torch.float32) >= p
 
 
-def _scaled(values: Tensor, mask: Tensor, p: float) -> Tensor:
-    # With p = 1 nothing is kept, and the scale, 1/0, multiplies nothing.
-    # (A product with bools would be five times slower than with numbers.)
-    return mask.to(values.dtype).mul_(values).div_(1 - p) if p < 1 else torch.zeros_like(values)
+@once
+def check_dropout(x: Tensor, p: float, mask: Tensor | None) -> None:
+    """Raise what :func:`dropout_forward` says."""
+    require_float(x=x)
+    require_probability("p", p)
+    if mask is not None:
+        require_same_shape("mask", mask, "x", x)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tinytorch_course.scratch.ops.checks import can_be_read, require_dim, require_float
+from tinytorch_course.scratch.checks import can_be_read, require_dim, require_float
 
 __all__ = ["EmbeddingCache", "embedding_backward", "embedding_forward"]
 

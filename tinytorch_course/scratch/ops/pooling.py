@@ -1,7 +1,7 @@
 """Pooling: each output pixel sums up one window of its channel, by its maximum or its mean.
 
-A window is a grid of taps. The fast versions go tap by tap, over all windows at once: tap (a, b) of every window is one
-strided view of the image. The naive versions beside them go window by window.
+All windows are laid out at once, as a view; the way back adds them up where they came from. The naive versions below
+are the definitions, one window at a time.
 
 Legend: ... the leading axes, (N, C) or (C,); H W input height and width, P Q output height and width, KH KW kernel.
 """
@@ -13,14 +13,31 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tinytorch_course.scratch.ops.checks import pair, require, require_dim, require_float
-from tinytorch_course.scratch.ops.products import bmm
+from tinytorch_course.scratch.checks import once, pair, require, require_dim, require_float
+from tinytorch_course.scratch.ops.windows import IntPair, fold_windows, pad_sides, unfold_windows, unpad_sides
 
-IntPair = int | tuple[int, int]
+__all__ = [
+    "AdaptiveAvgPool2dCache",
+    "AvgPool2dCache",
+    "MaxPool2dCache",
+    "Windows",
+    "adaptive_avg_pool2d_backward",
+    "adaptive_avg_pool2d_forward",
+    "adaptive_avg_pool2d_naive_backward",
+    "adaptive_avg_pool2d_naive_forward",
+    "avg_pool2d_backward",
+    "avg_pool2d_forward",
+    "avg_pool2d_naive_backward",
+    "avg_pool2d_naive_forward",
+    "max_pool2d_backward",
+    "max_pool2d_forward",
+    "max_pool2d_naive_backward",
+    "max_pool2d_naive_forward",
+]
 
 
 class Windows(NamedTuple):
-    """Where the windows lie. Taps that fall into the padding are nowhere: no value stands for them."""
+    """Where the windows lie."""
 
     image: tuple[int, int]  # (H, W)
     kernel: tuple[int, int]
@@ -34,6 +51,8 @@ class Windows(NamedTuple):
 
 
 class MaxPool2dCache(NamedTuple):
+    """Who won is found again by comparing x with out: both are kept by the layers beside this one anyway."""
+
     x: Tensor  # (..., H, W)
     out: Tensor  # (..., P, Q)
     windows: Windows
@@ -51,65 +70,39 @@ def max_pool2d_forward(
     """The largest value of each window: ``out[p, q] = max_{a,b} x[p·stride + a·dilation − padding, ...]``.
 
     Backward: all of dout goes to the pixel that won. Of equal ones the first in row order wins, as in torch; where
-    windows overlap, a pixel that won several times gets the sum.
+    windows overlap, a pixel that won several times gets the sum. A NaN that won gets no gradient.
 
-    Args:
-        x: (N, C, H, W) or (C, H, W).
-        kernel_size, stride, padding, dilation: an int or (vertical, horizontal). The stride is the kernel's size unless
-            given, or where it is ``()``. Padding never wins: it counts as −inf.
-        ceil_mode: let a last window hang over the edge, if it starts inside the image or its left or top padding.
-        return_indices: also return where the winners are, as positions in the flattened H·W image.
-
-    Returns:
-        out (..., P, Q) with ``P = ⌊(H + 2·padding − dilation·(KH−1) − 1) / stride⌋ + 1`` (⌈ ⌉ with ceil_mode); with
-        return_indices also the int64 indices (..., P, Q); and the cache. Who won is found again in backward by
-        comparing x with out: both are kept by the layers beside this one anyway.
-
-    Raises:
-        ValueError: if a size does not fit. TypeError: if x is not floating point.
+    Args: x (..., H, W); stride, the kernel's size unless given; padding, which counts as −inf and never wins;
+        ceil_mode, whether a last window may hang over the edge, if it starts inside the image or its padding.
+    Returns: out (..., P, Q) with ``P = ⌊(H + 2·padding − dilation·(KH−1) − 1) / stride⌋ + 1`` (⌈ ⌉ with ceil_mode);
+        with return_indices also where the winners are in the flattened H·W image, int64 (..., P, Q); and the cache.
+    Raises: ValueError if a size does not fit, TypeError if x is not floating point.
     """
-    require_float(x=x)
-    windows = _prepare(x, kernel_size, stride, padding, dilation, ceil_mode)
-    out = _empty_as(x, windows.output).fill_(-math.inf)
-    for _, inside, taps in _taps(windows):
-        torch.maximum(out[inside], x[taps], out=out[inside])
+    windows = pool_windows(x, kernel_size, stride, padding, dilation, ceil_mode)
+    out = _taps(x, windows, -math.inf).amax(dim=(-2, -1))
     cache = MaxPool2dCache(x, out, windows)
-    return (out, _winners(cache), cache) if return_indices else (out, cache)
+    return (out, winners(cache), cache) if return_indices else (out, cache)
 
 
 def max_pool2d_backward(dout: Tensor, cache: MaxPool2dCache) -> Tensor:
-    """Gradient of :func:`max_pool2d_forward`: dx, as x. dout must be finite; a NaN that won gets no gradient."""
-    x, out, windows = cache
-    dx = torch.zeros_like(x)
-    left = torch.empty_like(out).copy_(dout)  # what no tap has taken yet; laid out in memory as out
-    wins = torch.empty_like(out)
-    disjoint = all(stride >= kernel for stride, kernel in zip(windows.stride, windows.kernel, strict=True))
-    disjoint &= windows.dilation == (1, 1)  # then no pixel is in two windows, and there is nothing to add up
-    for _, inside, taps in _taps(windows):
-        # out = max over the taps: the first tap that equals it takes its dout, and nothing is left for the next.
-        # (Written into floats, the comparison is twice as fast as into bools.)
-        won = torch.eq(x[taps], out[inside], out=wins[inside])
-        taken = won.mul_(left[inside])
-        if disjoint:
-            dx[taps] = taken
-        else:
-            dx[taps] += taken
-        left[inside] -= taken
-    return dx
+    """Gradient of :func:`max_pool2d_forward`: dx, as x."""
+    # out = max over the taps: dout goes to the first tap that equals it
+    dtaps = torch.where(_wins(cache), dout[..., None, None], 0)
+    return _taps_backward(dtaps, cache.windows)
 
 
-def _winners(cache: MaxPool2dCache) -> Tensor:
-    """Positions of the winners in the flattened image, (..., P, Q)."""
+def _wins(cache: MaxPool2dCache) -> Tensor:
+    """Which tap of each window won, (..., P, Q, KH, KW). Padding never does: nothing equals NaN."""
     x, out, windows = cache
-    height, width = windows.image
-    position = torch.arange(height * width, device=x.device).view(height, width)
-    indices = torch.zeros_like(out, dtype=torch.int64)
-    undecided = torch.ones_like(out, dtype=torch.bool)
-    for _, inside, taps in _taps(windows):
-        wins = (x[taps] == out[inside]) & undecided[inside]
-        indices[inside] += wins * position[taps]
-        undecided[inside] ^= wins
-    return indices
+    equal = (_taps(x, windows, math.nan) == out[..., None, None]).flatten(-2)
+    return (equal & (equal.cumsum(dim=-1) == 1)).unflatten(-1, windows.kernel)
+
+
+def winners(cache: MaxPool2dCache) -> Tensor:
+    """Positions of the winners in the flattened image, int64 (..., P, Q)."""
+    height, width = cache.windows.image
+    position = torch.arange(height * width, device=cache.x.device).view(height, width)
+    return torch.where(_wins(cache), _taps(position, cache.windows, 0), 0).sum(dim=(-2, -1))
 
 
 def max_pool2d_naive_forward(
@@ -121,8 +114,7 @@ def max_pool2d_naive_forward(
     ceil_mode: bool = False,
 ) -> tuple[Tensor, MaxPool2dCache]:
     """:func:`max_pool2d_forward` by its definition, one window of one channel at a time."""
-    require_float(x=x)
-    windows = _prepare(x, kernel_size, stride, padding, dilation, ceil_mode)
+    windows = pool_windows(x, kernel_size, stride, padding, dilation, ceil_mode)
     out = x.new_empty(*x.shape[:-2], *windows.output)
     for image, pooled in zip(x.flatten(0, -3), out.flatten(0, -3), strict=True):
         for p, q, pixels in _pixels_of_windows(windows):
@@ -146,6 +138,8 @@ def max_pool2d_naive_backward(dout: Tensor, cache: MaxPool2dCache) -> Tensor:
 
 
 class AvgPool2dCache(NamedTuple):
+    """The divisors alone, because the op is linear and its derivative needs no x."""
+
     divisor: Tensor  # (P, Q)
     windows: Windows
 
@@ -163,39 +157,23 @@ def avg_pool2d_forward(
 
     Backward: every pixel of the window gets ``dout / divisor``; where windows overlap, the shares add up.
 
-    Args:
-        x: (N, C, H, W) or (C, H, W).
-        kernel_size, stride, padding: an int or (vertical, horizontal). The stride is the kernel's size unless given, or
-            where it is ``()``.
-        ceil_mode: let a last window hang over the edge, if it starts inside the image or its left or top padding.
-        count_include_pad: whether the divisor counts pixels of the padding (which are zero). What hangs over the
-            padding's own edge under ceil_mode is never counted.
-        divisor_override: divide by this instead, anything but 0.
-
-    Returns:
-        out (..., P, Q), and the cache: the divisors alone, because the op is linear and its derivative needs no x.
-
-    Raises:
-        ValueError: if a size does not fit or the divisor is 0. TypeError: if x is not floating point.
+    Args: x, stride, padding, ceil_mode as in :func:`max_pool2d_forward`, but padding counts as 0; count_include_pad,
+        whether the divisor counts it (what hangs over its edge it never does); divisor_override, any number but 0.
+    Returns: out (..., P, Q), and the cache.
+    Raises: ValueError if a size does not fit or the divisor is 0, TypeError if x is not floating point.
     """
-    require_float(x=x)
-    windows = _prepare(x, kernel_size, stride, padding, 1, ceil_mode)
-    divisor = _divisor(x, windows, count_include_pad, divisor_override)
-    out = _empty_as(x, windows.output).zero_()
-    for _, inside, taps in _taps(windows):
-        out[inside] += x[taps]
-    return out / divisor, AvgPool2dCache(divisor, windows)
+    windows = pool_windows(x, kernel_size, stride, padding, 1, ceil_mode)
+    divisor = pool_divisor(x, windows, count_include_pad, divisor_override)
+    out = _taps(x, windows, 0).sum(dim=(-2, -1)) / divisor
+    return out, AvgPool2dCache(divisor, windows)
 
 
 def avg_pool2d_backward(dout: Tensor, cache: AvgPool2dCache) -> Tensor:
     """Gradient of :func:`avg_pool2d_forward`: dx, as x."""
     divisor, windows = cache
-    dx = _empty_as(dout, windows.image).zero_()
-    share = dout / divisor  # (..., P, Q)
-    for _, inside, taps in _taps(windows):
-        # out = Σ taps / divisor
-        dx[taps] += share[inside]
-    return dx
+    # out = Σ taps / divisor
+    dtaps = (dout / divisor)[..., None, None].expand(*dout.shape, *windows.kernel)
+    return _taps_backward(dtaps, windows)
 
 
 def avg_pool2d_naive_forward(
@@ -208,9 +186,8 @@ def avg_pool2d_naive_forward(
     divisor_override: int | None = None,
 ) -> tuple[Tensor, AvgPool2dCache]:
     """:func:`avg_pool2d_forward` by its definition, one window of one channel at a time."""
-    require_float(x=x)
-    windows = _prepare(x, kernel_size, stride, padding, 1, ceil_mode)
-    divisor = _divisor(x, windows, count_include_pad, divisor_override)
+    windows = pool_windows(x, kernel_size, stride, padding, 1, ceil_mode)
+    divisor = pool_divisor(x, windows, count_include_pad, divisor_override)
     out = x.new_zeros(*x.shape[:-2], *windows.output)
     for image, pooled in zip(x.flatten(0, -3), out.flatten(0, -3), strict=True):
         for p, q, pixels in _pixels_of_windows(windows):
@@ -229,7 +206,7 @@ def avg_pool2d_naive_backward(dout: Tensor, cache: AvgPool2dCache) -> Tensor:
     return dx
 
 
-def _divisor(x: Tensor, windows: Windows, count_include_pad: bool, divisor_override: int | None) -> Tensor:
+def pool_divisor(x: Tensor, windows: Windows, count_include_pad: bool, divisor_override: int | None) -> Tensor:
     """What each window's sum is divided by, (P, Q)."""
     if divisor_override is not None:
         if isinstance(divisor_override, bool) or not isinstance(divisor_override, int):
@@ -250,6 +227,8 @@ def _divisor(x: Tensor, windows: Windows, count_include_pad: bool, divisor_overr
 
 
 class AdaptiveAvgPool2dCache(NamedTuple):
+    """The two averaging matrices: the op is linear in x."""
+
     vertical: Tensor  # (P, H)
     horizontal: Tensor  # (Q, W)
 
@@ -263,20 +242,13 @@ def adaptive_avg_pool2d_forward(
     a mean over rows of means over columns, so that with one averaging matrix for each axis
     ``out = vertical x horizontalᵀ``, and backward is ``dx = verticalᵀ dout horizontal``.
 
-    Args:
-        x: (N, C, H, W) or (C, H, W).
-        output_size: P = Q as an int, or (P, Q); None keeps that axis.
-
-    Returns:
-        out (..., P, Q), and the cache: the two matrices. A value that is not finite spoils its whole row and column of
-        windows, since 0 · ∞ is NaN; in torch it spoils its own windows only.
-
-    Raises:
-        ValueError: if a size is below 1. TypeError: if x is not floating point.
+    Args: x (..., H, W); output_size P = Q, or (P, Q), where None keeps that axis.
+    Returns: out (..., P, Q), and the cache. A value that is not finite spoils its whole row and column of windows, for
+        0 · ∞ is NaN; in torch it spoils its own windows only.
+    Raises: ValueError if a size is below 1, TypeError if x is not floating point.
     """
-    require_float(x=x)
-    output = _adaptive_size(x, output_size)
-    vertical, horizontal = (_averaging_matrix(x, size, count) for size, count in zip(x.shape[-2:], output, strict=True))
+    rows, columns = adaptive_size(x, output_size)
+    vertical, horizontal = _averaging_matrix(x, x.shape[-2], rows), _averaging_matrix(x, x.shape[-1], columns)
     return _along_both(vertical, x, horizontal.mT), AdaptiveAvgPool2dCache(vertical, horizontal)
 
 
@@ -290,17 +262,16 @@ def adaptive_avg_pool2d_backward(dout: Tensor, cache: AdaptiveAvgPool2dCache) ->
 def _along_both(left: Tensor, x: Tensor, right: Tensor) -> Tensor:
     """``left x right`` for every image in x."""
     images = x.flatten(0, -3)  # (N·C, H, W)
-    product = bmm(bmm(left.expand(len(images), -1, -1), images), right.expand(len(images), -1, -1))
-    return product.view(*x.shape[:-2], *product.shape[1:])
+    product = left.expand(len(images), -1, -1) @ images @ right.expand(len(images), -1, -1)
+    return product.unflatten(0, x.shape[:-2])
 
 
 def adaptive_avg_pool2d_naive_forward(
     x: Tensor, output_size: int | tuple[int | None, int | None]
 ) -> tuple[Tensor, AdaptiveAvgPool2dCache]:
     """:func:`adaptive_avg_pool2d_forward` by its definition, one window at a time."""
-    require_float(x=x)
     height, width = x.shape[-2:]
-    rows, columns = _adaptive_size(x, output_size)
+    rows, columns = adaptive_size(x, output_size)
     out = x.new_empty(*x.shape[:-2], rows, columns)
     for p in range(rows):
         for q in range(columns):
@@ -320,17 +291,6 @@ def adaptive_avg_pool2d_naive_backward(dout: Tensor, cache: AdaptiveAvgPool2dCac
     return dx
 
 
-def _adaptive_size(x: Tensor, output_size: int | tuple[int | None, int | None]) -> tuple[int, int]:
-    require_dim("x", x, (3, 4), "(N, C, H, W) or (C, H, W)")
-    require(min(x.shape[-3:]) > 0, f"x must have pixels and channels, but its shape is {tuple(x.shape)}")
-    if isinstance(output_size, (tuple, list)):
-        require(len(output_size) == 2, f"output_size must be an integer or a pair, but it is {output_size!r}")
-        output_size = tuple(
-            size if want is None else want for want, size in zip(output_size, x.shape[-2:], strict=True)
-        )
-    return pair("output_size", output_size, minimum=1)
-
-
 def _adaptive_span(index: int, size: int, count: int) -> slice:
     return slice(index * size // count, -(-(index + 1) * size // count))
 
@@ -346,33 +306,27 @@ def _averaging_matrix(x: Tensor, size: int, count: int) -> Tensor:
 # --- the windows -----------------------------------------------------------------------------------------------------
 
 
-def _empty_as(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Room for (..., *size) values that lie in memory in the same order as x's: where two orders meet, all is slow."""
-    last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
-    order = torch.channels_last if last else torch.contiguous_format
-    return torch.empty((*x.shape[:-2], *size), dtype=x.dtype, device=x.device, memory_format=order)
+def _taps(x: Tensor, windows: Windows, padding: float) -> Tensor:
+    """The taps of every window, (..., P, Q, KH, KW), with ``padding`` where a window looks outside the image."""
+    _, kernel, stride, _, dilation, output = windows
+    return unfold_windows(pad_sides(x, _sides(windows), padding), output, kernel, stride, dilation)
 
 
-def _taps(windows: Windows) -> Iterator[tuple[tuple[int, int], tuple, tuple]]:
-    """For each tap (a, b) in row order: the outputs whose tap lies inside the image, and the pixels it lies on.
-
-    Both are index tuples of one shape: ``out[inside]`` pairs with ``x[taps]``.
-    """
-    for a in range(windows.kernel[0]):
-        for b in range(windows.kernel[1]):
-            spans = [_span(axis, tap, windows) for axis, tap in enumerate((a, b))]
-            yield (a, b), (..., *(span[0] for span in spans)), (..., *(span[1] for span in spans))
+def _taps_backward(dtaps: Tensor, windows: Windows) -> Tensor:
+    """Gradient of :func:`_taps`: (..., H, W)."""
+    (height, width), sides = windows.image, _sides(windows)
+    size = (sides[0] + height + sides[1], sides[2] + width + sides[3])
+    return unpad_sides(fold_windows(dtaps, size, windows.stride, windows.dilation), sides)
 
 
-def _span(axis: int, tap: int, windows: Windows) -> tuple[slice, slice]:
-    """Along one axis: the outputs p for which p·stride + offset is a pixel, and those pixels."""
-    size, stride = windows.image[axis], windows.stride[axis]
-    offset = tap * windows.dilation[axis] - windows.padding[axis]
-    first = max(0, -(offset // stride))  # ⌈−offset / stride⌉
-    last = min(windows.output[axis] - 1, (size - 1 - offset) // stride)
-    if last < first:
-        return slice(0, 0), slice(0, 0)
-    return slice(first, last + 1), slice(first * stride + offset, last * stride + offset + 1, stride)
+def _sides(windows: Windows) -> tuple[int, int, int, int]:
+    """(top, bottom, left, right): the padding, and on the far sides as much more as the last windows hang over."""
+    sides = []
+    for axis, before in enumerate(windows.padding):
+        end = (windows.output[axis] - 1) * windows.stride[axis] + windows.dilation[axis] * (windows.kernel[axis] - 1)
+        sides += [before, max(before, end - before + 1 - windows.image[axis])]
+    top, bottom, left, right = sides
+    return top, bottom, left, right
 
 
 def _pixels_of_windows(windows: Windows) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
@@ -393,8 +347,20 @@ def _pixels_of_windows(windows: Windows) -> Iterator[tuple[int, int, list[tuple[
             yield p, q, [(h, w) for h in rows for w in columns if 0 <= h < height and 0 <= w < width]
 
 
-def _prepare(x, kernel_size, stride, padding, dilation, ceil_mode) -> Windows:
-    """Check every argument and lay out the windows."""
+# --- checks ----------------------------------------------------------------------------------------------------------
+
+
+@once
+def pool_windows(
+    x: Tensor,
+    kernel_size: IntPair,
+    stride: IntPair | None,
+    padding: IntPair,
+    dilation: IntPair,
+    ceil_mode: bool,
+) -> Windows:
+    """Where the windows lie, after a check of every argument."""
+    require_float(x=x)
     require_dim("x", x, (3, 4), "(N, C, H, W) or (C, H, W)")
     require(min(x.shape[-3:]) > 0, f"x must have pixels and channels, but its shape is {tuple(x.shape)}")
     kernel = pair("kernel_size", kernel_size, minimum=1)
@@ -403,18 +369,27 @@ def _prepare(x, kernel_size, stride, padding, dilation, ceil_mode) -> Windows:
     output = []
     for axis, size in enumerate(x.shape[-2:]):
         reach = dilation[axis] * (kernel[axis] - 1) + 1
-        require(
-            padding[axis] <= kernel[axis] // 2,
-            f"padding must be at most half of kernel_size, {kernel[axis] // 2}, but it is {padding[axis]}: "
-            "a window could lie wholly in the padding",
-        )
+        most = f"padding must be at most half of kernel_size, {kernel[axis] // 2}, but it is {padding[axis]}"
+        require(padding[axis] <= kernel[axis] // 2, f"{most}: a window could lie wholly in the padding")
         room = size + 2 * padding[axis] - reach
         count = (-(-room // stride[axis]) if ceil_mode else room // stride[axis]) + 1
         if ceil_mode and (count - 1) * stride[axis] >= size + padding[axis]:
             count -= 1  # that window would start outside the image and its leading padding
-        require(
-            count >= 1,
-            f"the window reaches over {reach} pixels, but the padded image has only {size + 2 * padding[axis]}",
-        )
+        padded = size + 2 * padding[axis]
+        require(count >= 1, f"the window reaches over {reach} pixels, but the padded image has only {padded}")
         output.append(count)
-    return Windows(tuple(x.shape[-2:]), kernel, stride, padding, dilation, tuple(output))
+    return Windows((x.shape[-2], x.shape[-1]), kernel, stride, padding, dilation, (output[0], output[1]))
+
+
+@once
+def adaptive_size(x: Tensor, output_size: int | tuple[int | None, int | None]) -> tuple[int, int]:
+    """(P, Q), after a check of every argument."""
+    require_float(x=x)
+    require_dim("x", x, (3, 4), "(N, C, H, W) or (C, H, W)")
+    require(min(x.shape[-3:]) > 0, f"x must have pixels and channels, but its shape is {tuple(x.shape)}")
+    if isinstance(output_size, (tuple, list)):
+        require(len(output_size) == 2, f"output_size must be an integer or a pair, but it is {output_size!r}")
+        output_size = tuple(
+            size if want is None else want for want, size in zip(output_size, x.shape[-2:], strict=True)
+        )
+    return pair("output_size", output_size, minimum=1)

@@ -8,31 +8,24 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tinytorch_course.scratch.ops.checks import normalize_dim, require, require_dim, require_float
+from tinytorch_course.scratch.checks import normalize_dim, once, require, require_choice, require_dim, require_float
+
+__all__ = ["FlattenCache", "Pad2dCache", "flatten_backward", "flatten_forward", "pad2d_backward", "pad2d_forward"]
 
 
 class FlattenCache(NamedTuple):
-    shape: torch.Size  # of x
+    """The shape of x."""
+
+    shape: torch.Size
 
 
 def flatten_forward(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> tuple[Tensor, FlattenCache]:
     """Merge the axes from ``start_dim`` to ``end_dim`` into one. Backward: give dout x's shape again.
 
-    Args:
-        x: any shape; a scalar becomes a vector of one.
-        start_dim, end_dim: the first and last axis to merge; negative ones count from the end.
-
-    Returns:
-        out, and the cache: x's shape.
-
-    Raises:
-        IndexError: if x has no such axis. ValueError: if end_dim lies before start_dim. TypeError: for other dtypes.
+    Raises: IndexError if x has no such axis, ValueError if end_dim lies before start_dim, TypeError for other dtypes.
     """
-    require_float(x=x)
-    start, end = normalize_dim("start_dim", start_dim, x.dim()), normalize_dim("end_dim", end_dim, x.dim())
-    require(start <= end, f"end_dim must not lie before start_dim, but they are {end_dim} and {start_dim}")
-    shape = (*x.shape[:start], x.shape[start : end + 1].numel(), *x.shape[end + 1 :])
-    return x.reshape(shape), FlattenCache(x.shape)
+    start, end = check_flatten(x, start_dim, end_dim)
+    return x.reshape(*x.shape[:start], x.shape[start : end + 1].numel(), *x.shape[end + 1 :]), FlattenCache(x.shape)
 
 
 def flatten_backward(dout: Tensor, cache: FlattenCache) -> Tensor:
@@ -41,8 +34,10 @@ def flatten_backward(dout: Tensor, cache: FlattenCache) -> Tensor:
 
 
 class Pad2dCache(NamedTuple):
+    """Which row and column of x each of out's repeats."""
+
     size: tuple[int, int]  # (H, W)
-    rows: Tensor  # (H + top + bottom,): the input row that each output row repeats
+    rows: Tensor  # (H + top + bottom,)
     columns: Tensor  # (W + left + right,)
 
 
@@ -51,24 +46,12 @@ def pad2d_forward(x: Tensor, pad: tuple[int, int, int, int], mode: str) -> tuple
 
     Backward: each pixel gets the sum of dout over its copies.
 
-    Args:
-        x: (N, C, H, W) or (C, H, W).
-        pad: how many pixels on each side, (left, right, top, bottom): torch's order.
-        mode: "reflect" (mirrored at the edge pixel, which is not repeated), "replicate" (the edge pixel again and
-            again), "circular" (from the other side). Zeros are conv2d's own business.
-
-    Returns:
-        out (..., H + top + bottom, W + left + right), and the cache: which row and column each came from.
-
-    Raises:
-        ValueError: for another mode, or more padding than the mode has pixels for. TypeError: for other dtypes.
+    Args: x (..., H, W); pad, in torch's order, (left, right, top, bottom); mode "reflect" (mirrored at the edge pixel,
+        which is not repeated), "replicate" (the edge pixel again and again) or "circular" (from the other side).
+    Returns: out (..., H + top + bottom, W + left + right), and the cache.
+    Raises: ValueError for another mode, or more padding than the mode has pixels for; TypeError for other dtypes.
     """
-    require_float(x=x)
-    require_dim("x", x, (3, 4), "(N, C, H, W) or (C, H, W)")
-    require(
-        mode in ("reflect", "replicate", "circular"),
-        f"mode must be 'reflect', 'replicate' or 'circular', but it is {mode!r}",
-    )
+    check_pad2d(x, mode)
     left, right, top, bottom = pad
     rows = _source(x.shape[-2], top, bottom, mode, x.device)
     columns = _source(x.shape[-1], left, right, mode, x.device)
@@ -96,3 +79,20 @@ def _source(size: int, before: int, after: int, mode: str, device: torch.device)
     if mode == "replicate":
         return place.clamp(0, size - 1)
     return (size - 1) - (size - 1 - place.abs()).abs()
+
+
+@once
+def check_flatten(x: Tensor, start_dim: int, end_dim: int) -> tuple[int, int]:
+    """The first and the last axis, counted from the front."""
+    require_float(x=x)
+    start, end = normalize_dim("start_dim", start_dim, x.dim()), normalize_dim("end_dim", end_dim, x.dim())
+    require(start <= end, f"end_dim must not lie before start_dim, but they are {end_dim} and {start_dim}")
+    return start, end
+
+
+@once
+def check_pad2d(x: Tensor, mode: str) -> None:
+    """Raise what :func:`pad2d_forward` says, but of ``pad``."""
+    require_float(x=x)
+    require_dim("x", x, (3, 4), "(N, C, H, W) or (C, H, W)")
+    require_choice("mode", mode, ("reflect", "replicate", "circular"))

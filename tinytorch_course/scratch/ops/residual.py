@@ -5,10 +5,14 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tinytorch_course.scratch.ops.checks import require_float
+from tinytorch_course.scratch.checks import once, require_float
+
+__all__ = ["AddCache", "add_backward", "add_forward"]
 
 
 class AddCache(NamedTuple):
+    """The shapes alone, because the derivative depends on no value."""
+
     x_shape: torch.Size
     shortcut_shape: torch.Size
     alpha: float
@@ -20,26 +24,11 @@ def add_forward(x: Tensor, shortcut: Tensor, alpha: float = 1) -> tuple[Tensor, 
     Backward: ``dx = dout`` and ``dshortcut = alpha · dout``: the gradient reaches the block's input undiminished, which
     is what makes deep networks trainable. Where an argument was broadcast, its gradient is summed over the copies.
 
-    Args:
-        x, shortcut: shapes that broadcast; in a residual block they are equal.
-        alpha: factor of the shortcut.
-
-    Returns:
-        out, and the cache: the shapes alone, because the derivative depends on no value.
-
-    Raises:
-        ValueError: if the shapes do not broadcast. TypeError: for other dtypes.
-
+    Args: x, shortcut of shapes that broadcast; in a residual block they are equal. alpha, a number.
+    Raises: ValueError if the shapes do not broadcast, TypeError for other dtypes.
     Source: He et al. (2016), "Deep residual learning for image recognition", equation 1.
     """
-    require_float(x=x, shortcut=shortcut)
-    try:
-        torch.broadcast_shapes(x.shape, shortcut.shape)
-    except RuntimeError:
-        raise ValueError(
-            f"x of shape {tuple(x.shape)} and shortcut of shape {tuple(shortcut.shape)} cannot be added: "
-            "give the shortcut a layer that brings it to x's shape"
-        ) from None
+    check_add(x, shortcut)
     return x + alpha * shortcut, AddCache(x.shape, shortcut.shape, alpha)
 
 
@@ -55,3 +44,16 @@ def _sum_to(dout: Tensor, shape: torch.Size) -> Tensor:
     padded = (1,) * (dout.dim() - len(shape)) + tuple(shape)
     axes = [axis for axis, size in enumerate(padded) if size == 1 and dout.shape[axis] != 1]
     return (dout.sum(dim=axes, keepdim=True) if axes else dout).reshape(shape)
+
+
+@once
+def check_add(x: Tensor, shortcut: Tensor) -> None:
+    """Raise what :func:`add_forward` says."""
+    require_float(x=x, shortcut=shortcut)
+    try:
+        torch.broadcast_shapes(x.shape, shortcut.shape)
+    except RuntimeError:
+        raise ValueError(
+            f"x of shape {tuple(x.shape)} and shortcut of shape {tuple(shortcut.shape)} cannot be added: "
+            "give the shortcut a layer that brings it to x's shape"
+        ) from None

@@ -11,7 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tinytorch_course.scratch.ops.checks import require, require_float
+from tinytorch_course.scratch.checks import once, require, require_float
+from tinytorch_course.scratch.ops.normalization import axes_but_channel, per_channel
 
 __all__ = [
     "GroupNormCache",
@@ -84,6 +85,7 @@ def layer_norm_backward(dout: Tensor, cache: LayerNormCache) -> tuple[Tensor, Te
     return dx, None if weight is None else dweight, dbias if has_bias else None
 
 
+@once
 def check_layer_norm(x: Tensor, normalized_shape: tuple[int, ...], weight: Tensor | None, bias: Tensor | None) -> None:
     require_float(x=x, weight=weight, bias=bias)
     fits = len(normalized_shape) > 0 and tuple(x.shape[-len(normalized_shape) :]) == normalized_shape
@@ -145,9 +147,8 @@ def group_norm_backward(dout: Tensor, cache: GroupNormCache) -> tuple[Tensor, Te
     """Gradients of :func:`group_norm_forward`: dx, dweight, dbias (None where there is none)."""
     x_hat, inverse_std, weight, has_bias = cache
     # out = weight · x̂ + bias, the same weight and bias for every value of a channel
-    all_but_channel = [axis for axis in range(dout.dim()) if axis != 1]
-    dbias = dout.sum(dim=all_but_channel)
-    dweight = (dout * x_hat.reshape(dout.shape)).sum(dim=all_but_channel)
+    dbias = dout.sum(dim=axes_but_channel(dout))
+    dweight = (dout * x_hat.reshape(dout.shape)).sum(dim=axes_but_channel(dout))
     dx_hat = (dout if weight is None else dout * per_channel(weight, dout)).reshape(x_hat.shape)  # (N, G, M)
     # x̂ = (x − mean(x)) / √(var(x) + eps): moving or stretching a whole group moves no x̂
     mean_dx_hat = dx_hat.mean(dim=-1, keepdim=True)
@@ -156,11 +157,7 @@ def group_norm_backward(dout: Tensor, cache: GroupNormCache) -> tuple[Tensor, Te
     return dx.reshape(dout.shape), None if weight is None else dweight, dbias if has_bias else None
 
 
-def per_channel(values: Tensor, x: Tensor) -> Tensor:
-    """(C,) in the shape that broadcasts over x, (1, C, 1, ...)."""
-    return values.view(1, -1, *[1] * (x.dim() - 2))
-
-
+@once
 def check_group_norm(x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None) -> None:
     require_float(x=x, weight=weight, bias=bias)
     shape = tuple(x.shape)

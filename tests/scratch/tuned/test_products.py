@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from tinytorch_course.scratch.ops.products import PIECES, RUN, bmm, matmul, total
+from tinytorch_course.scratch.tuned.products import PIECES, RUN, bmm, matmul, total
 
 THREADS = (1, 2, 3, 4, 8)
 TRANSPOSED = list(itertools.product([False, True], repeat=2))  # in memory, each factor

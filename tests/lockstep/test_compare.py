@@ -182,13 +182,14 @@ def test_it_stops_at_the_first_tensor_out_of_tolerance():
     assert [last for _, last in listener.rows] == [True]
 
 
-def test_the_divergence_is_told_with_values_and_source():
-    injection = find_injection("linear-sign")
-    found = compare(tiny(optimizer="adam"), steps=2, tolerance=1e-9, injection=injection, display=Listener()).divergence
+@pytest.mark.parametrize(("ops", "room"), [("tuned", "tuned"), ("textbook", "ops")])
+def test_the_divergence_is_told_with_values_and_source(ops, room):
+    injection, config = find_injection("linear-sign"), tiny(optimizer="adam", ops=ops)
+    found = compare(config, steps=2, tolerance=1e-9, injection=injection, display=Listener()).divergence
     assert found.entry.ours == pytest.approx(-found.entry.twin)
     assert found.distance.error == pytest.approx(2)
     assert len(found.entry.place) == 2
-    assert found.source.file.endswith("tinytorch_course/scratch/ops/linear.py")
+    assert found.source.file.endswith(f"tinytorch_course/scratch/{room}/linear.py")
     with open(found.source.file, encoding="utf-8") as file:
         line = file.read().splitlines()[found.source.line - 1]
     assert line.strip() == found.source.text

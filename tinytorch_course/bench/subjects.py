@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from tinytorch_course import reference
+from tinytorch_course import reference, scratch
 from tinytorch_course.bench.prices import Prices, both, measure_prices
 from tinytorch_course.bench.timing import Timing, time_alternately
 from tinytorch_course.checking.cases import Timed
@@ -29,6 +29,7 @@ class Setting(NamedTuple):
     dtype: torch.dtype
     rounds: int
     compile: bool = False  # training steps only
+    ops: str = "tuned"
     cuda_graph: bool = False  # ours alone
 
     def synchronize(self) -> None:
@@ -56,9 +57,11 @@ class Measured(NamedTuple):
         }
 
 
-def find_setting(device: str, dtype: str, rounds: int, *, compile: bool = False, cuda_graph: bool = False) -> Setting:
+def find_setting(
+    device: str, dtype: str, rounds: int, *, compile: bool = False, ops: str = "tuned", cuda_graph: bool = False
+) -> Setting:
     """Raises InputError for a device that is not here."""
-    return Setting(find_device(device), getattr(torch, dtype), rounds, compile, cuda_graph)
+    return Setting(find_device(device), getattr(torch, dtype), rounds, compile, ops, cuda_graph)
 
 
 def matmul_ceiling(setting: Setting) -> float:
@@ -87,7 +90,8 @@ def steps() -> dict[str, int]:
 def measure_layer(name: str, batch: int, setting: Setting) -> Measured:
     """A layer's forward and backward, all gradients computed, on random numbers."""
     timed = layers()[name]
-    layer, params, state, module = both(timed.build, setting.device, setting.dtype)
+    with scratch.tuned.using(setting.ops):
+        layer, params, state, module = both(timed.build, setting.device, setting.dtype)
     x = timed.draw(batch, setting.device, setting.dtype)
     dout = torch.randn_like(layer.forward(params, state, x, training=True, generator=torch.Generator())[0])
     leaves = [x.clone().requires_grad_()] if x.is_floating_point() else []
@@ -108,7 +112,7 @@ def measure_layer(name: str, batch: int, setting: Setting) -> Measured:
 def measure_step(model: str, batch: int, setting: Setting) -> Measured:
     """A whole training step with the train command's defaults: forward, loss, backward, Adam."""
     dtype = str(setting.dtype).removeprefix("torch.")
-    config = TrainConfig(model=model, dtype=dtype, compile=setting.compile)
+    config = TrainConfig(model=model, ops=setting.ops, dtype=dtype, compile=setting.compile)
     x = torch.randn(batch, 1, 28, 28, device=setting.device, dtype=setting.dtype)
     y = torch.arange(batch, device=setting.device) % 10
 
@@ -139,4 +143,5 @@ def measure_step(model: str, batch: int, setting: Setting) -> Measured:
 def price(kind: str, name: str, batch: int, setting: Setting) -> Prices:
     """What a layer's or a network's forward and backward pass costs apart from time."""
     timed = layers()[name] if kind == "layer" else Timed(find_model(name).build, (1, 28, 28))
-    return measure_prices(timed.build, timed.draw(batch, setting.device, setting.dtype), setting.dtype)
+    with scratch.tuned.using(setting.ops):
+        return measure_prices(timed.build, timed.draw(batch, setting.device, setting.dtype), setting.dtype)

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from tinytorch_course.cli.options import number_parser, option
+from tinytorch_course.cli.options import DEFAULT, number_parser, option, setting
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS, find_model
+from tinytorch_course.training.config import TrainConfig
 
 WHAT, HOW, OUTPUT = "What to time", "How to time it", "What comes out"
 QUICK_ROUNDS, ROUNDS, MOST = 3, 11, 1_000_000
@@ -21,6 +22,7 @@ USUAL_BATCHES = "; ".join([str(USUAL_BATCH), ", ".join(OTHERS)])
 def bench(
     op: Annotated[str | None, option("--op", "NAME", "Time this layer alone, such as conv2d.", WHAT)] = None,
     model: Annotated[str | None, option("--model", "NAME", "Time this network's training step alone.", WHAT)] = None,
+    ops: Annotated[str, setting("ops")] = DEFAULT.ops,
     batch_size: Annotated[
         str | None,
         option("--batch-size", "LIST", f"Pictures in a batch: 32, or 1,32. (default: {USUAL_BATCHES})", HOW),
@@ -63,6 +65,7 @@ def bench(
     for flag, value in (*sizes, ("--repeat", repeat), ("--threads", threads)):
         if value is not None and not 1 <= value <= MOST:
             raise InputError(f"{flag} must be at least 1 and at most {MOST:,}, but it is {value}")
+    TrainConfig(ops=ops).validate()
     if dtype not in ("float32", "float64"):
         raise InputError(f"--dtype must be one of float32, float64, but it is '{dtype}'")
     if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", device):
@@ -81,13 +84,12 @@ def bench(
 
     from tinytorch_course.bench import subjects
     from tinytorch_course.bench.display import Display
-    from tinytorch_course.training.config import TrainConfig
     from tinytorch_course.training.environment import check_cuda_graph
     from tinytorch_course.training.memory import keep_freed_memory
 
     work = [one for one in plan(op, model, batches, quick, subjects) if one[0] == "step" or not (compile or cuda_graph)]
     rounds = repeat or (QUICK_ROUNDS if quick else ROUNDS)
-    setting = subjects.find_setting(device, dtype, rounds, compile=compile, cuda_graph=cuda_graph)
+    setting = subjects.find_setting(device, dtype, rounds, compile=compile, ops=ops, cuda_graph=cuda_graph)
     if cuda_graph:
         check_cuda_graph(TrainConfig(compile=compile), setting.device)
     if threads is not None:
@@ -106,6 +108,7 @@ def bench(
         about = {
             "device": str(setting.device),
             "dtype": dtype,
+            "ops": ops,
             "compiled": compile,
             "cuda_graph": cuda_graph,
             "threads": torch.get_num_threads(),

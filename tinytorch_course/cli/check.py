@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinytorch_course.cli.options import LONGEST, option
+from tinytorch_course.cli.options import DEFAULT, LONGEST, option, setting
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import Model, find_model
+from tinytorch_course.training.config import TrainConfig
 
 if TYPE_CHECKING:
     from tinytorch_course.checking.rows import Row
@@ -49,6 +50,7 @@ def check(
             WHAT,
         ),
     ] = None,
+    ops: Annotated[str, setting("ops")] = DEFAULT.ops,
     dtype: Annotated[
         str, option("--dtype", "NAME", "float64, or float32, in which rounding hides mistakes. (default: float64)", HOW)
     ] = "float64",
@@ -84,7 +86,7 @@ def check(
     Without FILE:NAME: every op, loss, layer, optimizer, schedule and network of the from-scratch layer. Ends with exit
     code 1 if anything is wrong.
     """
-    check_options(code, op, like, shapes, dtype, device, seed, timeout)
+    check_options(code, op, ops, like, shapes, dtype, device, seed, timeout)
     check_repair_options(code, budget, hint, fix)
     if [code, op, model].count(None) < 2:
         raise InputError("FILE:NAME, --op and --model each say what to check: give one of them")
@@ -96,7 +98,7 @@ def check(
         return
     settings = {"dtype": dtype, "device": device, "seed": seed}
     rows = (
-        check_ours(op, found, size, settings, explain, json)
+        check_ours(op, ops, found, size, settings, explain, json)
         if code is None
         else check_code(code, like, shapes, timeout, settings, explain, json, budget, hint, fix)
     )
@@ -104,10 +106,13 @@ def check(
         raise typer.Exit(1)
 
 
-def check_options(code, op, like, shapes, dtype, device, seed, timeout) -> None:
+def check_options(code, op, ops, like, shapes, dtype, device, seed, timeout) -> None:
     """Refuse what does not go together, before torch is imported."""
     if code is not None and op is not None:
         raise InputError("--op is for our own ops: to compare your code with one of them, say --like")
+    if code is not None and ops != DEFAULT.ops:
+        raise InputError("--ops is for our own ops: your code is checked as it is")
+    TrainConfig(ops=ops).validate()
     if code is None and (like or shapes):
         raise InputError(
             f"{'--like' if like else '--shapes'} is for code of your own: name it, as in my_ops.py:my_relu"
@@ -136,7 +141,13 @@ def check_repair_options(code: str | None, budget: float, hint: int | None, fix:
 
 
 def check_ours(
-    op: str | None, model: Model | None, size: str | None, settings: dict[str, Any], explain: bool, json: bool
+    op: str | None,
+    ops: str,
+    model: Model | None,
+    size: str | None,
+    settings: dict[str, Any],
+    explain: bool,
+    json: bool,
 ) -> "list[Row]":
     """Check ours, or a network of the user's own, a table for each kind."""
     from tinytorch_course.checking.display import Display
@@ -146,6 +157,7 @@ def check_ours(
 
         from tinytorch_course.checking import suite
         from tinytorch_course.diagnosis import diagnose
+        from tinytorch_course.scratch.tuned import using
         from tinytorch_course.training.environment import find_device
 
         start = time.monotonic()
@@ -157,7 +169,8 @@ def check_ours(
         rows: list[Row] = []
         for number, subject in enumerate(chosen, start=1):
             display.working_on(subject.name, number, len(chosen))
-            rows.append(suite.check_subject(subject, diagnose, explained=explain, **options))
+            with using(ops):
+                rows.append(suite.check_subject(subject, diagnose, explained=explain, **options))
             if number == len(chosen) or chosen[number].kind != subject.kind:
                 display.group(suite.KINDS[subject.kind], [row for row in rows if row.kind == subject.kind])
         for row in rows:
@@ -166,7 +179,7 @@ def check_ours(
         seconds = time.monotonic() - start
         display.summary(rows, seconds, suite.tolerances(options["dtype"]))
     if json:
-        print_document({"seconds": seconds, **settings}, rows)
+        print_document({"seconds": seconds, "ops": ops, **settings}, rows)
     return rows
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # The settings of `tinytorch train` that this command has too.
 SETTINGS = (
+    "ops",
     "model",
     "data",
     "data_dir",
@@ -42,6 +43,7 @@ FEWEST_SEEDS = 3  # a deviation of two says next to nothing
 
 def compare(
     context: typer.Context,
+    ops: Annotated[str, setting("ops")] = DEFAULT.ops,
     model: Annotated[str, setting("model")] = DEFAULT.model,
     data: Annotated[str, setting("data")] = DEFAULT.data,
     data_dir: Annotated[str | None, setting("data_dir")] = DEFAULT.data_dir,

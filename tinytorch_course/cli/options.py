@@ -137,6 +137,7 @@ WHAT = {
         "",
     ),
     "impl": Line("NAME", "Whose gradients: scratch has them written by hand, torch uses nn.Module and autograd."),
+    "ops": Line("NAME", "From scratch by ops tuned for speed, or as a textbook has them: tuned or textbook."),
     "model": Line(
         "NAME", "The network; `tinytorch models` lists them. FILE:NAME is a function of L in a file of your own."
     ),

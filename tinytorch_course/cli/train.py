@@ -23,6 +23,7 @@ def train(
     context: typer.Context,
     preset: Annotated[str | None, setting("preset")] = None,
     impl: Annotated[str, setting("impl")] = DEFAULT.impl,
+    ops: Annotated[str, setting("ops")] = DEFAULT.ops,
     model: Annotated[str, setting("model")] = DEFAULT.model,
     init: Annotated[str, setting("init")] = DEFAULT.init,
     from_: Annotated[str | None, setting("from_")] = DEFAULT.from_,

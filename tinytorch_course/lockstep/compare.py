@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from tinytorch_course import scratch
 from tinytorch_course.errors import InputError
 from tinytorch_course.instruments.memory import peak_memory
 from tinytorch_course.instruments.recording import (
@@ -241,7 +242,7 @@ def compare(
     Raises:
         InputError: if the data, the device or the batch size cannot be used.
     """
-    with _injected(injection):
+    with scratch.tuned.using(config.ops), _injected(injection):
         setup = PairSetup(Setup.of(dataclasses.replace(config, impl="scratch"), display.notice, model), steps)
         memory = {impl: peak_memory(*setup.rehearsal(impl), setup.device) for impl in IMPLS}
         pair = _Pair(setup, injection)
@@ -274,7 +275,7 @@ def compare_seeds(
     Args and Raises: as :func:`compare`.
     """
     runs: list[SeedRun] = []
-    with _injected(injection):
+    with scratch.tuned.using(config.ops), _injected(injection):
         run = Setup.of(dataclasses.replace(config, impl="scratch"), display.notice)
         for seed in range(config.seed, config.seed + count):
             setup = PairSetup(run.changed(seed=seed), steps)

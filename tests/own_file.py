@@ -58,6 +58,16 @@ def net(L, *, num_classes, in_channels, image_size):
     )
 
 
+def shortcut(L, *, num_classes, image_size):
+    return L.residual(
+        flatten=L.flatten(),
+        fc1=L.linear(image_size**2, 8),
+        relu=L.relu(),
+        fc2=L.linear(8, num_classes),
+        downsample=L.sequential(L.flatten(), L.linear(image_size**2, num_classes)),
+    )
+
+
 def short(L):
     return L.sequential(L.flatten(), L.linear(784, 10))
 '''

@@ -76,6 +76,15 @@ def test_bench(call):
     assert (code, json.loads(out)["results"][0]["name"]) == (0, NET)
 
 
+def test_a_network_may_be_a_residual_block_itself(call):
+    small = "--data digits --limit 32 --batch-size 16 --model my_net.py:shortcut"
+    code, out, _ = call(f"compare {small} --steps 3 --dtype float64")
+    assert (code, "Same: over 3 steps" in out) == (0, True)
+    for impl in ("scratch", "torch"):
+        assert call(f"train {small} --epochs 1 --impl {impl} --out shortcut-{impl}")[0] == 0
+        assert call(f"evaluate shortcut-{impl} --trust --limit 32")[0] == 0
+
+
 NOISE = """
 import torch
 from torch import nn

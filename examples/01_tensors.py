@@ -94,8 +94,8 @@ assert right == 0
 assert wrong == 2.5
 
 # %% Matmul
-# Entry (i, j) of a @ b is row i of a times column j of b, added up. Three loops say the same, thousands of times
-# slower. The inner sizes must agree: (2, 3) @ (3, 4) is (2, 4). With small integers even the last digit agrees.
+# Entry (i, j) of a @ b is row i of a times column j of b, added up. Three loops say the same. The inner sizes must
+# agree: (2, 3) @ (3, 4) is (2, 4). With small integers even the last digit agrees.
 a, b = torch.arange(6.0).reshape(2, 3), torch.arange(12.0).reshape(3, 4)
 product = torch.zeros(2, 4)
 for i in range(2):
@@ -106,6 +106,55 @@ difference = (product - a @ b).abs().max().item()
 print(f"matmul by three loops and by @: largest difference {difference}")
 assert difference == 0
 assert torch.equal(a @ b, (a[:, :, None] * b[None]).sum(1))  # the same by broadcasting: (2, 3, 4), summed over k
+
+# %% How much slower are the loops?
+# Guess first: 20 x 20 times 20 x 20 is 8,000 multiplications. In the loops each of them is several calls from Python,
+# and each call costs about a thousand times what the multiplication itself does. The larger the matrices, the larger
+# the factor. (What is printed depends on your machine, so nothing is asserted about it.)
+import time
+
+square = torch.rand(20, 20)
+start = time.perf_counter()
+for i in range(20):
+    for j in range(20):
+        sum(square[i, k] * square[k, j] for k in range(20))
+by_loops = time.perf_counter() - start
+start = time.perf_counter()
+for _ in range(100):
+    square @ square
+by_matmul = (time.perf_counter() - start) / 100
+print(f"20 x 20: the loops take {by_loops / by_matmul:,.0f} times as long as @")
+
+# %% Reductions: which axis goes?
+# sum, mean, max and their kin **reduce**: they take an axis (dim) away. sum(dim=0) of a (2, 3) adds the rows up and
+# leaves (3,); sum(dim=1) adds within each row and leaves (2,). keepdim=True leaves a 1 where the axis was, so that the
+# result broadcasts against what it came from.
+grades = torch.tensor([[1.0, 2.0, 3.0], [4.0, 6.0, 8.0]])
+print(f"{tuple(grades.shape)}: sum(dim=0) {grades.sum(dim=0).tolist()}, sum(dim=1) {grades.sum(dim=1).tolist()}")
+centred = grades - grades.mean(dim=1, keepdim=True)  # (2, 3) - (2, 1)
+print(f"each row less its mean: {centred.tolist()}")
+assert grades.sum(dim=0).tolist() == [5, 8, 11]
+assert grades.mean(dim=1, keepdim=True).shape == (2, 1)
+assert centred.sum(dim=1).tolist() == [0, 0]
+try:  # without keepdim the shapes are (2, 3) and (2,), and 3 does not match 2
+    grades - grades.mean(dim=1)
+except RuntimeError as error:
+    print("without keepdim:", str(error)[:55])
+
+# %% Joining, reordering, picking
+# stack makes a new axis, cat lengthens one that is there. permute reorders axes (a view), unsqueeze adds one of size 1.
+# gather picks one entry of each row: how a loss picks the score of the right class.
+rows = [torch.tensor([1.0, 2.0, 3.0]), torch.tensor([4.0, 5.0, 6.0])]
+print(f"stack {tuple(torch.stack(rows).shape)}, cat {tuple(torch.cat(rows).shape)}")
+photo = torch.zeros(28, 30, 3)  # height, width, colour: how a file holds it
+print(f"permute {tuple(photo.permute(2, 0, 1).shape)}: colour first, as torch's layers want it")
+picked = torch.stack(rows).gather(1, torch.tensor([[2], [0]]))
+print(f"gather places 2 and 0: {picked.flatten().tolist()}")
+assert torch.stack(rows).shape == (2, 3)
+assert torch.cat(rows).shape == (6,)
+assert photo.permute(2, 0, 1).data_ptr() == photo.data_ptr()
+assert rows[0].unsqueeze(1).shape == (3, 1)
+assert picked.tolist() == [[3], [4]]
 
 # %% NumPy shares the memory
 # from_numpy and .numpy() copy nothing; torch.tensor copies. NumPy's default is float64, which is slower and does not
@@ -175,5 +224,5 @@ assert repeated.untyped_storage().nbytes() == 4 * 4
 
 # %% Exercises
 # 1. Make the 10 x 10 multiplication table with one broadcast and no loop, and check that its sum is 55 * 55.
-# 2. Normalise each column of torch.randn(100, 3) to mean 0 and deviation 1 without a loop. Which shape must the means
-#    have, and what does keepdim=True do for normalising rows?
+# 2. Normalise each column of torch.randn(100, 3) to mean 0 and standard deviation 1 without a loop. Which shape must
+#    the means have, and what does keepdim=True do for normalising rows?

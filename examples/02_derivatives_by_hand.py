@@ -61,19 +61,44 @@ assert (w.grad.item(), b.grad.item()) == (dw, db)
 assert w.is_leaf
 assert not loss.is_leaf
 
+
 # %% The record is a graph of functions
-# grad_fn is the backward of the operation that made a tensor; next_functions are those before it. A leaf ends the chain
-# with AccumulateGrad. Reading the names from the loss is reading our backward from its first line to its last.
-node, names = loss.grad_fn, []
-while node is not None:
-    names.append(type(node).__name__)
-    node = node.next_functions[0][0] if node.next_functions else None
-print("the record, from the loss:", " -> ".join(names))
-assert names == ["PowBackward0", "SubBackward0", "AddBackward0", "MulBackward0", "AccumulateGrad"]
+# grad_fn is the backward of the operation that made a tensor; next_functions are those before it, one for each of its
+# inputs. A leaf ends its branch with AccumulateGrad. The addition has two branches: one to b, one by the product to w.
+# Reading the names from the loss is reading our backward from its first line to its last.
+def show(node, depth=0):
+    lines = ["  " * depth + type(node).__name__]
+    for before, _ in node.next_functions:  # every branch; None where no derivative is needed (x, y)
+        lines += show(before, depth + 1) if before is not None else []
+    return lines
+
+
+record = show(loss.grad_fn)
+print("\n".join(record))
+names = [line.strip() for line in record]
+assert names == ["PowBackward0", "SubBackward0", "AddBackward0", "MulBackward0", "AccumulateGrad", "AccumulateGrad"]
+assert [len(line) - len(line.strip()) for line in record] == [0, 2, 4, 6, 8, 6]  # w is behind the product, b is not
 assert w.grad_fn is None
 
+
+# %% The graph is dynamic
+# The record is made anew while the forward pass runs, so an ordinary if or for decides what is in it. Here the number
+# of multiplications depends on a value: x is doubled until it exceeds 10.
+def doubled(x):
+    while x < 10:
+        x = 2 * x
+    return x
+
+
+for value in (3.0, 1.0):
+    leaf = torch.tensor(value, requires_grad=True)
+    doubled(leaf).backward()
+    print(f"x = {value}: doubled(x) = {doubled(leaf).item()}, derivative {leaf.grad.item()}")
+    assert leaf.grad.item() == {3.0: 4.0, 1.0: 16.0}[value]  # two doublings, four doublings
+
 # %% Gradients accumulate
-# backward adds to .grad and never replaces it. A training loop that forgets to clear it steps along old gradients.
+# backward adds to .grad and never replaces it: a choice of torch's (a large batch can then be computed in parts). A
+# training loop that forgets to clear it steps along old gradients.
 loss = (w * x + b - y) ** 2
 loss.backward()
 print(f"two calls of backward: {w.grad.item()}")
@@ -82,7 +107,9 @@ w.grad = None  # what optimizer.zero_grad() does
 assert w.grad is None
 
 # %% Where a value is used twice, its derivatives add up
-# That is why backward adds. s = x * x + 4 x at x = 3: x reaches s by three ways.
+# s = x * x + 4 x at x = 3: x reaches s by three ways, and the chain rule of several variables is a sum over the ways.
+# The engine adds them up before they reach .grad, in one call of backward: that is mathematics, while the adding from
+# call to call above is a convention.
 by_hand = 3.0 + 3.0 + 4.0  # left factor, right factor, 4 x
 twice = torch.tensor(3.0, requires_grad=True)
 (twice * twice + 4 * twice).backward()
@@ -120,17 +147,49 @@ dvalues = square_backward(torch.ones(3), cache)
 print(f"square: out {out.tolist()}, dx {dvalues.tolist()}")
 assert dvalues.tolist() == [2.0, -4.0, 6.0]
 
+# %% The linear layer, index by index
+# The most important formulas of deep learning, derived. The **linear layer** computes, for sample n and output o,
+#
+# $$ out_{no} = \sum_i x_{ni}\, w_{oi} + b_o $$
+#
+# What is the derivative of the loss with respect to one weight, w_oi? It acts on column o of out only, in every sample,
+# and there its factor is x_ni. The chain rule sums over all ways, so over the samples:
+#
+# $$ dw_{oi} = \sum_n dout_{no}\, x_{ni} \qquad dx_{ni} = \sum_o dout_{no}\, w_{oi} \qquad db_o = \sum_n dout_{no} $$
+#
+# x_ni acts on all outputs o of its own sample: a sum over o. The bias has the factor 1. einsum is this notation in
+# code: indices that do not stand behind the arrow are summed over.
+generator = torch.Generator().manual_seed(0)
+x, weight, bias, dout = (torch.randn(*s, generator=generator).double() for s in ((5, 4), (3, 4), (3,), (5, 3)))
+out = torch.einsum("ni,oi->no", x, weight) + bias
+dweight = torch.einsum("no,ni->oi", dout, x)
+dx = torch.einsum("no,oi->ni", dout, weight)
+dbias = torch.einsum("no->o", dout)
+print("shapes:", {"dweight": tuple(dweight.shape), "dx": tuple(dx.shape), "dbias": tuple(dbias.shape)})
+assert (dx.shape, dweight.shape, dbias.shape) == (x.shape, weight.shape, bias.shape)
+
+# %% The same in matrix form
+# A sum over the second index of both factors is a product with a transpose. There is only one way to multiply dout (N,
+# O) with x (N, I) to the shape of weight (O, I): the shapes alone nearly tell the formula.
+forms = [(out, x @ weight.T + bias), (dweight, dout.T @ x), (dx, dout @ weight), (dbias, dout.sum(0))]
+differences = [(by_index - by_matrix).abs().max().item() for by_index, by_matrix in forms]
+print("index notation and matrix form agree to 1e-12:", max(differences) < 1e-12)
+assert max(differences) < 1e-12
+
 # %% Our backward equals autograd's
-# The course's linear layer, out = x weight^T + bias, on random numbers in float64. dout is random too: with dout = 1
+# And these are the lines of the course's linear layer. On random numbers in float64; dout is random too: with dout = 1
 # everywhere, many a wrong backward would pass.
 from tinytorch_course.scratch.ops.linear import linear_backward, linear_forward
 
-random = torch.Generator().manual_seed(0)
+generator = torch.Generator().manual_seed(0)
 shapes = [(5, 4), (3, 4), (3,)]  # x, weight, bias
-arguments = [torch.randn(shape, generator=random, dtype=torch.float64) for shape in shapes]
-dout = torch.randn(5, 3, generator=random, dtype=torch.float64)
+arguments = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
+dout = torch.randn(5, 3, generator=generator, dtype=torch.float64)
 out, cache = linear_forward(*arguments)
 ours = linear_backward(dout, cache)
+arguments_x, arguments_weight, _ = arguments
+assert torch.allclose(ours[0], dout @ arguments_weight, rtol=0, atol=1e-12)
+assert torch.allclose(ours[1], dout.T @ arguments_x, rtol=0, atol=1e-12)
 leaves = [argument.clone().requires_grad_() for argument in arguments]
 torchs = torch.autograd.grad(torch.nn.functional.linear(*leaves), leaves, dout)
 differences = [(a - b).abs().max().item() for a, b in zip(ours, torchs, strict=True)]
@@ -171,7 +230,7 @@ axes.set_xlabel("step h", fontsize=14)
 axes.set_ylabel("relative error of the derivative", fontsize=14)
 axes.set_title("Rounding on the left, curvature on the right", fontsize=15)
 axes.legend(fontsize=13)
-figure.savefig(OUT / "02_error_against_step.png", dpi=100)
+figure.savefig(OUT / "02_error_against_step.png", dpi=120)
 
 
 # %% The powers are what was claimed

@@ -4,7 +4,7 @@ What you learn: a Dataset of your own, transforms and Compose, why inputs are no
 DataLoader (shuffling, collate_fn, workers), MNIST's files, a folder of pictures, and augmentation, with what it may do.
 
 Run: tinytorch lesson 03 (or python examples/03_datasets_and_transforms.py)
-Time: about 12 s on 2 CPU cores
+Time: about 15 s on 2 CPU cores
 
 Expected output (excerpt):
     1297 samples; one of them: (1, 28, 28), torch.uint8, from 0 to 255, label ...
@@ -19,7 +19,8 @@ Expected output (excerpt):
 
 # %% A dataset is a length and an index
 # That is all a Dataset must have: how many samples there are, and sample number i as (input, label). These are
-# scikit-learn's handwritten digits, 28 x 28 pixels, a byte each.
+# scikit-learn's handwritten digits. The originals have 8 x 8 pixels from 0 to 16; the course has enlarged them to 28 x
+# 28 pixels of a byte each, MNIST's format.
 import torch
 
 from tinytorch_course.data import load
@@ -68,7 +69,8 @@ class Normalize:
 
 
 # %% Compose: one transform made of several
-# Mean and deviation come from the training images alone: what is measured on the test images is not known in advance.
+# Mean and standard deviation come from the training images alone: what is measured on the test images is not known in
+# advance.
 class Compose:
     def __init__(self, transforms):
         self.transforms = transforms
@@ -83,12 +85,14 @@ pixels = digits.train.images.double() / 255
 mean, std = pixels.mean().item(), pixels.std(correction=0).item()
 ours = Digits(raw.images, raw.labels, Compose([ToFloat(), Normalize(mean, std)]))
 everything = torch.stack([ours[i][0] for i in range(len(ours))])
-print(f"mean {mean:.4f}, deviation {std:.4f}; afterwards {abs(everything.mean()):.4f} and {everything.std():.4f}")
+print(
+    f"mean {mean:.4f}, standard deviation {std:.4f}; afterwards {abs(everything.mean()):.4f} and {everything.std():.4f}"
+)
 assert abs(everything.mean()) < 1e-3
 assert abs(everything.std() - 1) < 1e-3
 
 # %% torchvision's transforms are the same
-# ToDtype(scale=True) divides by 255, Normalize takes a mean and a deviation for each channel.
+# ToDtype(scale=True) divides by 255, Normalize takes a mean and a standard deviation for each channel.
 from torchvision.transforms import v2
 
 transform = v2.Compose([v2.ToDtype(torch.float32, scale=True), v2.Normalize([mean], [std])])
@@ -117,10 +121,12 @@ def train(images, labels, steps=60, rate=0.1):
 
 # %% Why inputs are normalised
 # The weights' gradient is proportional to the input: pixels up to 255 make steps that are far too long, and then every
-# ReLU gives 0 for every picture. Pixels from 0 to 1 all push one way, since none is negative. Centred and of size 1,
-# they suit the rate.
+# ReLU gives 0 for every picture (**dead units**). Pixels from 0 to 1 make steps that are too short for this **learning
+# rate**. Is it the scale that matters, or the centring? A fourth input tells them apart: divided by the standard
+# deviation, but not centred.
 losses, alive = {}, {}
-for name, inputs in (("0 to 255", pixels * 255), ("0 to 1", pixels), ("normalised", everything)):
+kinds = {"0 to 255": pixels * 255, "0 to 1": pixels, "scaled only": pixels / pixels.std(), "normalised": everything}
+for name, inputs in kinds.items():
     network, losses[name] = train(inputs.float(), raw.labels)
     alive[name] = (network[:3](inputs.float()) > 0).any(0).sum().item()  # units that answer to some picture
 print(
@@ -131,6 +137,15 @@ print(f"of 64 units still alive: {alive}")
 assert losses["0 to 255"] > 2  # log 10 = 2.30 is guessing
 assert alive["0 to 255"] < 8 < alive["normalised"]
 assert losses["normalised"] < losses["0 to 1"] / 2
+
+# %% Nearly all of it is scale
+# Pixels from 0 to 1 are no worse, they need a rate of their own: with 0.5 instead of 0.1 they do almost as well. So
+# normalising does not make learning possible; it makes one rate fit all data, which is why everybody does it. (With
+# several inputs of different sizes no single rate fits all of them: exercise 1 of lesson 04.)
+own_rate = train(pixels.float(), raw.labels, rate=0.5)[1]
+print(f"scaled, not centred: {losses['scaled only']:.2f}; 0 to 1 at the rate 0.5: {own_rate:.2f}")
+assert losses["scaled only"] < 1.5 * losses["normalised"]
+assert own_rate < 2 * losses["normalised"] < losses["0 to 1"]
 
 
 # %% Batches by hand
@@ -194,9 +209,9 @@ assert batch.sum() == sum(image.sum() for image, _ in cut[:4])
 
 
 # %% Workers
-# With num_workers, other processes read ahead, batch by batch in turn, and the batches keep their order. Where they are
-# not forked, as here on Linux, they import your script first: then the loop must stand under
-# `if __name__ == "__main__":`.
+# With num_workers, other processes read ahead, batch by batch in turn, and the batches keep their order. Linux can copy
+# the running process (fork); on Windows and macOS the new processes start empty and import your script first, so there
+# the loop must stand under `if __name__ == "__main__":`.
 import sys
 
 
@@ -238,7 +253,7 @@ assert same
 
 # %% MNIST and Fashion-MNIST
 # The same class reads the real ones, and Fashion-MNIST's clothes, if they lie in the data folder. (Its argument
-# `download` would fetch them.) 0.1307 and 0.3081, seen in many scripts, are MNIST's mean and deviation.
+# `download` would fetch them.) 0.1307 and 0.3081, seen in many scripts, are MNIST's mean and standard deviation.
 from tinytorch_course.data import default_data_dir
 
 for dataset, usual in ((datasets.MNIST, (0.1307, 0.3081)), (datasets.FashionMNIST, (0.2860, 0.3530))):
@@ -346,7 +361,7 @@ for line, (name, change) in zip(panels, rows.items(), strict=True):
         axes.imshow(change(image)[0], cmap="gray")
         axes.set(xticks=[], yticks=[])
     line[0].set_ylabel(name, fontsize=14, rotation=0, ha="right", va="center")
-figure.savefig(OUT / "03_augmentation.png", dpi=90)
+figure.savefig(OUT / "03_augmentation.png", dpi=120)
 
 # %% Drawn anew each time
 # A random transform belongs to the dataset: then the same index gives another picture in every epoch.

@@ -14,7 +14,7 @@ Expected output (excerpt):
 """
 
 # %% Points around a line
-# 40 points of y = 2 x - 1 with noise of deviation 0.3. The model may choose a slope w and a bias b.
+# 40 points of y = 2 x - 1 with noise of standard deviation 0.3. The model may choose a slope w and a bias b.
 import torch
 
 random = torch.Generator().manual_seed(0)
@@ -25,8 +25,11 @@ assert x.shape == y.shape == (40,)
 
 
 # %% The cost, and its gradient by hand
-# Mean squared error: mean((w x + b - y)^2). By the chain rule its derivative is 2 error / N times x for the slope, and
-# times 1 for the bias.
+# **Mean squared error**: mean((w x + b - y)^2). By the chain rule its derivative is 2 error / N times x for the slope,
+# and times 1 for the bias. (Why squares? If the noise is normally distributed, the probability of a point is
+# proportional to e^(-error^2 / (2 s^2)); the -log of the product over all points is the sum of squares, up to
+# constants. The line that makes the data most probable is the one with the least squares: **maximum likelihood**,
+# lesson 06.)
 def cost_and_gradient(w, b):
     error = w * x + b - y
     cost = (error**2).mean()
@@ -88,8 +91,11 @@ assert above[1.1] > above[0.01]
 assert paths[1.1][-1, 2] > paths[1.1][0, 2]
 
 # %% How large is too large?
-# The cost is a bowl. Along its steepest direction the curvature is the largest eigenvalue of 2/N X^T X, and a step
-# longer than 2 / curvature overshoots by more than it had to go.
+# The cost is a bowl. Cut it along a line through its lowest point, and the cut is a parabola, cost = c/2 * distance^2,
+# whose second derivative c is called its **curvature**. A step of descent takes lr * c * distance, so it leaves (1 - lr
+# c) of the distance: if the **learning rate** lr is above 2 / c, that is more than before, on the other side. The
+# steepest cut decides. Its curvature is the largest **eigenvalue** of the matrix of second derivatives (the Hessian),
+# here 2/N X^T X: along its eigenvector the matrix only multiplies by that number.
 curvatures = torch.linalg.eigvalsh(2 / len(x) * design.T @ design)
 limit = (2 / curvatures.max()).item()
 below, beyond = descend(0.99 * limit, 200)[2], descend(1.01 * limit, 200)[2]
@@ -122,6 +128,22 @@ plt.rcParams["font.size"] = 13
 print("pictures go to the folder", OUT.name)
 assert OUT.is_dir()
 
+# %% The points, and the line on its way
+# What the surface means: each of its points is one of these lines.
+figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
+axes.scatter(x, y, color="#0072b2", edgecolor="black", label="data", zorder=3)
+ends = torch.tensor([-1.0, 1.0], dtype=torch.float64)
+for step, shade in ((0, "0.75"), (2, "0.6"), (5, "0.4"), (39, "#d55e00")):
+    slope, offset, _ = paths[0.3][step]
+    axes.plot(ends, slope * ends + offset, color=shade, linewidth=2.5, label=f"after {step} steps")
+axes.set_xlabel("x", fontsize=14)
+axes.set_ylabel("y", fontsize=14)
+axes.legend(fontsize=13)
+figure.savefig(OUT / "04_line.png", dpi=120)
+fit = (paths[0.3][39, :2] - best).abs().max().item()
+print(f"after 39 steps slope and bias are within {fit:.4f} of the best line's")
+assert fit < 0.05
+
 # %% Drawn for the three rates
 # A white dot for each step, a star at the lowest point.
 figure, panels = plt.subplots(1, 3, figsize=(12, 4.3), sharey=True, layout="constrained")
@@ -134,7 +156,7 @@ for axes, (lr, path) in zip(panels, paths.items(), strict=True):
     axes.set_title(f"learning rate {lr}", fontsize=14)
 panels[0].set_ylabel("bias b", fontsize=14)
 figure.colorbar(shown, ax=panels).set_label("cost", fontsize=14)
-figure.savefig(OUT / "04_cost_surface.png", dpi=100)
+figure.savefig(OUT / "04_cost_surface.png", dpi=120)
 
 
 # %% nn.Linear, and a module of your own
@@ -216,5 +238,6 @@ assert largest < 0.1 + 1e-6
 # %% Exercises
 # 1. Multiply x by 10 before training. Which learning rate is the largest that converges now, and why does everybody
 #    normalise inputs?
-# 2. Replace the squared error by the absolute one (its derivative is the sign of the error) and move one point far
-#    away. Which of the two lines follows it?
+# 2. Replace the squared error by the absolute one (L1, nn.L1Loss; its derivative is the sign of the error) and move one
+#    point far away. Which of the two lines follows it? And with the Huber loss (nn.HuberLoss), square near 0, absolute
+#    far out?

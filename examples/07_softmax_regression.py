@@ -62,8 +62,41 @@ assert naive == float("inf")
 assert stable == 200
 
 
-# %% The long way back is short at its end
-# Through logarithm, quotient and exponential, all that remains is probabilities - one_hot, divided by N for the mean.
+# %% The long way back, line by line
+# Forward, for each sample with scores z and class y, one operation a line:
+#
+# $$ e_k = \exp z_k \qquad s = \sum_k e_k \qquad p_k = e_k / s \qquad L = -\log p_y $$
+#
+# Backward, the same lines from the last to the first. e_k reaches the loss by two ways, by its own quotient and by the
+# sum s, so its derivatives add up.
+scores = torch.tensor([[2.0, 0.0, 1.0]], dtype=torch.float64, requires_grad=True)
+one_hot = torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64)  # the class is 2
+e = scores.exp()
+s = e.sum(1, keepdim=True)
+p = e / s
+loss = -(one_hot * p.log()).sum()
+with torch.no_grad():
+    dp = -one_hot / p  # L = -log p_y
+    ds = -(dp * e).sum(1, keepdim=True) / s**2  # p = e / s, the denominator
+    de = dp / s + ds  # p = e / s, the numerator; and s = sum of e
+    dz = de * e  # e = exp z
+autograds = torch.autograd.grad(loss, [p, s, e, scores])
+apart = [(mine - its).abs().max().item() for mine, its in zip((dp, ds, de, dz), autograds, strict=True)]
+print("dp, ds, de and dz equal autograd's to 1e-12:", max(apart) < 1e-12)
+assert max(apart) < 1e-12
+
+# %% And short at its end
+# Put the lines into one another. dp is 0 but for the class y, where it is -1 / p_y, so ds = 1 / s. Then
+#
+# $$ dz_k = e_k (dp_k / s + 1 / s) = p_k\, dp_k + p_k = p_k - [k = y] $$
+#
+# because p_y dp_y = -1. All that remains is probabilities - one_hot: what the model says minus what is true.
+print(f"dz {[round(v, 3) for v in dz[0].tolist()]}, p - one_hot {[round(v, 3) for v in (p - one_hot)[0].tolist()]}")
+assert torch.allclose(dz, p - one_hot, rtol=0, atol=1e-12)
+
+
+# %% Forward and backward of the loss
+# Stable, by log-sum-exp, for a batch; the mean over N samples divides the gradient by N.
 def cross_entropy_forward(scores, labels):
     losses = log_sum_exp(scores) - scores.gather(1, labels[:, None])  # (N, 1)
     return losses.mean(), (scores, labels)
@@ -75,32 +108,40 @@ def cross_entropy_backward(cache):
     return (probabilities - torch.zeros_like(scores).scatter(1, labels[:, None], 1.0)) / len(scores)
 
 
-random = torch.Generator().manual_seed(0)
-some = torch.randn(6, 4, generator=random, dtype=torch.float64)
+generator = torch.Generator().manual_seed(0)
+some = torch.randn(6, 4, generator=generator, dtype=torch.float64)
 classes = torch.tensor([0, 3, 1, 1, 2, 0])
 print(f"cross-entropy of 6 random rows: {cross_entropy_forward(some, classes)[0]:.4f}")
 assert torch.allclose(cross_entropy_forward(some, classes)[0], torch.nn.functional.cross_entropy(some, classes))
 
 # %% Which autograd confirms
+# The lines above are the course's own: tinytorch_course.losses has them with checks of its arguments, and gives the
+# same.
+import tinytorch_course as tt
+
 loss, cache = cross_entropy_forward(some, classes)
 leaf = some.clone().requires_grad_()
 torch.nn.functional.cross_entropy(leaf, classes).backward()
 difference = (cross_entropy_backward(cache) - leaf.grad).abs().max().item()
 print("gradient by hand and by autograd: equal to 1e-12:", difference < 1e-12)
 assert difference < 1e-12
+packaged, packaged_cache = tt.losses.cross_entropy_forward(some, classes)
+assert torch.allclose(packaged, loss, rtol=0, atol=1e-12)
+package_gradient = tt.losses.cross_entropy_backward(torch.ones_like(packaged), packaged_cache)
+assert torch.allclose(package_gradient, cross_entropy_backward(cache), rtol=0, atol=1e-12)
 
 # %% Three clouds of points
 # Each class is a cloud of 60 points in the plane. The scores are x @ weight.T + bias: a row of weights a class.
 centres = torch.tensor([[-2.0, -1.0], [2.0, -1.0], [0.0, 2.0]], dtype=torch.float64)
 labels = torch.arange(3).repeat_interleave(60)
-points = centres[labels] + 0.8 * torch.randn(180, 2, generator=random, dtype=torch.float64)
+points = centres[labels] + 0.8 * torch.randn(180, 2, generator=generator, dtype=torch.float64)
 weight, bias = torch.zeros(3, 2, dtype=torch.float64), torch.zeros(3, dtype=torch.float64)
 start = cross_entropy_forward(points @ weight.T + bias, labels)[0].item()
 print(f"before training every class has probability 1/3: loss {start:.4f} = log 3")
 assert abs(start - torch.tensor(3.0).log().item()) < 1e-6
 
 # %% Training by hand
-# out = x weight^T + bias, so dweight = dout^T x and dbias is the sum of dout over the samples.
+# out = x weight^T + bias, so dweight = dout^T x and dbias is the sum of dout over the samples (derived in lesson 02).
 for _ in range(200):
     loss, cache = cross_entropy_forward(points @ weight.T + bias, labels)
     dout = cross_entropy_backward(cache)
@@ -176,7 +217,7 @@ for label, (color, marker) in enumerate(zip(["#0072b2", "#e69f00", "#009e73"], "
 axes.set_xlabel("first input", fontsize=14)
 axes.set_ylabel("second input", fontsize=14)
 axes.legend(fontsize=12)
-figure.savefig(OUT / "07_boundaries.png", dpi=100)
+figure.savefig(OUT / "07_boundaries.png", dpi=120)
 
 # %% Digits: 784 inputs, ten classes
 # scikit-learn's 1,797 handwritten digits, enlarged to 28 x 28 pixels. 300 of them are for testing only.
@@ -196,6 +237,19 @@ print(f"digits: loss {loss.item():.2f} on {len(images)} training images, accurac
 print("digits: over 90 % of 300 test images are right:", accuracy > 0.9)
 assert accuracy > 0.9
 
+# %% The same by hand
+# The loop of the three clouds, with the velocity of SGD with momentum (lesson 10): the same weights.
+weight, bias = torch.zeros(10, 784), torch.zeros(10)
+velocity = torch.zeros(10, 784), torch.zeros(10)
+for _ in range(100):
+    dout = cross_entropy_backward(cross_entropy_forward(images @ weight.T + bias, targets)[1])
+    gradients = dout.T @ images, dout.sum(0)
+    velocity = [0.9 * v + g for v, g in zip(velocity, gradients, strict=True)]
+    weight, bias = weight - 0.1 * velocity[0], bias - 0.1 * velocity[1]
+apart = ((weight - module.weight).norm() / weight.norm()).item()
+print("digits by hand: weights within 0.1 % of torch's:", apart < 1e-3)
+assert apart < 1e-3
+
 # %% The weights of a digit are a picture
 # One weight for each pixel: orange speaks for the class, purple against it. The 0 does not want ink in its middle.
 pictures = module.weight.detach().reshape(10, 28, 28)
@@ -206,7 +260,7 @@ for digit, axes in enumerate(panels.flat):
     axes.set(xticks=[], yticks=[])
     axes.set_title(digit, fontsize=15)
 figure.colorbar(shown, ax=panels).set_label("weight of the pixel", fontsize=14)
-figure.savefig(OUT / "07_digit_weights.png", dpi=100)
+figure.savefig(OUT / "07_digit_weights.png", dpi=120)
 middle, ring = pictures[0, 12:16, 12:16].mean().item(), pictures[0, 12:16, 7:10].mean().item()
 print(f"class 0: mean weight {middle:.2f} in the middle, {ring:.2f} at the left side of the ring")
 assert middle < 0 < ring
@@ -220,7 +274,8 @@ print(f"cross-entropy of the perfect probabilities 1, 0, 0, taken for scores: {t
 assert twice > 0.5
 
 # %% Exercises
-# 1. Add a fourth cloud in the middle of the three. Why can its points not be told apart by straight boundaries, and
-#    what do its probabilities look like?
+# 1. Add a fourth cloud in the middle of the three, at (0, 0). Guess first: can it be told from the others by straight
+#    boundaries? Train for 1000 steps and count how many of its points are right. In which region does it win, of which
+#    shape is that, and what are its weights and its bias?
 # 2. Derive the gradient of mean((softmax(scores) - one_hot)^2) and compare it with autograd's. How large is it where
 #    the answer is confidently wrong, and what does cross-entropy do there?

@@ -4,7 +4,7 @@ What you learn: what one hidden layer adds (XOR, a spiral), sigmoid, tanh and Re
 width buys and what each hidden unit draws, and how gradients vanish layer by layer.
 
 Run: tinytorch lesson 08 (or python examples/08_shallow_networks.py)
-Time: about 8 s on 2 CPU cores
+Time: about 10 s on 2 CPU cores
 
 Expected output (excerpt):
     XOR by a linear model: at most 3 of 4 right
@@ -14,7 +14,9 @@ Expected output (excerpt):
 """
 
 # %% XOR: no straight line will do
-# Yes where exactly one input is 1. Any straight cut gets at most three of the four right: here 20,000 random ones.
+# Yes where exactly one input is 1. No straight cut gets all four right: it would need w2 + b > 0 and w1 + b > 0 (yes)
+# but b <= 0 and w1 + w2 + b <= 0 (no). The first two add up to w1 + w2 + 2b > 0, the last two to at most 0:
+# contradiction. Three of four can be had; 20,000 random cuts find nothing better.
 import torch
 
 corners = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
@@ -40,7 +42,10 @@ print("two linear layers equal one:", torch.allclose(corners @ a.T @ b.T, corner
 assert torch.allclose(corners @ a.T @ b.T, corners @ (b @ a).T, atol=1e-5)
 
 # %% Three activations and their slopes
-# Sigmoid's slope is at most 1/4, tanh's 1 and ReLU's 1; away from 0 only ReLU keeps its own.
+# Sigmoid's slope is at most 1/4, tanh's and ReLU's 1. Far from 0 the slopes of sigmoid and tanh are almost 0 on both
+# sides: they **saturate**. ReLU keeps its slope of 1 for every positive input, and has 0 for every negative one: a unit
+# whose input is negative for all samples gets no gradient and stays as it is, a **dead unit**. Leaky ReLU (slope 0.01
+# on the left) and GELU (smooth) leave it a way back.
 z = torch.linspace(-6, 6, 241, dtype=torch.float64, requires_grad=True)
 slopes = {}
 for name in ("sigmoid", "tanh", "relu"):
@@ -51,6 +56,55 @@ print(
 assert slopes["sigmoid"].max() == 0.25
 assert slopes["tanh"][-1] < 1e-4
 assert slopes["relu"][-1] == 1
+assert slopes["relu"][0] == 0
+
+# %% Drawn: activations and their slopes
+import os
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+
+OUT = Path(os.environ.get("TINYTORCH_OUT", "pictures"))
+OUT.mkdir(parents=True, exist_ok=True)
+plt.rcParams["font.size"] = 13
+figure, panels = plt.subplots(1, 4, figsize=(15, 4.2), layout="constrained")
+curves = {"sigmoid": torch.sigmoid, "tanh": torch.tanh, "relu": torch.relu, "gelu": torch.nn.functional.gelu}
+for axes, (name, curve) in zip(panels, curves.items(), strict=True):
+    (slope,) = torch.autograd.grad(curve(z).sum(), z)
+    axes.plot(z.detach(), curve(z).detach(), color="#0072b2", linewidth=3, label="value")
+    axes.plot(z.detach(), slope, "--", color="#d55e00", linewidth=3, label="slope")
+    axes.set(ylim=(-1.2, 2.2), xlabel="input z")
+    axes.set_title(name, fontsize=16)
+panels[0].legend(fontsize=13, loc="upper left")
+figure.savefig(OUT / "08_activations.png", dpi=120)
+
+# %% A dead unit
+# A unit with ReLU and a bias of -10: negative for every sample, so its gradient is 0 for all of them, and no step of
+# any optimizer brings it back. With leaky ReLU it gets a small gradient, and returns.
+samples = torch.randn(100, 3, generator=random)
+gradient = {}
+for name, activation in (("relu", torch.relu), ("leaky", torch.nn.functional.leaky_relu)):
+    weight, bias = torch.ones(3, requires_grad=True), torch.tensor(-10.0, requires_grad=True)
+    activation(samples @ weight + bias).sum().backward()
+    gradient[name] = bias.grad.item()
+print("gradient of the bias of a unit that is off for all samples:", {n: round(g, 2) for n, g in gradient.items()})
+assert gradient["relu"] == 0
+assert abs(gradient["leaky"] - 1) < 1e-4  # 100 samples times 0.01
+
+# %% Any curve, from kinks
+# A layer of ReLUs is a sum of kinks, and with enough of them it follows every continuous curve as closely as one likes
+# (**universal approximation**). Here kinks at even distances, with the outer weights by least squares. Each doubling of
+# the units divides the largest error by about four.
+line = torch.linspace(-3, 3, 601, dtype=torch.float64)
+target = torch.sin(2 * line) + 0.3 * line
+largest = {}
+for units in (8, 16, 32, 64):
+    kinks = torch.linspace(-3, 3, units + 1, dtype=torch.float64)[:-1]
+    hidden = torch.cat([torch.relu(line[:, None] - kinks), torch.ones(601, 1)], dim=1)  # (601, units + 1)
+    outer = torch.linalg.lstsq(hidden, target[:, None]).solution
+    largest[units] = (hidden @ outer - target[:, None]).abs().max().item()
+print("largest error of the approximation, by units:", {units: f"{error:.4f}" for units, error in largest.items()})
+assert largest[8] > 2 * largest[16] > 4 * largest[32] > 8 * largest[64]
 
 # %% A spiral
 # Two arms of 100 points that wind around each other, once and a third.
@@ -63,7 +117,10 @@ assert x.shape == (200, 2)
 
 
 # %% Backpropagation, written out
-# Forward: hidden = tanh(x w1^T + b1), logit = hidden w2^T + b2. Backward is the same lines from the last to the first.
+# **Backpropagation** is the chain rule, carried out from the loss to the input, each line of forward answered by a line
+# of backward. Nothing is computed twice: what arrives at a value (dhidden, dz) is used for its parameters and handed
+# on. Forward: hidden = tanh(x w1^T + b1), logit = hidden w2^T + b2. The lines of the linear layers are those of lesson
+# 02, dlogit is that of lesson 06.
 def loss_and_gradients(w1, b1, w2, b2):
     hidden = torch.tanh(x @ w1.T + b1)  # (N, width)
     logit = hidden @ w2.T + b2  # (N, 1)
@@ -145,18 +202,6 @@ for width, (w1, b1, w2, b2) in trained.items():
 print("share of the plane that is yes:", {width: f"{yes.double().mean():.0%}" for width, (_, yes) in maps.items()})
 assert all(0.1 < yes.double().mean() < 0.9 for _, yes in maps.values())
 
-# %% A folder for the pictures
-import os
-from pathlib import Path
-
-import matplotlib.pyplot as plt
-
-OUT = Path(os.environ.get("TINYTORCH_OUT", "pictures"))
-OUT.mkdir(parents=True, exist_ok=True)
-plt.rcParams["font.size"] = 13
-print("pictures go to the folder", OUT.name)
-assert OUT.is_dir()
-
 # %% Drawn: the regions, and the line of each hidden unit
 figure, panels = plt.subplots(1, 3, figsize=(13, 4.6), sharey=True, layout="constrained")
 for axes, (width, (units, yes)) in zip(panels, maps.items(), strict=True):
@@ -169,12 +214,15 @@ for axes, (width, (units, yes)) in zip(panels, maps.items(), strict=True):
     axes.set_title(f"{width} hidden units: {right[width]:.0%} right", fontsize=14)
     axes.set_xlabel("first input", fontsize=13)
 panels[0].set_ylabel("second input", fontsize=13)
-figure.savefig(OUT / "08_width.png", dpi=90)
+figure.savefig(OUT / "08_width.png", dpi=120)
 
 
 # %% Vanishing gradients, layer by layer
-# Ten layers of 64: at each, the gradient is multiplied by the activation's slope. Norm of the first layer's over the
-# last's, with weights of variance 2/64 for ReLU and 1/64 otherwise (why: lesson 09).
+# Ten layers of 64. At each, the gradient is multiplied by the weights (which with variance 1/64 keep its length on
+# average) and by the activation's slope. Sigmoid's is at most 1/4: after ten layers the gradient has **vanished**.
+# tanh's is near 1 as long as its inputs are small, and they stay small, because tanh shrinks what passes: so here its
+# gradient does not vanish. ReLU's slope is 1 for half of the inputs, 0 for the others, and weights of variance 2/64
+# make up for that half (lesson 09). Printed: the norm of the first layer's gradient over that of the last's.
 def norms(activation, variance):
     draw = torch.Generator().manual_seed(2)
     weights = [(torch.randn(64, 64, generator=draw) * variance**0.5).requires_grad_() for _ in range(10)]
@@ -189,6 +237,15 @@ depths = {"sigmoid": norms(torch.sigmoid, 1 / 64), "tanh": norms(torch.tanh, 1 /
 print("first layer's gradient over the last's:", {name: f"{n[0] / n[-1]:.0e}" for name, n in depths.items()})
 assert depths["sigmoid"][0] / depths["sigmoid"][-1] < 1e-4
 assert depths["relu"][0] / depths["relu"][-1] > 0.1
+assert 0.1 < depths["tanh"][0] / depths["tanh"][-1] < 10
+
+# %% Exploding gradients
+# The other way is as easy: with weights 2.5 times as large, each ReLU layer makes the gradient longer instead. The
+# first steps then throw the parameters far away, and the loss soon is nan. What helps: the right start, normalisation
+# (lesson 09), and **clipping** the gradient to a length (lesson 22).
+exploding = norms(torch.relu, 2.5**2 * 2 / 64)
+print(f"weights 2.5 times as large: norms {exploding[0]:.0e}, against {depths['relu'][0]:.0e}")
+assert exploding[0] > 1000 * depths["relu"][0]
 
 # %% Drawn
 figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
@@ -197,7 +254,7 @@ for (name, values), color, marker in zip(depths.items(), ("#0072b2", "#e69f00", 
 axes.set_xlabel("layer, from the input", fontsize=14)
 axes.set_ylabel("norm of the weight's gradient", fontsize=14)
 axes.legend(fontsize=13)
-figure.savefig(OUT / "08_vanishing.png", dpi=90)
+figure.savefig(OUT / "08_vanishing.png", dpi=120)
 
 # %% What torch does here
 # nn.Sequential composes forward, and autograd's record composes backward: dz = dhidden * (1 - hidden^2) is the one line

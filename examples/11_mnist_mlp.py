@@ -41,17 +41,20 @@ for axes, image, label in zip(panels.flat, digits.train.images, digits.train.lab
     axes.imshow(image[0], cmap="gray")
     axes.set(xticks=[], yticks=[])
     axes.set_title(label.item(), fontsize=16)
-figure.savefig(OUT / "11_data.png", dpi=90)
+figure.savefig(OUT / "11_data.png", dpi=120)
 
 
 # %% Pixels to numbers around 0
-# Mean and deviation come from the training images alone: the others must not leak into training.
+# Mean and standard deviation come from the training images alone: the others must not leak into training.
 def normalise(images):  # uint8 (N, 1, 28, 28)
     return (images / 255 - digits.mean[0]) / digits.std[0]
 
 
 (x, y), (val_x, val_y) = ((normalise(split.images), split.labels) for split in (digits.train, digits.val))
-print(f"training: mean {x.mean():.3f}, deviation {x.std():.3f}; validation: {val_x.mean():.3f}, {val_x.std():.3f}")
+print(
+    f"training: mean {x.mean():.3f}, standard deviation {x.std():.3f}; "
+    f"validation: {val_x.mean():.3f}, {val_x.std():.3f}"
+)
 assert abs(x.mean()) < 0.01
 assert abs(x.std() - 1) < 0.01
 
@@ -188,11 +191,11 @@ right.set_ylabel("right on the validation images, %", fontsize=14)
 for axes in (left, right):
     axes.set_xlabel("epoch", fontsize=14)
     axes.legend(fontsize=14)
-figure.savefig(OUT / "11_curves.png", dpi=90)
+figure.savefig(OUT / "11_curves.png", dpi=120)
 
 # %% Tested once
 # With the epoch that was best on validation. How far can the figure be trusted? Of a hundred test sets of this size,
-# about 95 would give a figure within two deviations of the truth (lesson 12).
+# about 95 would give a figure within two standard deviations of the truth (lesson 12).
 test_x, test_y = normalise(digits.test.images), digits.test.labels
 params = best[1]
 module.load_state_dict(torch_best[1])
@@ -249,7 +252,7 @@ for axes in panels.flat:
 for axes, index in zip(panels.flat, surest, strict=False):
     axes.imshow(digits.test.images[index, 0], cmap="gray")
     axes.set_title(f"a {test_y[index]}, answer {answers[index]}\n{sure[index]:.0%} sure", fontsize=14)
-figure.savefig(OUT / "11_mistakes.png", dpi=90)
+figure.savefig(OUT / "11_mistakes.png", dpi=120)
 
 # %% What the first layer looks at
 # A hidden unit has one weight for each pixel: orange wants ink there, purple wants none. At the border, where hardly an
@@ -260,7 +263,7 @@ for axes, weight in zip(panels.flat, weights, strict=False):
     shown = axes.imshow(weight, cmap="PuOr_r", vmin=-0.1, vmax=0.1)
     axes.set(xticks=[], yticks=[])
 figure.colorbar(shown, ax=panels).set_label("weight", fontsize=14)
-figure.savefig(OUT / "11_hidden_units.png", dpi=90)
+figure.savefig(OUT / "11_hidden_units.png", dpi=120)
 change = (weights - start["fc1.weight"].reshape(128, 28, 28)).abs().mean(0)
 print(f"mean change of a weight: {change[10:18, 10:18].mean():.3f} in the middle, {change[:2].mean():.3f} at the top")
 assert change[10:18, 10:18].mean() > 1.5 * change[:2].mean()

@@ -86,7 +86,7 @@ for row, column in confusion.nonzero().tolist():
 axes.set(xticks=range(10), yticks=range(10))
 axes.set_xlabel("what the network answers", fontsize=15)
 axes.set_ylabel("what it is", fontsize=15)
-figure.savefig(OUT / "12_confusion.png", dpi=90)
+figure.savefig(OUT / "12_confusion.png", dpi=120)
 
 # %% Precision and recall
 # Of the images called 8, how many are an 8? That is precision: down a column. Of the 8s, how many were called 8? That
@@ -148,17 +148,17 @@ assert metrics.f1_score(nine, never) == 0
 said = answers[keep] == 9
 tp, fp, fn = (int(both.sum()) for both in (said & nine, said & ~nine, ~said & nine))
 by_network = (said == nine).double().mean().item()
-print(f"network: {tp} found, {fn} missed, {fp} false alarms; F1 {2 * tp / (2 * tp + fp + fn):.2f}")
+print(f"network: {tp} found, {fn} missed, {fp} false positives; F1 {2 * tp / (2 * tp + fp + fn):.2f}")
 print(
     f"precision {tp / (tp + fp):.2f}, recall {tp / (tp + fn):.2f}; right {by_network:.1%}, never saying 9 {right:.1%}"
 )
 assert tp / (tp + fn) > 0.4
-assert tp / (tp + fp) < 0.6  # rare things are hard: few false alarms in a thousand outnumber the hits
+assert tp / (tp + fp) < 0.6  # rare things are hard: few false positives in a thousand outnumber the hits
 assert by_network < right
 
 # %% A threshold trades one for the other
 # The answer "9" needs no majority: any probability above a threshold may count as yes. Sorted by it, from the surest
-# on, hits and alarms are cumulative sums, and give precision and recall at every threshold at once.
+# on, true and false positives are cumulative sums, and give precision and recall at every threshold at once.
 probability = torch.softmax(logits[test].double(), dim=1)[keep, 9]
 order = probability.argsort(descending=True, stable=True)
 hit = nine[order].double().cumsum(0)
@@ -187,22 +187,23 @@ assert area > average + 0.1
 figure, (left, right_panel) = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
 left.step(recalls, precisions, where="pre", color="#0072b2", linewidth=2.5)
 left.axhline(nine.double().mean(), linestyle="--", color="black", label="guessing")
-alarms = (~nine[order]).double().cumsum(0) / (~nine).sum()
-right_panel.plot(alarms, recalls, color="#0072b2", linewidth=2.5)
+false_positives = (~nine[order]).double().cumsum(0) / (~nine).sum()
+right_panel.plot(false_positives, recalls, color="#0072b2", linewidth=2.5)
 right_panel.plot([0, 1], [0, 1], "--", color="black", label="guessing")
-for axes, x, y in ((left, "recall", "precision"), (right_panel, "false alarms, share of all no", "recall")):
+for axes, x, y in ((left, "recall", "precision"), (right_panel, "false positive rate", "recall (true positive rate)")):
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_xlabel(x, fontsize=14)
     axes.set_ylabel(y, fontsize=14)
     axes.legend(fontsize=13)
 left.set_title(f"precision and recall: area {average:.2f}", fontsize=15)
 right_panel.set_title(f"ROC: area {area:.2f}", fontsize=15)
-figure.savefig(OUT / "12_curves.png", dpi=90)
+figure.savefig(OUT / "12_curves.png", dpi=120)
 
 
 # %% How sure is an accuracy?
-# Another 1,300 images would give another number: the count of hits is binomial, with deviation sqrt(p (1 - p) / n). The
-# simple 95 % interval p +- 1.96 deviations can leave [0, 1]; Wilson's asks which true p would make this result likely.
+# Another 1,300 images would give another number: the count of hits is binomial, with standard deviation sqrt(p (1 - p)
+# / n). The simple 95 % interval p +- 1.96 standard deviations can leave [0, 1]; Wilson's asks which true p would make
+# this result likely.
 def simple(hits, n):
     p = hits / n
     half = 1.96 * (p * (1 - p) / n) ** 0.5
@@ -301,7 +302,7 @@ for axes, x, y, title in (
     axes.set_xlabel("mean probability of the answers in a bin", fontsize=14)
 panels[0].set_ylabel("share of them that is right", fontsize=14)
 panels[0].legend(fontsize=13)
-figure.savefig(OUT / "12_calibration.png", dpi=90)
+figure.savefig(OUT / "12_calibration.png", dpi=120)
 
 # %% What torch does here
 # Torch itself has losses but no metrics; torchmetrics and torcheval are packages of their own. The course's score(),

@@ -159,7 +159,7 @@ for axes, (name, counts) in zip(panels, seen.items(), strict=True):
     axes.set_xlabel("column of the pixel", fontsize=13)
 panels[0].set_ylabel("row of the pixel", fontsize=13)
 figure.suptitle("How many 3 x 3 windows see each pixel", fontsize=16)
-figure.savefig(OUT / "13_windows.png", dpi=90)
+figure.savefig(OUT / "13_windows.png", dpi=120)
 
 # %% A dilated kernel is a large one with holes
 holes = torch.zeros(4, 3, 5, 5, dtype=torch.float64)
@@ -249,7 +249,7 @@ for axes, (name, _, _), field, seen_by in zip(panels, layers, fields, influence,
     axes.set_xlabel("column of the pixel", fontsize=13)
 panels[0].set_ylabel("row of the pixel", fontsize=13)
 figure.suptitle("How strongly one value in the middle depends on each pixel", fontsize=16)
-figure.savefig(OUT / "13_receptive_field.png", dpi=90)
+figure.savefig(OUT / "13_receptive_field.png", dpi=120)
 
 # %% Edge filters on a digit
 # Sobel's kernels, known long before any network learnt its own: differences across, smoothed along the edge. Upright
@@ -281,7 +281,7 @@ for axes, (name, picture) in zip(panels, {**shown, "blurred": maps[0, 2]}.items(
     axes.set(xticks=[], yticks=[])
     axes.set_title(name, fontsize=16)
 figure.supxlabel("orange: brighter to the right, or below; purple: darker", fontsize=13)
-figure.savefig(OUT / "13_edges.png", dpi=90)
+figure.savefig(OUT / "13_edges.png", dpi=120)
 assert abs(maps[0, 2].mean() / four.mean() - 1) < 0.01  # blurring moves light, and loses none
 
 # %% What torch does here

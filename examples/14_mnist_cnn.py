@@ -16,7 +16,7 @@ Expected output (excerpt):
 
 # %% The data
 # MNIST if it is there (its first 5,000 images, so that this takes seconds), else the embedded digits. Mean and
-# deviation of the training images belong to the network from now on: it will know pictures in no other form.
+# standard deviation of the training images belong to the network from now on: it will know pictures in no other form.
 import torch
 
 from tinytorch_course.data import default_data_dir, epoch_order, load
@@ -158,7 +158,7 @@ for (name, values), color, style in zip(losses.items(), ("#0072b2", "#e69f00"), 
 axes.set_xlabel("step", fontsize=14)
 axes.set_ylabel("loss of the batch", fontsize=14)
 axes.legend(fontsize=14)
-figure.savefig(OUT / "14_losses.png", dpi=90)
+figure.savefig(OUT / "14_losses.png", dpi=120)
 
 # %% What it has learnt to look for
 # The 32 kernels of the first convolution, 3 x 3 each. Some look for edges, as those of lesson 13; after so few steps
@@ -172,7 +172,7 @@ for axes, kernel in zip(panels.flat, kernels, strict=True):
     axes.set(xticks=[], yticks=[])
 figure.colorbar(shown, ax=panels).set_label("weight", fontsize=14)
 figure.suptitle("The 32 kernels of the first convolution", fontsize=16)
-figure.savefig(OUT / "14_filters.png", dpi=90)
+figure.savefig(OUT / "14_filters.png", dpi=120)
 print(f"the first kernels have changed by {change:.0%} of their size")
 assert change > 0.05
 
@@ -205,7 +205,7 @@ for row, name in zip(panels, ("pool1", "pool2"), strict=True):
     row[4].set_title(f"maps after {name}, {one.shape[0]} x {one.shape[1]}", fontsize=15)
 for axes in panels.flat:
     axes.set(xticks=[], yticks=[])
-figure.savefig(OUT / "14_maps.png", dpi=90)
+figure.savefig(OUT / "14_maps.png", dpi=120)
 
 # %% What it confuses
 # A row for each true class, a column for each answer. What is right lies on the diagonal.
@@ -232,7 +232,7 @@ for truth in range(10):
 axes.set(xticks=range(10), yticks=range(10))
 axes.set_xlabel("answer", fontsize=14)
 axes.set_ylabel("true class", fontsize=14)
-figure.savefig(OUT / "14_confusion.png", dpi=90)
+figure.savefig(OUT / "14_confusion.png", dpi=120)
 
 # %% What it gets wrong
 # The pictures whose true class got the smallest probability. Would you have known?
@@ -244,7 +244,7 @@ for axes, index in zip(panels.flat, hardest, strict=True):
     axes.imshow(test_x[index, 0], cmap="gray")
     axes.set(xticks=[], yticks=[])
     axes.set_title(f"a {test_y[index]}: {of_truth[index]:.0%}\nanswer {answers[index]}", fontsize=14)
-figure.savefig(OUT / "14_hardest.png", dpi=90)
+figure.savefig(OUT / "14_hardest.png", dpi=120)
 surely_right = of_truth > 0.5
 print(f"the ten hardest got {of_truth[hardest].max():.0%} at most")
 assert (answers[surely_right] == test_y[surely_right]).all()  # more than half for one class: no other can win

@@ -140,7 +140,7 @@ assert by_depth[False][0] > 5 * by_depth[False][1] > 1000 * by_depth[False][2]
 assert min(by_depth[True]) > 1e-3
 
 # %% Batch norm is another way out
-# It brings every layer's output back to deviation 1, on each step, so that nothing can shrink away.
+# It brings every layer's output back to standard deviation 1, on each step, so that nothing can shrink away.
 normed = our_gradients(shortcut=False, norm=True)
 norms["plain, batch norm"] = [normed[name].norm().item() for name in layers]
 print(f"first layer's gradient, plain with batch norm: {norms['plain, batch norm'][0]:.0e}")
@@ -219,7 +219,7 @@ for label, (color, marker) in styles.items():
 left.set(xlabel="layer, from the input", ylabel="norm of the weight's gradient")
 right.set(xlabel="step", ylabel="training loss")
 right.legend()
-figure.savefig(OUT / "15_plain_and_residual.png", dpi=80)
+figure.savefig(OUT / "15_plain_and_residual.png", dpi=120)
 
 # %% ResNet-18
 # Eight such blocks with batch norm, in four stages. Where a stage halves the picture and doubles the channels, the

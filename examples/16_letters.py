@@ -49,7 +49,7 @@ for letter in range(26):
     for axes, image in zip(block, examples, strict=True):
         axes.imshow(image[0], cmap="gray")
         axes.set(xticks=[], yticks=[])
-figure.savefig(OUT / "16_letters.png", dpi=80)
+figure.savefig(OUT / "16_letters.png", dpi=120)
 
 # %% EMNIST, the large set of handwritten letters
 # Its files have MNIST's format, but rows and columns of the images are exchanged, and the letters' labels begin at 1.
@@ -92,7 +92,7 @@ for name, line, change in (
         axes.imshow(change(stored.data[labels == ord(letter) - 65][0]), cmap="gray")
         axes.set(xticks=[], yticks=[])
     line[0].set_ylabel(name, fontsize=15, rotation=0, ha="right", va="center")
-figure.savefig(OUT / "16_orientation.png", dpi=80)
+figure.savefig(OUT / "16_orientation.png", dpi=120)
 
 # %% The second trap: labels from 1
 # 26 outputs are numbered 0 to 25. Here torch refuses the label 26; on a GPU the error is an obscure one, and with 27
@@ -242,7 +242,7 @@ axes.set_ylabel("what it is", fontsize=15)
 bar = figure.colorbar(shown, ax=axes, ticks=[0, 0.1**0.5, 0.5**0.5, 1], shrink=0.8)
 bar.ax.set_yticklabels(["0 %", "10 %", "50 %", "100 %"], fontsize=12)
 bar.set_label("share of the row, on a scale of roots", fontsize=14)
-figure.savefig(OUT / "16_confusion.png", dpi=80)
+figure.savefig(OUT / "16_confusion.png", dpi=120)
 
 # %% Drawn: what went wrong
 # Of each of the most confused pairs, the two mistakes of which the network was surest.
@@ -257,7 +257,7 @@ for column, (a, b, _) in enumerate(pairs[:6]):
         axes.set(xticks=[], yticks=[])
         title = f"{letters.classes[targets[place]]}, read as {letters.classes[answers[place]]}"
         axes.set_title(title if wrong[place] else "(right)", fontsize=14)
-figure.savefig(OUT / "16_mistakes.png", dpi=80)
+figure.savefig(OUT / "16_mistakes.png", dpi=120)
 
 # %% Among the first three
 # Where a dictionary or a person chooses afterwards, it counts whether the letter is among the best guesses.

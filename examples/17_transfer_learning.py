@@ -116,8 +116,8 @@ assert len(files) == 700
 assert len({Image.open(file).size for file in files}) > 10
 
 # %% Prepared as the network knows them
-# Its letters were grey, light on dark, 28 x 28, black where nothing is, and normalised by their own mean and deviation,
-# not by yours. The pictures must become the same: what was done in training belongs to the weights.
+# Its letters were grey, light on dark, 28 x 28, black where nothing is, and normalised by their own mean and standard
+# deviation, not by yours. The pictures must become the same: what was done in training belongs to the weights.
 prepare = v2.Compose(
     [
         v2.Grayscale(),
@@ -154,7 +154,7 @@ for column, i in zip(panels.T, chosen, strict=True):
         axes.set(xticks=[], yticks=[])
 for axes, name in zip(panels[:, 0], ("yours", "prepared"), strict=True):
     axes.set_ylabel(name, fontsize=15, rotation=0, ha="right", va="center")
-figure.savefig(OUT / "17_prepared.png", dpi=80)
+figure.savefig(OUT / "17_prepared.png", dpi=120)
 
 # %% A new head
 # The saved head is for 26 classes, and torch refuses it. Its entries are left out; `strict=False` lets the new head
@@ -309,7 +309,7 @@ axes.set_ylim(0, 100)
 axes.set_xlabel("pictures of your own, of ten classes together", fontsize=14)
 axes.set_ylabel("test pictures that are right, %", fontsize=14)
 axes.legend(fontsize=13)
-figure.savefig(OUT / "17_three_ways.png", dpi=90)
+figure.savefig(OUT / "17_three_ways.png", dpi=120)
 
 # %% Too large a rate forgets
 # The same fine-tuning at 0.1, a hundred times the trunk's rate: after a few steps nothing of the letters is left.

@@ -166,7 +166,7 @@ for place, ((label, path), (color, marker)) in enumerate(zip(apart.items(), styl
     axes.semilogy(list(path), list(path.values()), color=color, marker=marker, markevery=every, label=label)
 axes.set(xlabel="step", ylabel="distance of the weights, relative")
 axes.legend(loc="lower right")
-figure.savefig(OUT / "18_paths_part.png", dpi=80)
+figure.savefig(OUT / "18_paths_part.png", dpi=120)
 
 
 # %% Fewer digits: TF32 and bfloat16

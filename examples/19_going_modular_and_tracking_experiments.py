@@ -341,7 +341,7 @@ for weights, name, color, line in (
 axes.set_xlabel("weight of fc1", fontsize=14)
 axes.set_ylabel("how many", fontsize=14)
 axes.legend(fontsize=13)
-figure.savefig(OUT / "19_histogram.png", dpi=80)
+figure.savefig(OUT / "19_histogram.png", dpi=120)
 print(f"largest weight: {untrained.abs().max():.3f} at the start, {torchs['fc1.weight'].abs().max():.3f} after it")
 assert untrained.abs().max() < torchs["fc1.weight"].abs().max()
 
@@ -406,7 +406,7 @@ axes.set_xlabel("epoch", fontsize=14)
 axes.set_ylabel("validation accuracy, %", fontsize=14)
 axes.set_xticks(range(1, 6))
 axes.legend(fontsize=13)
-figure.savefig(OUT / "19_runs.png", dpi=80)
+figure.savefig(OUT / "19_runs.png", dpi=120)
 code = tinytorch(["report", *(str(runs / f"{name} 0") for name in settings), "--out", str(runs / "report.html")])
 assert code == 0
 assert "36" in (runs / "report.html").read_text(encoding="utf-8")

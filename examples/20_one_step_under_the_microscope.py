@@ -17,8 +17,8 @@ Expected output (excerpt):
 
 # %% A real batch
 # 32 images: MNIST's where it has been downloaded (or $TINYTORCH_DATA holds it), otherwise the embedded digits. Pixels
-# are normalised: less the mean of all training pixels, divided by their deviation. float64, so that rounding does not
-# blur what we look at (lesson 18 is about that blur).
+# are normalised: less the mean of all training pixels, divided by their standard deviation. float64, so that rounding
+# does not blur what we look at (lesson 18 is about that blur).
 import torch
 
 from tinytorch_course.data import MemoryLoader, default_data_dir, load
@@ -220,7 +220,7 @@ for axes, (name, shown) in zip(panels.flat, stages.items(), strict=True):
     axes.set_title(f"{name}, {shown.shape[0]} x {shown.shape[1]}", fontsize=14)
     axes.set(xticks=[], yticks=[])
     figure.colorbar(drawn, ax=axes, shrink=0.8)
-figure.savefig(OUT / "20_forward.png", dpi=80)
+figure.savefig(OUT / "20_forward.png", dpi=120)
 
 # %% Back: the loss's gradient is p - 1 at the right class
 # Divided by 32, for the loss is a mean. The ten entries of an image add up to 0: what one class gains others lose.
@@ -358,7 +358,7 @@ for axes, (name, shown) in zip(panels.flat, stages.items(), strict=True):
     axes.set_title(f"{name}, {shown.shape[0]} x {shown.shape[1]}", fontsize=14)
     axes.set(xticks=[], yticks=[])
     figure.colorbar(drawn, ax=axes, shrink=0.8)
-figure.savefig(OUT / "20_backward.png", dpi=80)
+figure.savefig(OUT / "20_backward.png", dpi=120)
 
 # %% Adam, on one weight
 # Two running means, of the gradient and of its square, start at 0 and are too small at first; dividing by 1 - beta^t

@@ -103,7 +103,7 @@ for axes, weights, title in zip(panels, (w, w_new), ("0 or 1", "3 or 5"), strict
     axes.set_title(title, fontsize=16)
     axes.set(xticks=[], yticks=[])
     figure.colorbar(drawn, ax=axes, label="weight of the pixel")
-figure.savefig(OUT / "21_learned_rules.png", dpi=80)
+figure.savefig(OUT / "21_learned_rules.png", dpi=120)
 
 # %% Supervised learning, by hand
 # Ten digits, each image with its label, and a network in place of one sum. Ten lines learn any of what follows.
@@ -208,7 +208,7 @@ for axes in panels.flat:
     axes.set(xticks=[], yticks=[])
 for axes, name in zip(panels[:, 0], ("784 pixels", "from 32\nnumbers"), strict=True):
     axes.set_ylabel(name, fontsize=15, rotation=0, ha="right", va="center")
-figure.savefig(OUT / "21_reconstruction.png", dpi=80)
+figure.savefig(OUT / "21_reconstruction.png", dpi=120)
 
 
 # %% What are the 32 numbers good for?
@@ -295,7 +295,7 @@ for row, share in enumerate(rows.values()):
 axes.set_xlim(0, 110)
 axes.set_xlabel("test images that are right, %", fontsize=14)
 axes.tick_params(axis="y", labelsize=14)
-figure.savefig(OUT / "21_transfer.png", dpi=80)
+figure.savefig(OUT / "21_transfer.png", dpi=120)
 
 # %% What torch does here
 # All of it was one loop of four lines: forward, loss, backward, step. In torch a module holds its parameters, autograd

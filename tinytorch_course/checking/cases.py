@@ -17,6 +17,17 @@ from torch import Tensor
 IMAGE, ROWS, SEQUENCE = (4, 6, 8, 8), (4, 6), (4, 6, 5)  # usual inputs of layers
 
 
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """An input that is drawn: a function of a generator, with what it is called in a case's name."""
+
+    label: str
+    draw: Callable[[torch.Generator], Tensor]
+
+    def __call__(self, generator: torch.Generator) -> Tensor:
+        return self.draw(generator)
+
+
 class Case(NamedTuple):
     """One check of one op on one set of inputs."""
 
@@ -132,38 +143,35 @@ def moved(value: Any, dtype: torch.dtype, device: str | torch.device) -> Any:
     return value.to(device, dtype) if value.is_floating_point() else value.to(device)
 
 
-def noncontiguous(*shape: int) -> Callable[[torch.Generator], Tensor]:
+def noncontiguous(*shape: int) -> Draw:
     """A standard-normal tensor of ``shape`` whose memory is neither dense nor in order."""
 
     def noncontiguous_draw(generator):
         wide = torch.randn(*shape[:-1], 2 * shape[-1], dtype=torch.float64, generator=generator)
         return wide.flip(0).transpose(0, -1).contiguous().transpose(0, -1)[..., ::2]
 
-    noncontiguous_draw.label = f"noncontiguous{shape}"
-    return noncontiguous_draw
+    return Draw(f"noncontiguous{shape}", noncontiguous_draw)
 
 
-def on_grid(*shape: int, levels: int = 3) -> Callable[[torch.Generator], Tensor]:
+def on_grid(*shape: int, levels: int = 3) -> Draw:
     """Small integers (as floats), so that zeros and ties are common."""
 
     def grid_draw(generator):
         return torch.randint(-(levels // 2), levels - levels // 2, shape, generator=generator).double()
 
-    grid_draw.label = f"on_grid{shape}"
-    return grid_draw
+    return Draw(f"on_grid{shape}", grid_draw)
 
 
-def scaled(scale: float, *shape: int, shift: float = 0.0) -> Callable[[torch.Generator], Tensor]:
+def scaled(scale: float, *shape: int, shift: float = 0.0) -> Draw:
     """Standard normal times ``scale`` plus ``shift``."""
 
     def scaled_draw(generator):
         return torch.randn(shape, dtype=torch.float64, generator=generator) * scale + shift
 
-    scaled_draw.label = f"scaled{shape}*{scale:g}{shift:+g}"
-    return scaled_draw
+    return Draw(f"scaled{shape}*{scale:g}{shift:+g}", scaled_draw)
 
 
-def labels(classes: int, *shape: int, ignored: int | None = None, dtype=torch.int64):
+def labels(classes: int, *shape: int, ignored: int | None = None, dtype: torch.dtype = torch.int64) -> Draw:
     """Class indices. With ``ignored``, every third one is that, but never the only one."""
 
     def labels_draw(generator):
@@ -172,8 +180,7 @@ def labels(classes: int, *shape: int, ignored: int | None = None, dtype=torch.in
             target.view(-1)[1::3] = ignored
         return target.to(dtype)
 
-    labels_draw.label = f"labels{shape}" + (f"some={ignored}" if ignored is not None else "")
-    return labels_draw
+    return Draw(f"labels{shape}" + (f"some={ignored}" if ignored is not None else ""), labels_draw)
 
 
 def _spell(value: Any) -> str:

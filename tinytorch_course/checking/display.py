@@ -8,7 +8,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from tinytorch_course.checking.rows import Answer, Row
+from tinytorch_course.checking.rows import Answer, Curve, Row
 from tinytorch_course.training.display import Stream
 from tinytorch_course.user_code import shown
 
@@ -47,15 +47,10 @@ class Display:
         table = Table(
             title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, collapse_padding=True
         )
-        for heading, width, justify in (
-            ("name", NAME_WIDTH, "left"),
-            ("cases", 5, "right"),
-            ("forward", 8, "right"),
-            ("autograd", 8, "right"),
-            ("differences", 11, "right"),
-            ("verdict", None, "left"),
-        ):
-            table.add_column(heading, min_width=width, justify=justify, no_wrap=True)
+        table.add_column("name", min_width=NAME_WIDTH, no_wrap=True)
+        for heading, width in (("cases", 5), ("forward", 8), ("autograd", 8), ("differences", 11)):
+            table.add_column(heading, min_width=width, justify="right", no_wrap=True)
+        table.add_column("verdict", no_wrap=True)
         for row in rows:
             errors = (row.forward_error, row.gradient_error, row.difference_error)
             table.add_row(row.name, str(row.cases), *map(_number, errors), _verdict(row))
@@ -165,7 +160,7 @@ class Display:
             for paragraph in explanation["formula"]:
                 self.table.print(Text(f"    {paragraph}"))
 
-    def _curve(self, curve: list[dict[str, float]]) -> None:
+    def _curve(self, curve: Curve) -> None:
         """A bar's length says how large the error is, on a logarithmic scale."""
         self.table.print(
             Text("  The error of a central difference depends on its step h (the shorter the bar, the better):")

@@ -7,30 +7,32 @@ an integer is the position of an argument and stands for its gradient.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 Quantity = int | str
+Values = dict[Quantity, Tensor]
+Pullback = Callable[[Tensor], Values]  # of a cotangent, the gradients by position
 
 
 @dataclass
 class Evidence:
     """One check of one op on one set of inputs."""
 
-    op: str | None  # the op of ours that it should equal; None: there is no such op
     case: str  # in words
-    inputs: tuple  # as they were before anything ran
-    kwargs: dict[str, Any]
-    names: tuple[str, ...]  # of the arguments, as the checked forward calls them
-    tolerance: float
-    dout: Tensor | None = None
+    op: str | None = None  # the op of ours that it should equal; None: there is no such op
+    inputs: tuple = ()  # as they were before anything ran
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    names: tuple[str, ...] = ()  # of the arguments, as the checked forward calls them
+    tolerance: float = 0.0
+    dout: Tensor = field(default_factory=lambda: torch.empty(0))  # of an optimizer there is none
     twin: Callable[..., Any] | None = None
-    got: dict[Quantity, Tensor] = field(default_factory=dict)
-    right: dict[Quantity, Tensor] = field(default_factory=dict)
+    got: Values = field(default_factory=dict)
+    right: Values = field(default_factory=dict)
     wrong: set[Quantity] = field(default_factory=set)
-    vjp: Callable[[Tensor], dict[int, Tensor]] | None = None  # the right gradients for any other cotangent
+    vjp: Pullback | None = None  # the right gradients for any other cotangent
     place: Callable[[list[int]], str] | None = None  # what an index means, where it says nothing by itself
 
     def label(self, quantity: Quantity) -> str:
@@ -45,7 +47,8 @@ class Evidence:
         return [quantity for quantity in self.right if isinstance(quantity, int)]
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True)
+class Entry:
     """One number of a tensor, beside the right one."""
 
     index: list[int]

@@ -45,7 +45,7 @@ def _at(function: Callable, formula: list[str]) -> Explanation:
     function = inspect.unwrap(function)
     lines, line = inspect.getsourcelines(function)
     line += next(number for number, text in enumerate(lines) if text.startswith("def "))  # after its decorators
-    return Explanation(function.__name__, inspect.getsourcefile(function), line, formula)
+    return Explanation(function.__name__, inspect.getfile(function), line, formula)
 
 
 def _formula(function: Callable) -> list[str]:

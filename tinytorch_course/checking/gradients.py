@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tinytorch_course.checking.evidence import Evidence, Quantity, entry_errors, worst_entry
+from tinytorch_course.checking.evidence import Evidence, Pullback, Quantity, Values, entry_errors, worst_entry
 from tinytorch_course.seeds import derive_seed
 
 STEP = 1e-6  # of the central difference: near float64's best, where truncation (h²) and rounding (ε/h) meet
@@ -45,20 +45,22 @@ class GradientCheck:
     """
 
     name: str
+    evidence: Evidence = field(repr=False)  # what it saw, for the diagnosis
     forward_error: float | None = None  # None: nothing to compare with
     gradient_errors: dict[str, float] = field(default_factory=dict)  # "dweight" -> error against autograd
     difference_errors: dict[str, float] = field(default_factory=dict)  # the same against the central difference
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what is worth knowing, but not wrong
-    evidence: Evidence | None = field(default=None, repr=False)
     in_double: "GradientCheck | None" = field(default=None, repr=False)  # the same in float64, if float32 failed
     findings: list[Any] = field(default_factory=list)  # what a diagnosis made of it, if one was asked
 
     @property
     def ok(self) -> bool:
+        """Whether nothing is wrong."""
         return not self.problems
 
     def report(self, key: str, what: str, sentence: str) -> None:
+        """Add a problem."""
         self.problems.append(Problem(key, what, sentence))
 
     def require(self) -> None:
@@ -143,14 +145,14 @@ def check_gradient(
         tolerance=tolerance,
         twin=twin,
     )
-    check = GradientCheck(evidence.case, evidence=evidence)
+    check = GradientCheck(evidence.case, evidence)
     generator = torch.Generator().manual_seed(derive_seed("cotangent", seed))  # not what the inputs are drawn from
 
     grads = _run(check, forward, backward, inputs, kwargs, generator)
     slots = [i for i, x in enumerate(inputs) if i not in constant and (x is None or _is_float(x))]
     _sort_gradients(check, grads, slots)
     if twin is not None:
-        _compare_with_twin(check, [i for i in slots if inputs[i] is not None])
+        _compare_with_twin(check, twin, [i for i in slots if inputs[i] is not None])
     if differences is not False and evidence.dout.numel():
         measured = [i for i in _comparable(evidence) if differences is True or i in differences]
         _compare_with_differences(check, forward, measured, difference_tolerance, generator)
@@ -159,9 +161,18 @@ def check_gradient(
 
     if check.problems and dtype != torch.float64:
         double, double_kwargs = _doubled(evidence.inputs), {key: _doubled(value) for key, value in kwargs.items()}
-        options = {"kwargs": double_kwargs, "op": op, "twin": twin, "constant": constant, "names": names}
         check.in_double = check_gradient(
-            forward, backward, double, differences=differences, seed=seed, name=name, **options
+            forward,
+            backward,
+            double,
+            kwargs=double_kwargs,
+            op=op,
+            twin=twin,
+            constant=constant,
+            names=names,
+            differences=differences,
+            seed=seed,
+            name=name,
         )
     return check
 
@@ -240,9 +251,15 @@ def _comparable(evidence: Evidence) -> list[int]:
     ]
 
 
-def _compare_with_twin(check: GradientCheck, positions: list[int]) -> None:
+def _compare_with_twin(check: GradientCheck, twin: Callable[..., Any], positions: list[int]) -> None:
+    """What forward and backward gave against what torch and autograd give."""
     evidence = check.evidence
-    expected, vjp = _changed_twin_results(evidence, positions, _doubled)
+
+    def changed_twin_results(change: Callable[[Any], Any]) -> tuple[Values, Pullback]:
+        kwargs = {key: change(value) for key, value in evidence.kwargs.items()}
+        return twin_results(twin, change(evidence.inputs), kwargs, positions)
+
+    expected, vjp = changed_twin_results(_doubled)
     evidence.right |= expected
     results = {quantity: tensor for quantity, tensor in evidence.got.items() if isinstance(quantity, str)}
     same_kinds = {k: (t.shape, t.dtype.is_floating_point) for k, t in results.items()} == {
@@ -256,8 +273,8 @@ def _compare_with_twin(check: GradientCheck, positions: list[int]) -> None:
     evidence.vjp = vjp
     evidence.right |= vjp(evidence.dout)
 
-    comparable = [*results, *_comparable(evidence)]
-    nudged: dict = {}
+    comparable: list[Quantity] = [*results, *_comparable(evidence)]
+    nudged: Values = {}
     for quantity in comparable:
         label = evidence.label(quantity)
         error, entry = worst_entry(evidence.got[quantity], evidence.right[quantity])
@@ -268,7 +285,9 @@ def _compare_with_twin(check: GradientCheck, positions: list[int]) -> None:
         if error <= evidence.tolerance:
             continue
         if evidence.dout.dtype != torch.float64:
-            nudged = nudged or _nudged_results(evidence, positions)
+            if not nudged:
+                nudged_out, nudged_vjp = changed_twin_results(_nudge(evidence.dout.dtype))
+                nudged = nudged_out | nudged_vjp(evidence.dout)
             if error <= NUDGES * worst_entry(nudged[quantity], evidence.right[quantity])[0]:
                 continue
         evidence.wrong.add(quantity)
@@ -276,17 +295,9 @@ def _compare_with_twin(check: GradientCheck, positions: list[int]) -> None:
         check.report("value", label, f"{label} is not {whose}: {entry}")
 
 
-def _changed_twin_results(
-    evidence: Evidence, positions: list[int], change: Callable[[Any], Any]
-) -> tuple[dict[Quantity, Tensor], Callable[[Tensor], dict[int, Tensor]]]:
-    """What the twin gives for changed inputs."""
-    kwargs = {key: change(value) for key, value in evidence.kwargs.items()}
-    return twin_results(evidence.twin, change(evidence.inputs), kwargs, positions)
-
-
 def twin_results(
     twin: Callable[..., Any], inputs: tuple, kwargs: dict[str, Any], positions: list[int]
-) -> tuple[dict[Quantity, Tensor], Callable[[Tensor], dict[int, Tensor]]]:
+) -> tuple[Values, Pullback]:
     """What the twin gives, and its gradients at ``positions`` as a function of the cotangent."""
 
     def of_tensors(*tensors):
@@ -296,14 +307,15 @@ def twin_results(
         out, *extras = flat(twin(*args, **kwargs))
         return out, [extra for extra in extras if extra is not None]
 
-    out, vjp, extras = torch.func.vjp(of_tensors, *(inputs[i] for i in positions), has_aux=True)
-    results = {"out": out, **{f"result {number}": extra for number, extra in enumerate(extras, start=1)}}
+    both: Any = torch.func.vjp(of_tensors, *(inputs[i] for i in positions), has_aux=True)  # its type leaves out the aux
+    out, vjp, extras = both
+    results: Values = {"out": out, **{f"result {number}": extra for number, extra in enumerate(extras, start=1)}}
     return results, lambda dout: dict(zip(positions, vjp(dout.to(out.dtype)), strict=True))
 
 
-def _nudged_results(evidence: Evidence, positions: list[int]) -> dict[Quantity, Tensor]:
-    """What is right for inputs that differ by one rounding: no code can know better, for inputs are rounded too."""
-    eps = torch.finfo(evidence.dout.dtype).eps
+def _nudge(dtype: torch.dtype) -> Callable[[Any], Any]:
+    """Changes inputs by one rounding: no code can know what is right any better, for inputs are rounded too."""
+    eps = torch.finfo(dtype).eps
 
     def nudged(x):
         if isinstance(x, tuple):
@@ -312,8 +324,7 @@ def _nudged_results(evidence: Evidence, positions: list[int]) -> dict[Quantity, 
         # Equal numbers stay equal, so that ties do; and none leaves [0, 1].
         return x * (1 - eps * torch.sin(12345 * x).abs()) if _is_float(x) else x
 
-    results, vjp = _changed_twin_results(evidence, positions, nudged)
-    return results | vjp(evidence.dout)
+    return nudged
 
 
 def _compare_with_differences(check: GradientCheck, forward, positions, tolerance: float, generator) -> None:
@@ -391,7 +402,7 @@ def _measure_every_entry(evidence: Evidence, run: Callable) -> None:
     positions = [i for i in _comparable(evidence) if evidence.inputs[i].numel() <= MEASURABLE]
     inputs = _doubled(evidence.inputs)
 
-    def measured(dout: Tensor) -> dict[int, Tensor]:
+    def measured(dout: Tensor) -> Values:
         return {position: measured_gradient(run, inputs, position, _doubled(dout)) for position in positions}
 
     evidence.vjp, evidence.tolerance = measured, 10 * DIFFERENCE_TOLERANCE[torch.float64]
@@ -430,9 +441,9 @@ def _forgive_what_follows_the_forward(check: GradientCheck, tolerance: float) ->
 
 def _argument_names(forward: Callable, inputs: tuple) -> tuple[str, ...]:
     try:
-        parameters = inspect.signature(forward).parameters.values()
+        parameters = list(inspect.signature(forward).parameters.values())
     except (TypeError, ValueError):
-        parameters = ()
+        parameters = []
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return (*names[: len(inputs)], *(f"argument {i}" for i in range(len(names), len(inputs))))
 

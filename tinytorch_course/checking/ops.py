@@ -82,7 +82,7 @@ def raised(
     name: str, op: str | None, error: Exception, spell: Callable[[Exception], str] | None = None
 ) -> GradientCheck:
     """The failed check of a case that ended in an exception."""
-    check = GradientCheck(name, evidence=Evidence(op, name, (), {}, (), tolerance=0.0))
+    check = GradientCheck(name, Evidence(name, op))
     words = f"{type(error).__name__}: {error}" if spell is None else spell(error)
     check.report("raised", "the call", f"it raised an exception: {words}")
     return check

@@ -1,6 +1,8 @@
 """Optimizers beside ``torch.optim``: ours, or a learner's, on the cases of ``case_tables/optimizers.py``."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -57,28 +59,28 @@ def check_optimizer(
 
     Of our own, the slots (moments, buffers) are compared as well.
     """
-    check = GradientCheck(str(case))
+    check = GradientCheck(str(case), Evidence(str(case)))
     params = {name: param.to(dtype) for name, param in draw_params(device, seed).items()}
     run, theirs = start(case, params), Theirs(case, params)
-    got, right = [], []
+    ours, torchs = [], []
     for step, grads in enumerate(draw_grads(case, case.steps, device, seed)):
         grads = {name: None if grad is None else grad.to(dtype) for name, grad in grads.items()}
         run.update(grads, step)
         theirs.update(grads, step)
         if step + 1 in compared(case):
-            got.append(flattened(run.params))
-            right.append(flattened(theirs.params))
+            ours.append(flattened(run.params))
+            torchs.append(flattened(theirs.params))
             if isinstance(run, Ours) and slots_error(run.opt_state, theirs) > TOLERANCES[dtype]:
                 check.report("state", "the state", f"after step {step + 1} the moments or buffers are not torch's")
-    got, right = torch.stack(got), torch.stack(right)
+    got, right = torch.stack(ours), torch.stack(torchs)
     check.forward_error, entry = worst_entry(got, right)
     early = sum(step <= max(COMPARED) for step in compared(case))
     if check.forward_error > TOLERANCES[dtype] >= worst_entry(got[:early], right[:early])[0]:
         early = len(got)  # it shows late only; else the diagnosis need not simulate every step
     check.evidence = _evidence(case, got[:early], right[:early], dtype, seed)
-    if not check.forward_error <= TOLERANCES[dtype]:
+    if entry is not None and not check.forward_error <= TOLERANCES[dtype]:
         check.evidence.wrong.add(PARAMETERS)
-        entry = entry._replace(place=check.evidence.place(entry.index))
+        entry = replace(entry, place=_place(case, entry.index))
         check.report("value", PARAMETERS, f"{PARAMETERS} are not torch's: {entry}")
     if check.problems and dtype != torch.float64:
         check.in_double = check_optimizer(case, start, device=device, seed=seed)
@@ -90,33 +92,33 @@ def compared(case: OptimizerCase) -> list[int]:
     return sorted({step for step in (*COMPARED, case.steps) if step <= case.steps})
 
 
-def flattened(params: dict[str, Tensor]) -> Tensor:
+def flattened(params: Mapping[str, Tensor]) -> Tensor:
+    """All parameters in one row."""
     return torch.cat([param.detach().reshape(-1) for param in params.values()])
 
 
 def _evidence(case: OptimizerCase, got: Tensor, right: Tensor, dtype: torch.dtype, seed: int) -> Evidence:
-    shapes = {name: param.shape for name, param in draw_params().items()}
-
-    def place(index: list[int]) -> str:
-        row, column = index
-        for name, shape in shapes.items():
-            if column < shape.numel():
-                where = [int(i) for i in torch.unravel_index(torch.tensor(column), shape)] if shape else ""
-                return f"after step {compared(case)[row]}, {name}{where}"
-            column -= shape.numel()
-        raise IndexError(index)
-
     return Evidence(
-        case.optimizer,
         str(case),
+        case.optimizer,
         (case,),
         {"seed": seed},
-        (),
         tolerance=10 * TOLERANCES[dtype],
         got={PARAMETERS: got},
         right={PARAMETERS: right},
-        place=place,
+        place=functools.partial(_place, case),
     )
+
+
+def _place(case: OptimizerCase, index: list[int]) -> str:
+    """The step and the parameter's entry at an index of the flattened parameters."""
+    row, column = index
+    for name, param in draw_params().items():
+        if column < param.numel():
+            where = [int(i) for i in torch.unravel_index(torch.tensor(column), param.shape)] if param.dim() else ""
+            return f"after step {compared(case)[row]}, {name}{where}"
+        column -= param.numel()
+    raise IndexError(index)
 
 
 # --- learners' -------------------------------------------------------------------------------------------------------
@@ -132,7 +134,8 @@ class TorchFaced:
 
     def update(self, grads: dict[str, Tensor | None], step: int) -> None:
         for name, param in self.params.items():
-            param.grad = None if grads[name] is None else grads[name].clone()
+            grad = grads[name]
+            param.grad = None if grad is None else grad.clone()
         with torch.no_grad():
             self.optimizer.step()
 

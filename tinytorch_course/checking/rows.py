@@ -4,6 +4,8 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any, NamedTuple
 
+Curve = list[dict[str, float | None]]  # of each step ("step") the errors ("float64", "float32")
+
 
 @dataclass
 class Row:
@@ -27,7 +29,7 @@ class Row:
     facts: dict[str, str] = field(default_factory=dict)  # of each wrong quantity, what can be said for sure
     repair: dict[str, Any] | None = None  # the smallest edit that makes it right, of a learner's own code
     explanation: dict[str, Any] | None = None  # of the right formula, and where it stands
-    step_curve: list[dict[str, float | None]] | None = None  # error of a central difference for each step
+    step_curve: Curve | None = None  # error of a central difference for each step
 
     @property
     def ok(self) -> bool:

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from tinytorch_course.checking.evidence import Evidence
+from tinytorch_course.checking.rows import Curve
 
 STEPS = [10.0**-power for power in range(1, 13)]
 
 
-def step_curve(forward: Callable, evidence: Evidence, seed: int = 0) -> list[dict[str, float]]:
+def step_curve(forward: Callable, evidence: Evidence, seed: int = 0) -> Curve:
     """For each step, the error of the central difference along one random direction, in float64 and in float32.
 
     Args:
@@ -28,7 +29,7 @@ def step_curve(forward: Callable, evidence: Evidence, seed: int = 0) -> list[dic
     direction = torch.randn(evidence.inputs[position].shape, dtype=torch.float64, generator=generator)
     direction = direction / direction.norm()
     exact = (evidence.right[position].cpu() * direction).sum().item()
-    curve = []
+    curve: Curve = []
     for step in STEPS:
         errors = {
             str(dtype).removeprefix("torch."): _error(forward, evidence, position, direction, step, dtype, exact)

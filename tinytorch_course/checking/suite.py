@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 
 from tinytorch_course.checking.case_tables import optimizers, schedules
+from tinytorch_course.checking.evidence import Evidence
 from tinytorch_course.checking.explain import explain
 from tinytorch_course.checking.gradients import DIFFERENCE_TOLERANCE, NUDGES, TOLERANCE, GradientCheck
 from tinytorch_course.checking.networks import check_layer, check_model
@@ -83,7 +84,7 @@ def _check_optimizer(case: optimizers.OptimizerCase, **options) -> GradientCheck
 
 def _check_schedule(case: schedules.ScheduleCase, **options) -> GradientCheck:
     """A schedule is a function of plain numbers: neither dtype, device nor seed changes it."""
-    check = GradientCheck(str(case))
+    check = GradientCheck(str(case), Evidence(str(case)))
     check.forward_error = schedules.run_case(case)
     if not check.forward_error <= schedules.TOLERANCE:
         check.report("value", "the schedule", f"the schedule is not torch's: its error is {check.forward_error:.1e}")

@@ -12,7 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -38,7 +38,7 @@ from tinytorch_course.errors import InputError, did_you_mean
 from tinytorch_course.user_code import blame
 
 # Typer's usage errors are click's; which package holds them (click, or a copy inside typer) depends on the version.
-UsageError = typer.BadParameter.__base__
+UsageError: Any = typer.BadParameter.__base__
 
 
 class Commands(TyperGroup):
@@ -151,7 +151,7 @@ def expected_sentence(error: Exception) -> str | None:
     return None
 
 
-def usage_sentence(error: Exception) -> str:
+def usage_sentence(error: Any) -> str:
     """Typer's usage error as one sentence: an unknown option, a missing value, a value of the wrong kind."""
     command = error.ctx.command_path if error.ctx else "tinytorch"
     sentence = error.format_message().rstrip(".")

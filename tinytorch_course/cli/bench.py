@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinytorch_course.cli.options import DEFAULT, number_parser, option, setting
+from tinytorch_course.cli.options import DEFAULT, option, parser, setting
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS, find_model
 from tinytorch_course.training.config import TrainConfig
@@ -134,7 +134,7 @@ def report_on_gpu(path: str, device: str, quick: bool, others: list[str]) -> Non
 
 def parse_batches(text: str | None) -> list[int | None]:
     """``"1,32"`` as [1, 32]; [None], everyone's own, where nothing was said."""
-    parse = number_parser("--batch-size", "N")
+    parse = parser("--batch-size", int, "an integer")
     return [None] if text is None else [parse(word) for word in text.split(",")]
 
 

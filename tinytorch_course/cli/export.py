@@ -32,8 +32,8 @@ def export(
     The file takes float32 pictures (N, channels, height, width) with pixels from 0 to 1, as many at once as you like,
     normalises them itself, and gives logits. Ends with exit code 1, and without a file, if the two do not agree.
     """
-    targets = {"--onnx": onnx, "--exported": exported, "--torchscript": torchscript}
-    targets = {flag: file for flag, file in targets.items() if file is not None}
+    asked = {"--onnx": onnx, "--exported": exported, "--torchscript": torchscript}
+    targets = {flag: file for flag, file in asked.items() if file is not None}
     check_files(targets)
     check_trust(model, trust)
     if "--onnx" in targets:

@@ -1,7 +1,7 @@
 """What the commands have in common: their options, each with its default at the end of its line, under headings."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import typer
 from typer.core import TyperCommand
@@ -24,6 +24,7 @@ from tinytorch_course.training.parsing import AUGMENTATIONS
 
 SPLITS = ("test", "val")
 LONGEST = 86_400.0  # seconds that code of one's own may take
+Number = TypeVar("Number", int, float)
 
 
 class GroupedHelp(TyperCommand):
@@ -54,12 +55,16 @@ def option(flag: str, value: str | None, help: str, heading: str | None = None) 
 
 
 def number_parser(typed: str, kind: str | None) -> Callable[[Any], int | float] | None:
-    """What reads the value of the flag ``typed`` if that is a number, and names both if it is none."""
-    if kind not in ("N", "X"):
-        return None
-    convert, wanted = (int, "an integer") if kind == "N" else (float, "a number")
+    """What reads the value of the flag ``typed``, an integer N or a number X; None for what is neither."""
+    if kind == "N":
+        return parser(typed, int, "an integer")
+    return parser(typed, float, "a number") if kind == "X" else None
 
-    def parse(value: Any) -> int | float:
+
+def parser(typed: str, convert: Callable[[Any], Number], wanted: str) -> Callable[[Any], Number]:
+    """``convert``, which names the flag and the value if that is not what is wanted."""
+
+    def parse(value: Any) -> Number:
         try:
             return convert(value)
         except ValueError:

@@ -90,7 +90,7 @@ def print_prediction(prediction: "Prediction", network: "Network", top: int, sho
     """One line, and with ``show`` the picture below it."""
     likeliest = ", ".join(f"{name} {100 * share:.1f} %" for name, share in ranked(prediction, network, top))
     print(f"{prediction.name:<{width}}  {likeliest}", flush=True)
-    if show:
+    if show and prediction.seen is not None:
         from tinytorch_course.pictures.display import draw
         from tinytorch_course.training.display import Stream
 
@@ -100,7 +100,9 @@ def print_prediction(prediction: "Prediction", network: "Network", top: int, sho
 
 
 def ranked(prediction: "Prediction", network: "Network", top: int) -> list[tuple[str, float]]:
-    """The likeliest classes with their probabilities."""
+    """The likeliest classes with their probabilities; none of a picture without an answer."""
+    if prediction.probabilities is None:
+        return []
     shares, places = prediction.probabilities.topk(min(top, len(network.classes)))
     return [(network.classes[place], share) for place, share in zip(places.tolist(), shares.tolist(), strict=True)]
 
@@ -116,11 +118,11 @@ def to_dict(network: "Network", predictions: list["Prediction"], top: int, show:
             "top": [],
             "error": each.problem,
         }
-        if each.problem is None:
-            likeliest = ranked(each, network, top)
+        likeliest = ranked(each, network, top)
+        if likeliest:
             picture["answer"], picture["probability"] = likeliest[0]
             picture["top"] = [{"class": name, "probability": share} for name, share in likeliest]
-            if show:
+            if show and each.seen is not None:
                 picture["seen"] = each.seen.tolist()
         pictures.append(picture)
     return {

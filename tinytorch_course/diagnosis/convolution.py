@@ -12,7 +12,6 @@ from tinytorch_course.diagnosis.hypotheses import (
     Hypothesis,
     Predictions,
     arguments,
-    cotangent,
     gradient,
     of_function,
     whichever,
@@ -57,7 +56,7 @@ def _assigned(by_windows: bool, last_channel: bool) -> Callable[[Evidence], Pred
 
     def predict(evidence: Evidence) -> Predictions:
         given, groups = arguments(evidence), arguments(evidence)["groups"]
-        dout, weight = cotangent(evidence).unflatten(-3, (groups, -1)), given["weight"].unflatten(0, (groups, -1))
+        dout, weight = evidence.dout.unflatten(-3, (groups, -1)), given["weight"].unflatten(0, (groups, -1))
         if last_channel:  # also over output channels
             dout, weight = dout[..., -1:, :, :], weight[:, -1:]
         shares = torch.einsum("...gopq,goiab->...gipqab", dout, weight).flatten(-6, -5)

@@ -5,6 +5,7 @@ places where it is wrong; and if nothing fits, the numbers alone.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict, replace
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -51,7 +52,7 @@ class Finding(NamedTuple):
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON, with its whole text."""
-        return {**self._asdict(), "entry": self.entry and self.entry._asdict(), "text": str(self)}
+        return {**self._asdict(), "entry": self.entry and asdict(self.entry), "text": str(self)}
 
 
 def diagnose(checks: Sequence[GradientCheck]) -> list[Finding]:
@@ -68,7 +69,7 @@ def diagnose(checks: Sequence[GradientCheck]) -> list[Finding]:
     if all(check.ok for check in checks):
         return [_of_problem(only_rounding[0], "rounding", USE_FLOAT64)]
     form = _of_form(checks)
-    values = _of_values([check.evidence for check in checks if check.evidence])
+    values = _of_values([check.evidence for check in checks])
     raised = [finding for finding in form if finding.key == "raised"]
     # Else nothing but a central difference disagrees, or forward gives another shape: there are no entries to compare.
     findings = [finding for finding in form if finding not in raised] + values + raised
@@ -78,8 +79,7 @@ def diagnose(checks: Sequence[GradientCheck]) -> list[Finding]:
 def _of_problem(check: GradientCheck, key: str = "", sentence: str = "", which: int = 0) -> Finding:
     """A problem of a check as a finding, in its own words or in others."""
     problem = check.problems[which]
-    case = check.evidence.case if check.evidence else check.name
-    return Finding(key or problem.key, problem.what, sentence or problem.sentence, case, None)
+    return Finding(key or problem.key, problem.what, sentence or problem.sentence, check.name, None)
 
 
 def _of_form(checks: Sequence[GradientCheck]) -> list[Finding]:
@@ -223,7 +223,7 @@ def _entry(evidence: Evidence, quantity: Quantity) -> Entry | None:
     if got.shape != right.shape:
         return None
     _, entry = worst_entry(got, right)
-    return entry._replace(place=evidence.place(entry.index)) if entry and evidence.place else entry
+    return replace(entry, place=evidence.place(entry.index)) if entry and evidence.place else entry
 
 
 def _not_finite(evidences: list[Evidence], quantity: Quantity) -> Finding:

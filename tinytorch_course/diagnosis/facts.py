@@ -124,7 +124,7 @@ def _sizes(evidences: list[Evidence]):
     yield "the number of entries", [_first(e).numel() for e in evidences]
     yield "the number of columns", [_first(e).shape[1] if _first(e).dim() > 1 else 1 for e in evidences]
     yield "the size of the window", [_window(e) ** 2 for e in evidences]
-    yield "the number of outputs", [e.dout.numel() if e.dout is not None else 1 for e in evidences]
+    yield "the number of outputs", [e.dout.numel() or 1 for e in evidences]
     yield "the number of entries of a channel", [_first(e).numel() // (_first(e).shape[1] if _first(e).dim() > 1 else 1)
                                                  for e in evidences]  # fmt: skip
 

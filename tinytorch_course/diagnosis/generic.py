@@ -14,7 +14,6 @@ from tinytorch_course.diagnosis.hypotheses import (
     Predictions,
     agree,
     arguments,
-    cotangent,
     differentiated,
     whichever,
 )
@@ -36,7 +35,7 @@ def each(key: str, change: Callable[[Tensor], Tensor], sentence: str, partly: bo
 
 def of_dout(key: str, change: Callable[[Tensor], Tensor], sentence: str, partly: bool = False) -> Hypothesis:
     """The gradients are right for another dout."""
-    return Hypothesis(key, ANY, lambda e: _of_cotangent(e, change(cotangent(e))), sentence, partly)
+    return Hypothesis(key, ANY, lambda e: _of_cotangent(e, change(e.dout)), sentence, partly)
 
 
 def _of_cotangent(evidence: Evidence, dout: Tensor) -> Predictions:
@@ -54,13 +53,13 @@ COUNTS: dict[str, Callable[[Evidence, Quantity], float]] = {  # of the case and 
     "C, the size of axis 1": lambda e, q: e.inputs[0].shape[1],
     "H times W, the pixels of the input": lambda e, q: e.inputs[0].shape[2:].numel(),
     "N times the pixels of the input": lambda e, q: e.inputs[0].numel() / e.inputs[0].shape[1],
-    "the pixels of the output": lambda e, q: cotangent(e).shape[-2:].numel(),
-    "N times the pixels of the output": lambda e, q: cotangent(e).numel() / cotangent(e).shape[-3],
-    "the number of entries of out": lambda e, q: cotangent(e).numel(),
+    "the pixels of the output": lambda e, q: e.dout.shape[-2:].numel(),
+    "N times the pixels of the output": lambda e, q: e.dout.numel() / e.dout.shape[-3],
+    "the number of entries of out": lambda e, q: e.dout.numel(),
     "H, the rows of the image": lambda e, q: e.inputs[0].shape[-2],
     "W, the columns of the image": lambda e, q: e.inputs[0].shape[-1],
     "the pixels of the window": lambda e, q: _window(e),
-    "the copies that broadcasting makes": lambda e, q: cotangent(e).numel() / e.inputs[int(q)].numel(),
+    "the copies that broadcasting makes": lambda e, q: e.dout.numel() / e.inputs[int(q)].numel(),
 }
 # fmt: on
 
@@ -138,14 +137,14 @@ def _last_samples(evidence: Evidence) -> Predictions:
     """The gradients that only the last few samples make: of every number of them, the one that fits what was got."""
     best: Predictions = {}
     if evidence.vjp is not None:
-        for start in range(1, min(cotangent(evidence).shape[0], SAMPLES)):
-            grads = _of_cotangent(evidence, _keep(slice(start, None))(cotangent(evidence)))
+        for start in range(1, min(evidence.dout.shape[0], SAMPLES)):
+            grads = _of_cotangent(evidence, _keep(slice(start, None))(evidence.dout))
             best |= {i: grad for i, grad in grads.items() if _agrees(evidence, i, grad, evidence.tolerance)}
     return best
 
 
 def _passed_through(evidence: Evidence) -> Predictions:
-    dout = cotangent(evidence)
+    dout = evidence.dout
     return {i: dout for i in evidence.positions if evidence.inputs[i].shape == dout.shape}
 
 

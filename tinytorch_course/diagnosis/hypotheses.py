@@ -68,8 +68,8 @@ def differentiated(evidence: Evidence, inputs: tuple, function: Callable[..., Te
 
     out, pullback = vjp(of_tensors, *(inputs[i] for i in positions))
     predictions: Predictions = {"out": out}
-    if out.shape == cotangent(evidence).shape:
-        predictions |= dict(zip(positions, pullback(cotangent(evidence)), strict=True))
+    if out.shape == evidence.dout.shape:
+        predictions |= dict(zip(positions, pullback(evidence.dout), strict=True))
     return predictions
 
 
@@ -77,13 +77,6 @@ def vjp(function: Callable[..., Tensor], *inputs: Tensor) -> tuple[Tensor, Calla
     """``torch.func.vjp``, whose own type leaves open how many results it has."""
     out, pullback = torch.func.vjp(function, *inputs)[:2]
     return out, pullback
-
-
-def cotangent(evidence: Evidence) -> Tensor:
-    """The check's dout; an optimizer has none, so that a formula with it does not fit there."""
-    if evidence.dout is None:
-        raise ValueError("there is no dout")
-    return evidence.dout
 
 
 def whichever(key: str, ops: tuple[str, ...], variants: Iterable[Hypothesis], sentence: str) -> Hypothesis:

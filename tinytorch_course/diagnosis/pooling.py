@@ -15,7 +15,6 @@ from tinytorch_course.diagnosis.hypotheses import (
     Hypothesis,
     Predictions,
     arguments,
-    cotangent,
     function,
     vjp,
     whichever,
@@ -40,7 +39,7 @@ def elsewhere(key: str, layout: Layout, sentence: str) -> Hypothesis:
         out, pullback = vjp(lambda x: _pooled(evidence, x, grid), x)
         if grid.number != evidence.right["out"].shape[-2:]:
             out = _pooled(evidence, x, recounted(grid))
-        return {0: pullback(cotangent(evidence))[0], "out": out}
+        return {0: pullback(evidence.dout)[0], "out": out}
 
     return Hypothesis(key, MAX + AVG, predict, sentence)
 
@@ -60,7 +59,7 @@ def _given_back(evidence: Evidence, shares: Tensor, grid: Grid) -> Predictions:
     """dx if each window deals its dout out by ``shares``; and the sum of the positions of whoever has a share."""
     x = evidence.inputs[0]
     _, pullback = vjp(lambda x: windows_of(x, grid).flatten(-2), x)
-    dx = pullback(shares * cotangent(evidence).unsqueeze(-1))[0]
+    dx = pullback(shares * evidence.dout.unsqueeze(-1))[0]
     position = torch.arange(x.shape[-2] * x.shape[-1], dtype=x.dtype, device=x.device).view(x.shape[-2:])
     positions = windows_of(position, grid).flatten(-2)
     return {0: dx, "result 1": ((shares > 0) * positions).sum(-1).long()}
@@ -68,7 +67,7 @@ def _given_back(evidence: Evidence, shares: Tensor, grid: Grid) -> Predictions:
 
 def _every_tie(evidence: Evidence) -> Predictions:
     wins, grid = _winners(evidence)
-    return _given_back(evidence, wins.to(cotangent(evidence).dtype), grid)
+    return _given_back(evidence, wins.to(evidence.dout.dtype), grid)
 
 
 def _shared_ties(evidence: Evidence) -> Predictions:
@@ -79,7 +78,7 @@ def _shared_ties(evidence: Evidence) -> Predictions:
 def _last_tie(evidence: Evidence) -> Predictions:
     wins, grid = _winners(evidence)
     last = wins & (wins.flip(-1).cumsum(-1).flip(-1) == 1)
-    return _given_back(evidence, last.to(cotangent(evidence).dtype), grid)
+    return _given_back(evidence, last.to(evidence.dout.dtype), grid)
 
 
 def _mixed_up(evidence: Evidence) -> Predictions:
@@ -88,7 +87,7 @@ def _mixed_up(evidence: Evidence) -> Predictions:
     if grid.kernel[0] != grid.kernel[1]:
         return {}
     shares = _first(wins).unflatten(-1, grid.kernel).mT.flatten(-2)
-    return _given_back(evidence, shares.to(cotangent(evidence).dtype), grid)
+    return _given_back(evidence, shares.to(evidence.dout.dtype), grid)
 
 
 def _first(wins: Tensor) -> Tensor:
@@ -101,9 +100,9 @@ def _assigned(by_windows: bool, zeros_too: bool) -> Callable[[Evidence], Predict
     def predict(evidence: Evidence) -> Predictions:
         grid = grid_of(evidence)
         if evidence.op in MAX:
-            shares = _first(_winners(evidence)[0]) * cotangent(evidence).unsqueeze(-1)
+            shares = _first(_winners(evidence)[0]) * evidence.dout.unsqueeze(-1)
         else:
-            shares = (cotangent(evidence) / _divisor(evidence)).unsqueeze(-1)
+            shares = (evidence.dout / _divisor(evidence)).unsqueeze(-1)
             shares = shares.expand(*shares.shape[:-1], grid.kernel[0] * grid.kernel[1])
         values = shares.unflatten(-1, grid.kernel)
         if zeros_too:

@@ -24,7 +24,7 @@ SENTENCES = {  # by the key of the problem, which is {0}
 
 def explain_problem(problem: Problem, check: GradientCheck) -> Explanation | None:
     """The key and the sentence of a problem of form; None for one of values."""
-    if problem.key == "shape" and check.evidence is not None:
+    if problem.key == "shape":
         return _shape(problem, check.evidence)
     sentence = SENTENCES.get(problem.key)
     return (problem.key, sentence.format(problem)) if sentence else None

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from tinytorch_course.checking.evidence import Evidence
-from tinytorch_course.diagnosis.hypotheses import arguments, cotangent, vjp
+from tinytorch_course.diagnosis.hypotheses import arguments, vjp
 from tinytorch_course.scratch.ops.convolution import padding_sides
 
 Pair = tuple[int, int]
@@ -42,7 +42,7 @@ def grid_of(evidence: Evidence) -> Grid:
     stride = pair(kernel if given["stride"] in (None, ()) else given["stride"])
     dilation = pair(given.get("dilation", 1))
     sides = padding_sides(given["padding"], kernel, stride, dilation)
-    return Grid(pair(given["x"].shape[-2:]), kernel, stride, dilation, sides, pair(cotangent(evidence).shape[-2:]))
+    return Grid(pair(given["x"].shape[-2:]), kernel, stride, dilation, sides, pair(evidence.dout.shape[-2:]))
 
 
 def recounted(grid: Grid, *, ceiling: bool = False) -> Grid:
@@ -71,7 +71,7 @@ def windows_of(x: Tensor, grid: Grid, outside: float = 0.0) -> Tensor:
 def coverage(evidence: Evidence) -> Tensor:
     """How many windows cover each pixel, (H, W)."""
     grid = grid_of(evidence)
-    ones = torch.ones(grid.size, dtype=torch.float64, device=cotangent(evidence).device)
+    ones = torch.ones(grid.size, dtype=torch.float64, device=evidence.dout.device)
     cover, pullback = vjp(lambda image: windows_of(image, grid), ones)
     return pullback(torch.ones_like(cover))[0]
 

@@ -196,13 +196,13 @@ class _Checked:
         with quiet_and_exact():  # what is suspected is run beside it, and may warn
             row = summarise("own code", name.removesuffix("_forward"), outcome.plain, diagnose)
         row.notes = [*_about(like, self.request), *row.notes, *_beyond(outcome)]
-        row.facts = facts([check.evidence for check in outcome.plain if check.evidence])
+        row.facts = facts([check.evidence for check in outcome.plain])
         if like is not None:
             kind = "optimizer" if like in OPTIMIZERS else "op"
             row.explanation = explain(kind, like)._asdict() | {"like": like}
         if pair is not None and (self.request.explain or _about_differences(outcome.plain)):
-            known = [check.evidence for check in outcome.plain if check.difference_errors and check.evidence]
-            evidence = next((each for each in known if each.positions), None)
+            known = (check.evidence for check in outcome.plain if check.difference_errors and check.evidence.positions)
+            evidence = next(known, None)
             if evidence is not None:
                 row.step_curve = self._running(lambda: step_curve(pair.forward, evidence, self.request.seed))
         return row
@@ -233,7 +233,7 @@ def _beyond(outcome: PairChecks) -> list[str]:
 
 def _about_differences(checks: list[GradientCheck]) -> bool:
     """Whether it is the differences that complain, and not the comparison with torch."""
-    keys = {problem.key for check in checks if check.evidence and check.evidence.twin for problem in check.problems}
+    keys = {problem.key for check in checks if check.evidence.twin for problem in check.problems}
     return keys == {"difference"} or any(check.in_double is not None for check in checks)
 
 

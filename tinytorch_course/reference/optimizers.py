@@ -135,13 +135,14 @@ def set_rates(optimizer: torch.optim.Optimizer, *, lr: float | None = None, mome
         lr: in place of the optimizer's own; a group with another keeps its ratio. None: the rates it was made with.
         momentum: for all groups (for Adam ``betas[0]``, as in torch's ``OneCycleLR``). None: as it was made.
     """
-    if not hasattr(optimizer, "initial_rates"):
+    kept = vars(optimizer)
+    if "initial_rates" not in kept:
         # Kept beside param_groups, for load_state_dict replaces those and would bring in a rate from mid-schedule.
-        optimizer.initial_rates = [
+        kept["initial_rates"] = [
             {key: param_group[key] for key in ("lr", "momentum", "betas") if key in param_group}
             for param_group in optimizer.param_groups
         ]
-    for param_group, initial in zip(optimizer.param_groups, optimizer.initial_rates, strict=True):
+    for param_group, initial in zip(optimizer.param_groups, kept["initial_rates"], strict=True):
         param_group.update(initial)
         if lr is not None:
             param_group["lr"] = scale_rate(initial["lr"], optimizer.defaults["lr"], lr)

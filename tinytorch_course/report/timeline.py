@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -83,7 +83,7 @@ def draw_timeline(timeline: Timeline, *, title: str, digits: float, first: tuple
     return _to_png(figure)
 
 
-def draw_seeds(accuracies: dict[str, Sequence[float]], seeds: Sequence[int], *, title: str) -> bytes:
+def draw_seeds(accuracies: Mapping[str, Sequence[float]], seeds: Sequence[int], *, title: str) -> bytes:
     """The accuracies that both implementations reached from each seed, with mean and deviation beside them.
 
     Args:

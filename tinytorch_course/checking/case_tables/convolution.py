@@ -1,10 +1,12 @@
+from typing import Any
+
 import torch.nn.functional as F
 
 from tinytorch_course.checking.cases import IMAGE, Case, LayerCase, Op, Timed, noncontiguous, on_grid
 from tinytorch_course.scratch.ops import convolution
 
 # (x, weight, bias), keywords
-ARGUMENTS = [
+ARGUMENTS: list[tuple[tuple, dict[str, Any]]] = [
     (((2, 3, 6, 7), (4, 3, 3, 3), (4,)), {}),
     (((2, 3, 6, 7), (4, 3, 3, 3), None), {}),
     (((2, 3, 6, 7), (4, 3, 3, 3), (4,)), {"padding": 1}),

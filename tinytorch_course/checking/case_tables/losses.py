@@ -3,7 +3,7 @@ from itertools import product
 import torch
 import torch.nn.functional as F
 
-from tinytorch_course.checking.cases import Case, Op, labels, noncontiguous, on_grid, scaled
+from tinytorch_course.checking.cases import Case, Draw, Op, labels, noncontiguous, on_grid, scaled
 from tinytorch_course.scratch import losses
 
 REDUCTIONS = ("none", "mean", "sum")
@@ -16,8 +16,7 @@ def uniform(*shape, low=0.05, high=0.95):
     def uniform_draw(generator):
         return low + (high - low) * torch.rand(shape, dtype=torch.float64, generator=generator)
 
-    uniform_draw.label = f"uniform{shape}"
-    return uniform_draw
+    return Draw(f"uniform{shape}", uniform_draw)
 
 
 def normal(*shape):

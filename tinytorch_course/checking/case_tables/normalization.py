@@ -6,6 +6,7 @@ from tinytorch_course.checking.cases import (
     ROWS,
     SEQUENCE,
     Case,
+    Draw,
     LayerCase,
     Op,
     Timed,
@@ -31,8 +32,7 @@ def variance(*shape):
     def variance_draw(generator):
         return torch.rand(shape, dtype=torch.float64, generator=generator) + 0.5
 
-    variance_draw.label = f"variance{shape}"
-    return variance_draw
+    return Draw(f"variance{shape}", variance_draw)
 
 
 SHAPES = [(5, 3), (4, 3, 6), (2, 3, 4, 5), (2, 3, 2, 3, 2)]

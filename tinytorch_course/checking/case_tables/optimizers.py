@@ -7,7 +7,7 @@ its bias correction converges better on a parabola.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -81,7 +81,7 @@ COMMON = [  # to every optimizer
 class OptimizerRow(NamedTuple):
     """A row of the list of optimizers."""
 
-    twin: type[torch.optim.Optimizer]
+    twin: Callable[..., torch.optim.Optimizer]  # the class, or what makes one
     own: list[OptimizerCase]  # beside those that are common to all
 
 
@@ -262,7 +262,8 @@ class Theirs:
 
     def update(self, grads: dict[str, Tensor | None], step: int) -> None:
         for name, param in self.params.items():
-            param.grad = None if grads[name] is None else grads[name].clone()
+            grad = grads[name]
+            param.grad = None if grad is None else grad.clone()
         momentum = in_force(self.case.momenta, step, None)
         for param_group, initial in zip(self.optimizer.param_groups, self.initial, strict=True):
             param_group["lr"] = in_force(self.case.factors, step, 1.0) * initial
@@ -282,7 +283,7 @@ def in_force(changes: dict[int, Any], step: int, initial: Any) -> Any:
     return changes[max(past)] if past else initial
 
 
-def _params_error(params: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
+def _params_error(params: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> float:
     return max(_worst((params[name] - x).abs() / (1 + x.abs())) for name, x in expected.items())
 
 

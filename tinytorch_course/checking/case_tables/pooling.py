@@ -1,10 +1,12 @@
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 
 from tinytorch_course.checking.cases import IMAGE, Case, LayerCase, Op, Timed, noncontiguous, on_grid
 from tinytorch_course.scratch.ops import pooling
 
-MAX_KEYWORDS = [
+MAX_KEYWORDS: list[dict[str, Any]] = [
     {"kernel_size": 2},
     {"kernel_size": (2, 3)},
     {"kernel_size": (2, 3), "stride": ()},
@@ -21,7 +23,7 @@ MAX_KEYWORDS = [
     {"kernel_size": 3, "stride": 3, "dilation": 2, "padding": 1, "ceil_mode": True},
     {"kernel_size": 1},
 ]
-AVG_KEYWORDS = [
+AVG_KEYWORDS: list[dict[str, Any]] = [
     *(keywords for keywords in MAX_KEYWORDS if "dilation" not in keywords),
     {"kernel_size": 3, "stride": 2, "padding": 1, "count_include_pad": False},
     {"kernel_size": 3, "stride": 2, "padding": 1, "count_include_pad": False, "ceil_mode": True},

@@ -1,6 +1,7 @@
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -51,7 +52,7 @@ def scale_and_shift(x_hat: Tensor, weight: Tensor | None, bias: Tensor | None, s
     return out if bias is None else out + bias
 
 
-MISTAKES = {  # sentence -> its key, how the formula changes
+MISTAKES: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {  # sentence -> its key, how the formula changes
     "mean and variance are taken for constants: they depend on every value of the sample, so two terms are missing, "
     "dx = (dx_hat - mean(dx_hat) - x_hat * mean(dx_hat * x_hat)) / sqrt(var + eps)": (
         ("mean-terms-dropped", {"mean_term": 0.0, "variance_term": 0.0}),

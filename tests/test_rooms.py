@@ -11,6 +11,7 @@ ROOT = Path(tinytorch_course.__file__).parent
 # From the bottom to the top; a room may import those before it.
 FLOORS = [
     {"errors"},
+    {"files"},
     {"seeds", "data_names", "caches", "parameter_groups", "user_code"},
     {"own_networks"},
     {"scratch", "reference"},

@@ -34,6 +34,8 @@ OTHER = {
     "freeze": "conv*",
     "log_gradients": True,
     "tensorboard": True,
+    "checkpoint_every": 40,
+    "detect_anomaly": True,
     "seed": 3,
     "device": "cpu",
     "dtype": "float64",

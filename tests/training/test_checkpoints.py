@@ -16,9 +16,11 @@ import pytest
 import torch
 from prove import permissions_bind
 
+from tinytorch_course import files
 from tinytorch_course.errors import InputError
+from tinytorch_course.files import write_atomically
 from tinytorch_course.training import checkpoints
-from tinytorch_course.training.checkpoints import check_fields, check_state_dict, load, save, write_atomically
+from tinytorch_course.training.checkpoints import check_fields, check_state_dict, load, save
 
 
 def small_checkpoint(seed=0):
@@ -177,7 +179,7 @@ def test_a_full_disk_harms_nothing(tmp_path, monkeypatch, stage):
     writer = {"write": FullDisk, "flush": FullAtFlush}.get(stage)
     with monkeypatch.context() as patched:
         if writer:
-            patched.setattr(checkpoints, "open", lambda name, mode: writer(io.FileIO(name, "w")), raising=False)
+            patched.setattr(files, "open", lambda name, mode, opener: writer(io.FileIO(name, "w")), raising=False)
         else:
             patched.setattr(os, stage, fail)
         with pytest.raises(InputError) as caught:

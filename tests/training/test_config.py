@@ -113,6 +113,8 @@ NAN, INF = math.nan, math.inf
         ("from_", " ", "--from must be a run folder or a file of parameters, but it is ' '"),
         ("freeze", "conv1,,norm1", "--freeze must be a comma-separated list without gaps, but it is 'conv1,,norm1'"),
         ("log_gradients", 1, "--log-gradients must be true or false, but it is 1"),
+        ("detect_anomaly", 1, "--detect-anomaly must be true or false, but it is 1"),
+        ("checkpoint_every", 0, "--checkpoint-every must be at least 1, but it is 0"),
         ("tensorboard", "yes", "--tensorboard must be true or false, but it is 'yes'"),
         ("patience", 0, "--patience must be at least 1, but it is 0"),
         ("overfit_batches", 0, "--overfit-batches must be at least 1, but it is 0"),

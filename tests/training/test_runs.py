@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 import os
@@ -80,19 +81,31 @@ def test_an_empty_folder_is_taken(tmp_path):
 def test_a_folder_that_was_only_locked_is_taken(tmp_path):
     """What a kill in the first instant of a run leaves behind."""
     (tmp_path / ".lock").write_text("123\n")
+    (tmp_path / ".config.toml.tmp").write_text("half")
     RunFolder.create(tmp_path, CONFIG).close()
 
 
+def test_a_folder_that_was_never_saved_into_is_taken(tmp_path):
+    RunFolder.create(tmp_path, CONFIG).close()
+    with RunFolder.create(tmp_path, dataclasses.replace(CONFIG, epochs=7)) as folder:
+        assert runs.read_config(folder.path / "config.toml").epochs == 7
+    with RunFolder.open(tmp_path) as folder:
+        assert folder.config.epochs == 7
+
+
+def test_somebodys_own_configuration_is_no_run(tmp_path):
+    (tmp_path / "config.toml").write_text("epochs = 7")
+    refuse(lambda: RunFolder.create(tmp_path, CONFIG), "is not empty, and it does not hold a run")
+    assert (tmp_path / "config.toml").read_text() == "epochs = 7"
+
+
 def test_occupied_folders_are_refused_and_left_alone(tmp_path, stopped):
-    begun = tmp_path / "begun"
-    RunFolder.create(begun, CONFIG).close()
     other = tmp_path / "other"
     other.mkdir()
     (other / "thesis.tex").write_text("do not touch")
     before = contents(tmp_path)
     for path, message in [
         (stopped, "already holds a run: continue it with --resume"),
-        (begun, "holds a run that stopped before its first save: delete it or choose another"),
         (other, "is not empty, and it does not hold a run: choose a new or empty folder"),
         (other / "thesis.tex", "what should be its folder is a file"),
         (other / "thesis.tex" / "run", "what should be its folder is a file"),
@@ -163,7 +176,6 @@ def test_opening_clears_what_a_kill_left(stopped):
 
 def test_what_is_no_run_is_named(tmp_path, stopped):
     (tmp_path / "empty").mkdir()
-    RunFolder.create(tmp_path / "begun", CONFIG).close()
     several = tmp_path / "several"
     (several / "seed-0").mkdir(parents=True)
     for path, message in [
@@ -171,7 +183,6 @@ def test_what_is_no_run_is_named(tmp_path, stopped):
         (stopped / "last.pt", "cannot read the run folder .*: Not a directory"),
         (tmp_path / "empty", "is not a run folder: it has no config.toml"),
         (several, "is not a run folder: it has no config.toml; it holds runs of several seeds, so type the command"),
-        (tmp_path / "begun", "cannot be resumed: it stopped before it was first saved, so it has no last.pt; train"),
     ]:
         refuse(lambda path=path: RunFolder.open(path), message)
 

@@ -23,7 +23,7 @@ import torch
 
 import tinytorch_course
 from tinytorch_course.errors import InputError
-from tinytorch_course.training.checkpoints import write_atomically
+from tinytorch_course.files import write_atomically
 
 MINUTES = 25  # that all parts together may take
 TESTS = Path(tinytorch_course.__file__).parents[1] / "tests"  # where the package lies in its repository

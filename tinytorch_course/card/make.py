@@ -28,7 +28,17 @@ from tinytorch_course.training.many import Spread
 from tinytorch_course.training.networks import Network, open_network
 
 FORMAT = 1
-OF_ONE_RUN = ("seed", "data_dir", "device", "loader", "log_gradients", "tensorboard")  # may differ within one card
+# These may differ within one card.
+OF_ONE_RUN = (
+    "seed",
+    "data_dir",
+    "device",
+    "loader",
+    "log_gradients",
+    "tensorboard",
+    "checkpoint_every",
+    "detect_anomaly",
+)
 CHOICE = (
     "The epoch with the highest accuracy on the validation images was kept (of equal ones, that with the lower loss). "
     "The test images took no part in training or choosing."

@@ -112,8 +112,8 @@ def run(args: Sequence[str]) -> int:
         exit_code = invoke(list(args) or ["--help"])
         sys.stdout.flush()  # so that a pipe closed by its reader is noticed here, not while Python ends
         return exit_code
-    except KeyboardInterrupt:
-        return say("Interrupted.", 128 + signal.SIGINT)
+    except KeyboardInterrupt as stop:  # which may say what other signal it was
+        return say("Interrupted.", 128 + (stop.args[0] if stop.args else signal.SIGINT))
     except BrokenPipeError:
         return leave_closed_pipe()
     except Exception as error:
@@ -175,10 +175,11 @@ def say_unexpected(error: Exception) -> int:
 
 
 def spare_unprintable_characters() -> None:
-    """On a console that cannot show every character (Windows' cp1252), print '?' instead of failing."""
+    """What a console cannot show (Windows' cp1252), and file names that are no text, become '?' or '\\udcff'."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
-            stream.reconfigure(errors="replace")
+        if isinstance(stream, io.TextIOWrapper):
+            utf = stream.encoding.lower().startswith("utf")
+            stream.reconfigure(errors="backslashreplace" if utf else "replace")
 
 
 def leave_closed_pipe() -> int:

@@ -72,7 +72,7 @@ def choose_folder(folders: list[str], out: Path | None) -> Path:
 def save(folders: list[str], out: Path, json: bool, **options: Any) -> None:
     from tinytorch_course.card.make import Contradiction, make_card
     from tinytorch_course.card.markdown import headline, to_markdown
-    from tinytorch_course.training.checkpoints import write_atomically
+    from tinytorch_course.files import write_atomically
 
     try:
         made = make_card(folders, out, **options)

@@ -222,7 +222,7 @@ def run_seeds(
 
 def save(folder: Any, name: str, document: dict[str, Any], picture: bytes) -> list[str]:
     """Write the findings; returns where."""
-    from tinytorch_course.training.checkpoints import write_atomically
+    from tinytorch_course.files import write_atomically
 
     paths = [folder / f"{name}.json", folder / f"{name}.png"]
     write_atomically(paths[0], json_module.dumps(document, allow_nan=False).encode() + b"\n")

@@ -70,7 +70,7 @@ def evaluate(
 def save(folder: Any, found: "Evaluation") -> list[str]:
     """Write scores and pictures; returns where."""
     from tinytorch_course.evaluation.drawing import draw_calibration, draw_confusion
-    from tinytorch_course.training.checkpoints import write_atomically
+    from tinytorch_course.files import write_atomically
 
     title = f"{found.network.model} on {found.title}, {found.scores.count:,} images"
     contents = {

@@ -210,6 +210,10 @@ WHERE = {
     "loader": Line("NAME", "memory holds all images in memory, stream reads them batch by batch."),
     "log_gradients": Line(None, "Write the norms of all gradients to gradients.csv."),
     "out": Line("FOLDER", "The run folder to write.", "a new one in runs/"),
+    "checkpoint_every": Line(
+        "N", "Save the run every N steps, so that a kill costs no more.", "about every 30 seconds of training"
+    ),
+    "detect_anomaly": Line(None, "Look at every number, and name the op that makes the first NaN. Slower."),
     "tensorboard": Line(None, "Write curves, images and histograms for TensorBoard, a package of its own."),
     "config": Line(
         "FILE", "Take the settings of this file, such as a run's config.toml; options typed beside it come first.", ""

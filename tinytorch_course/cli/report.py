@@ -47,8 +47,8 @@ def report(
     sources = find_sources(folders)  # before torch is imported, which takes seconds
     path = choose_file(out, folders)
 
+    from tinytorch_course.files import write_atomically
     from tinytorch_course.report.page import make_report
-    from tinytorch_course.training.checkpoints import write_atomically
 
     made = make_report(
         sources, data_dir=data_dir, notify=lambda text: print(text, file=sys.stderr), model=model, trust=trust

@@ -55,6 +55,8 @@ def train(
     loader: Annotated[str, setting("loader")] = DEFAULT.loader,
     log_gradients: Annotated[bool, setting("log_gradients")] = DEFAULT.log_gradients,
     tensorboard: Annotated[bool, setting("tensorboard")] = DEFAULT.tensorboard,
+    checkpoint_every: Annotated[int | None, setting("checkpoint_every")] = DEFAULT.checkpoint_every,
+    detect_anomaly: Annotated[bool, setting("detect_anomaly")] = DEFAULT.detect_anomaly,
     config: Annotated[str | None, setting("config")] = None,
     seeds: Annotated[str | None, setting("seeds")] = None,
     out: Annotated[str | None, setting("out")] = None,
@@ -64,7 +66,8 @@ def train(
 ) -> None:
     """Train a network, choose its best epoch on validation images, and test it once.
 
-    The run folder keeps settings, history, weights and curves. After Ctrl-C, --resume goes on where the run stopped.
+    The run folder keeps settings, history, weights and curves. After Ctrl-C, a kill or a power cut, --resume goes on
+    where the run was last saved; so does the same command with the same --out.
     """
     typed = {name for name in context.params if was_typed(context, name)}
     changes = {
@@ -147,5 +150,6 @@ def saying_how_to_go_on(words: list[str] | None = None, *, code: Sequence[str] =
         yield
     except loop.Interrupted as stop:
         command = shlex.join(["tinytorch", "train", *(words or ["--resume", str(stop.run_folder), *code])])
-        print(f"Stopped and saved; go on with: {command}", file=sys.stderr)
+        with contextlib.suppress(OSError):  # the terminal may have been closed
+            print(f"Stopped and saved; go on with: {command}", file=sys.stderr)
         raise typer.Exit(128 + stop.signal_number) from None

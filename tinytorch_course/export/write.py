@@ -9,8 +9,8 @@ from torch import Tensor
 from tinytorch_course.checking.evidence import entry_errors
 from tinytorch_course.errors import InputError
 from tinytorch_course.export.forms import EXAMPLES, Form, Run, module_of, notes_of
+from tinytorch_course.files import write_atomically
 from tinytorch_course.seeds import derive_seed
-from tinytorch_course.training.checkpoints import write_atomically
 from tinytorch_course.training.networks import Network, open_network
 
 TOLERANCE = 1e-4  # of |got − expected| / (1 + |expected|): float32, with sums in another order

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tinytorch_course.errors import InputError
-from tinytorch_course.training.checkpoints import explain
+from tinytorch_course.files import explain
 
 
 @contextlib.contextmanager

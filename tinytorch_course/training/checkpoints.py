@@ -5,8 +5,6 @@ zip archive, and a zip archive may end in a comment: ours is the SHA-256 of all 
 itself notices almost no damage (20 of 2,000 flipped bits), because it never looks at the archive's own checksums.
 """
 
-import contextlib
-import errno
 import hashlib
 import io
 import math
@@ -26,6 +24,7 @@ import torch
 from torch import Tensor
 
 from tinytorch_course.errors import InputError
+from tinytorch_course.files import write_atomically
 
 DIGEST_LABEL = b"tinytorch-sha256:"
 COMMENT_LENGTH = len(DIGEST_LABEL) + 64  # the digest in hexadecimal
@@ -40,61 +39,6 @@ HOSTILE = "it holds more than dense tensors, numbers and texts, and loading it c
 
 COUNTERS = ("num_batches_tracked",)  # the only entries of a state dict that count instead of measure
 FLOAT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-
-_REASONS = {
-    errno.ENOSPC: "the disk is full; free some space or choose a folder on another disk",
-    errno.EDQUOT: "your disk quota is used up; free some space or choose a folder on another disk",
-    errno.EFBIG: "the file would be larger than is allowed here; choose another folder",
-    errno.EACCES: "permission denied; choose a folder that you may write to",
-    errno.EPERM: "permission denied; choose a folder that you may write to",
-    errno.EROFS: "the disk is read-only; choose a folder that you may write to",
-    errno.EEXIST: "there is a file of that name; choose another path",
-    errno.ENOENT: "its folder does not exist; create it first",
-    errno.ENOTDIR: "what should be its folder is a file; choose another path",
-}
-
-
-def explain(error: OSError) -> str:
-    """Why a file could not be written and what to do, in words a person can act on."""
-    return _REASONS.get(error.errno or 0, error.strerror or type(error).__name__)
-
-
-def write_atomically(path: str | os.PathLike, data: bytes) -> None:
-    """Write a file so that at every moment, a power cut included, ``path`` is the old file or the whole new one.
-
-    The bytes go to a temporary file beside ``path``, are forced to the disk, and only then take its name, which the
-    operating system does in one step. The temporary name is fixed, so what a killed process left is overwritten by
-    the next write; one process at a time may write a path, and a run folder's lock sees to that.
-
-    Raises:
-        InputError: if that is impossible. ``path`` is then what it was, and no temporary file is left.
-    """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        if path.exists() and not path.is_file():
-            raise OSError(errno.EINVAL, "it is not a regular file; choose another path")  # such as /dev/null
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())  # or the new name could reach the disk before the bytes it stands for
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"cannot write {path} ({len(data):,} bytes): {explain(error)}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()  # after a success there is nothing of that name
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Force the new name to the disk. Where a folder cannot be synced (Windows), the old name lives on a little."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def save(path: str | os.PathLike, obj: Any) -> None:

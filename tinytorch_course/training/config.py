@@ -89,6 +89,8 @@ class TrainConfig:
     loader: str = "memory"
     log_gradients: bool = False
     tensorboard: bool = False
+    checkpoint_every: int | None = None  # steps; None: about every 30 seconds, see saving.py
+    detect_anomaly: bool = False
 
     def validate(self) -> None:
         """Raise :class:`InputError` for the first value that no run can have, naming the flag as it is typed."""
@@ -105,11 +107,11 @@ class TrainConfig:
         self._require_device()
         self._require_text("data_dir", "the path of a folder")
         self._require_text("from_", "a run folder or a file of parameters")
-        for name in ("compile", "cuda_graph", "log_gradients", "tensorboard"):
+        for name in ("compile", "cuda_graph", "log_gradients", "tensorboard", "detect_anomaly"):
             if not isinstance(getattr(self, name), bool):
                 self._refuse(name, "true or false")
 
-        for name in ("epochs", "batch_size", "val_size", "limit", "patience", "overfit_batches"):
+        for name in ("epochs", "batch_size", "val_size", "limit", "patience", "overfit_batches", "checkpoint_every"):
             self._require_integer(name, at_least=1)
         self._require_integer("seed", at_least=0)
         self._require_number("lr", "a finite number above 0", lambda value: value > 0)

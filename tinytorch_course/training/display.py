@@ -4,6 +4,7 @@ Results (the table of epochs, the summary) go to stdout, everything else to stde
 how far the epoch is; into files and pipes there are plain lines only, one for each epoch, without control codes.
 """
 
+import contextlib
 import dataclasses
 import shlex
 import sys
@@ -110,7 +111,8 @@ class PlainDisplay(Display):
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.close_bar()
+        with contextlib.suppress(OSError):  # of a terminal that has been closed
+            self.close_bar()
 
     def notice(self, sentence: str) -> None:
         self.notes.print(Text.assemble(("Note: ", "yellow"), sentence))

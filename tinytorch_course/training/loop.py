@@ -5,6 +5,7 @@ The epoch that is kept is chosen on validation data; the test data are looked at
 
 import dataclasses
 import math
+import signal
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -20,13 +21,14 @@ from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.display import QUIET, Display
 from tinytorch_course.training.metrics import Metrics
 from tinytorch_course.training.networks import Pictures
-from tinytorch_course.training.options.averaging import Average, holding
+from tinytorch_course.training.options.averaging import Average, copied, holding
 from tinytorch_course.training.options.freezing import describe
 from tinytorch_course.training.options.transfer import start_from
 from tinytorch_course.training.options.watcher import Watcher
 from tinytorch_course.training.own_model import keep_code, model_of_run
 from tinytorch_course.training.progress import Interrupted, Progress, Result
 from tinytorch_course.training.runs import DATA, RESULT, RunFolder
+from tinytorch_course.training.saving import Saver
 from tinytorch_course.training.setup import Setup
 from tinytorch_course.training.signals import StopRequested, StopSignals
 from tinytorch_course.training.watching import admit_watchers
@@ -37,24 +39,25 @@ READ_EVERY = 50  # steps, where to read a loss Python has to wait for the device
 def train(
     config: TrainConfig, *, out: str | None = None, display: Display = QUIET, model: Model | None = None
 ) -> Result:
-    """Train a network from the start.
+    """Train a network from the start, or go on where the same call was stopped.
 
     Args:
         config: the run.
-        out: its folder; None: a new one under ``runs/``.
+        out: its folder; None: a new one under ``runs/``. One that holds this very run, not yet ended, goes on.
         display: is told what happens; without one nothing is shown.
         model: the network. None: the one that ``config`` names.
 
     Raises:
         InputError: if something that the user gave cannot be used; nothing is written then.
-        Interrupted: after Ctrl-C or SIGTERM; the run is saved.
+        Interrupted: after Ctrl-C, SIGTERM or SIGHUP, or when nobody reads the output any more; the run is saved.
     """
     config.validate()
+    if out is not None and resuming.is_unfinished(out, config):
+        named = {"model": model} if model is not None and is_own(config.model) else {}
+        return resume(out, resuming.settled(config) | named, display=display)
     setup = Setup.of(config, display.notice, model)
     trainer = Trainer(setup, display)
     with RunFolder.create(out, setup.config) as folder:
-        if setup.model.code is not None:
-            keep_code(folder.path, setup.model.code)
         return trainer.run(folder)
 
 
@@ -79,7 +82,10 @@ def resume(
         config = resuming.changed_config(folder.config, changes)
         model = model_of_run(folder.path, config.model, given, trust=trust)
         setup = Setup.of(config, display.notice, model)
-        trainer = Trainer(setup, display, resumed_from=folder)
+        saved = folder.last_path.exists()
+        if not saved:
+            display.notice("This run was stopped before it was first saved, so it begins anew.")
+        trainer = Trainer(setup, display, resumed_from=folder if saved else None)
         progress, epochs = trainer.progress, setup.epochs
         if config.epochs is not None and config.epochs < progress.epoch + (progress.batch > 0):
             raise InputError(f"--epochs is {config.epochs}, but the run has already begun epoch {progress.epoch + 1}")
@@ -115,16 +121,21 @@ class Trainer:
         self.watchers: list[Watcher] = []
         self.signals = StopSignals()
         self.progress = Progress()
+        self.best: dict[str, Tensor] = {}  # the best epoch's network
+        self.best_is_saved = True
         self.unread: list[Tensor] = []  # losses of the last steps, which nobody has read
         self.read_every = 1 if setup.device.type == "cpu" else READ_EVERY
         if resumed_from is not None:
             path = resumed_from.last_path
             self.progress = resuming.restore(path, setup, self.learner, self.average, display.notice)
+            self._restore_best(resumed_from)
 
     def run(self, folder: RunFolder) -> Result:
         """Train until all epochs are done, then test the best of them."""
         setup, progress = self.setup, self.progress
-        folder.write_json(DATA, dataclasses.asdict(Pictures.of(setup.dataset)))
+        self._write_about(folder)
+        self.saver = Saver(lambda: self._write(folder), self.display.notice, setup.config.checkpoint_every)
+        self.saver.insist()  # so that the run can be resumed from its first moment on
         self.watchers = admit_watchers(setup, self.learner, progress, folder.path)
         self.display.start(setup, self.learner.parameter_count(), progress.epoch + 1, folder.path)
         with self.signals:
@@ -132,17 +143,23 @@ class Trainer:
                 while progress.epoch < setup.epochs and not self._has_stalled():
                     self._train_epoch()
                     self._end_epoch(folder)
-                folder.plot_curves(progress.history)
+                if self.saver.failing:
+                    self.saver.insist()
                 result = self._test(folder)
-            except StopRequested as stop:
-                self._read_losses()
-                self._save(folder)
-                raise Interrupted(folder.path, stop.number) from None
+            except (StopRequested, OSError) as stop:  # an OSError comes from a display that nobody looks at any more
+                self.saver.insist()
+                number = signal_of(stop, self.signals)
+                if number is None:
+                    raise
+                raise Interrupted(folder.path, number) from None
             finally:
                 for watcher in self.watchers:
                     watcher.close()
-        folder.write_json(RESULT, result.to_dict())
-        self.display.finish(result)
+        try:
+            folder.write_json(RESULT, result.to_dict())
+            folder.plot_curves(progress.history)
+        finally:  # what the run came to is shown, whether or not it can be written
+            self.display.finish(result)
         return result
 
     def _train_epoch(self) -> None:
@@ -168,6 +185,8 @@ class Trainer:
                 shown = progress.metrics.loss, progress.metrics.accuracy
             progress.seconds = time.perf_counter() - began
             self.display.step(progress.batch, *shown, rates["lr"])
+            if progress.batch < setup.steps_per_epoch:
+                self.saver.after_step()
 
     def _read_losses(self) -> None:
         """Read the losses of the last steps; after one that is not finite nothing is evaluated or saved."""
@@ -195,10 +214,9 @@ class Trainer:
         for watcher in self.watchers:
             watcher.epoch_end(row, kept)
         if row["best"]:
-            # Before last.pt: killed in between, the run repeats this epoch, to the same end.
-            checkpoints.save(folder.model_path, kept)
-        self._save(folder)
-        folder.write_history(progress.history)
+            self.best, self.best_is_saved = copied(kept), False
+        folder.remove(RESULT)  # of fewer epochs
+        self.saver.save()
         self.display.epoch_end(row)
 
     def _has_stalled(self) -> bool:
@@ -214,9 +232,7 @@ class Trainer:
 
     def _test(self, folder: RunFolder) -> Result:
         """The best epoch's network on the test data."""
-        kept = checkpoints.load(folder.model_path)
-        checkpoints.check_state_dict(kept, checkpoints.shapes_of(self.learner.state_dict()), folder.model_path)
-        with holding(self.learner, kept):
+        with holding(self.learner, self.best):
             test = self.evaluate(self.setup.dataset.test)
         return Result.of(folder.path, self.setup, self.learner.parameter_count(), self.progress, test)
 
@@ -229,7 +245,51 @@ class Trainer:
             metrics.add(loss, logits, y)
         return metrics
 
-    def _save(self, folder: RunFolder) -> None:
+    def _write(self, folder: RunFolder) -> None:
+        """Save the run. Whichever of these writes is the last, the run can be resumed, to the same bits.
+
+        Between two epochs ``last.pt`` holds the network of the epoch that has ended, and ``model.pt`` can be made of
+        it; before ``last.pt`` moves on, ``model.pt`` must be there. The history is in ``last.pt`` too.
+        """
+        self._read_losses()
+        if folder.make_again():
+            self.display.notice(f"{folder.path} was deleted while the run went on; it is made again.")
+            self._write_about(folder)
+            self.best_is_saved = not self.best
         for watcher in self.watchers:
             watcher.save()
+        if self.progress.batch > 0:
+            self._write_best(folder)
         resuming.save(folder.last_path, self.learner, self.average, self.progress)
+        self._write_best(folder)
+        if self.progress.history:
+            folder.write_history(self.progress.history)
+
+    def _write_about(self, folder: RunFolder) -> None:
+        """What stays as it is while the run goes on."""
+        folder.write_json(DATA, dataclasses.asdict(Pictures.of(self.setup.dataset)))
+        if self.setup.model.code is not None:
+            keep_code(folder.path, self.setup.model.code)
+
+    def _write_best(self, folder: RunFolder) -> None:
+        if not self.best_is_saved:
+            checkpoints.save(folder.model_path, self.best)
+            self.best_is_saved = True
+
+    def _restore_best(self, folder: RunFolder) -> None:
+        """The best epoch's network, of a run that goes on."""
+        history = self.progress.history
+        if history and history[-1]["best"] and self.progress.batch == 0:
+            kept = self.learner.state_dict() if self.average is None else self.average.tensors
+            self.best, self.best_is_saved = copied(kept), False
+        elif history:
+            self.best = checkpoints.load(folder.model_path)
+            shapes = checkpoints.shapes_of(self.learner.state_dict())
+            checkpoints.check_state_dict(self.best, shapes, folder.model_path)
+
+
+def signal_of(stop: Exception, signals: StopSignals) -> int | None:
+    """The signal that stopped a run; a pipe that its reader closed counts as one. None: it was something else."""
+    if signals.received is None and isinstance(stop, BrokenPipeError):
+        return getattr(signal, "SIGPIPE", 13)  # Windows does not know its name
+    return signals.received

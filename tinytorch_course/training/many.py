@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinytorch_course.errors import InputError
+from tinytorch_course.files import write_atomically
 from tinytorch_course.own_networks import short_name
 from tinytorch_course.training import loop
-from tinytorch_course.training.checkpoints import write_atomically
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.display import QUIET, Display
+from tinytorch_course.training.resuming import settled
 from tinytorch_course.training.runs import LAST
 
 NAME = "seeds.json"
@@ -119,15 +120,9 @@ def train_seeds(
         path = folder / f"seed-{seed}"
         with make_display(f"Seed {seed}, {number} of {len(seeds)}.") as display:
             if (path / LAST).exists():
-                results.append(loop.resume(str(path), _settled(each), display=display))
+                results.append(loop.resume(str(path), settled(each), display=display))
             else:
                 results.append(loop.train(each, out=str(path), display=display))
     done = SeedRuns(str(folder), tuple(seeds), tuple(results))
     write_atomically(folder / NAME, json.dumps(done.to_dict(), indent=2).encode() + b"\n")
     return done
-
-
-def _settled(config: TrainConfig) -> dict[str, Any]:
-    """The settings that a run begun before must have: all but those it was to choose itself."""
-    fields = {field.name: getattr(config.resolved(), field.name) for field in dataclasses.fields(config)}
-    return {name: value for name, value in fields.items() if value != "auto" and (name, value) != ("epochs", None)}

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch_course.errors import InputError
+from tinytorch_course.files import write_atomically
 from tinytorch_course.models import Model, find_model
 from tinytorch_course.own_networks import Code, is_own
-from tinytorch_course.training.checkpoints import write_atomically
 
 CODE, ABOUT = "model.py", "model.json"
 

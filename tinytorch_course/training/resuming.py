@@ -5,15 +5,17 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tinytorch_course.data_names import data_names, find_place
 from tinytorch_course.errors import InputError
 from tinytorch_course.scratch.tuned.products import PIECES
 from tinytorch_course.training import checkpoints
-from tinytorch_course.training.config import TrainConfig, flag
+from tinytorch_course.training.config import TrainConfig, flag, read_config
 from tinytorch_course.training.environment import generator_states, set_generator_states, versions
 from tinytorch_course.training.learners import Learner
 from tinytorch_course.training.metrics import Metrics
 from tinytorch_course.training.options.averaging import Average
 from tinytorch_course.training.progress import Progress
+from tinytorch_course.training.runs import CONFIG, LAST, RESULT
 from tinytorch_course.training.setup import Setup
 
 FORMAT = 1
@@ -29,7 +31,18 @@ FIELDS = {  # with --ema there is an "average" too
     "history": list,
     "versions": dict,
 }
-MAY_CHANGE = ("impl", "device", "data_dir", "epochs", "loader", "patience", "log_gradients", "tensorboard")
+MAY_CHANGE = (
+    "impl",
+    "device",
+    "data_dir",
+    "epochs",
+    "loader",
+    "patience",
+    "log_gradients",
+    "tensorboard",
+    "checkpoint_every",
+    "detect_anomaly",
+)
 
 
 def save(path: Path, learner: Learner, average: Average | None, progress: Progress) -> None:
@@ -106,3 +119,23 @@ def changed_config(config: TrainConfig, changes: Mapping[str, Any]) -> TrainConf
     changed = dataclasses.replace(config, **changes)
     changed.validate()
     return changed
+
+
+def settled(config: TrainConfig) -> dict[str, Any]:
+    """The settings that a run begun with ``config`` has: all but those that it was to choose itself."""
+    fields = {field.name: getattr(config.resolved(), field.name) for field in dataclasses.fields(config)}
+    if config.data not in data_names():
+        fields["data"] = str(find_place(config.data))
+    return {name: value for name, value in fields.items() if value != "auto" and (name, value) != ("epochs", None)}
+
+
+def is_unfinished(folder: str, config: TrainConfig) -> bool:
+    """Whether the folder holds the run that ``config`` begins, saved and not yet ended."""
+    path = Path(folder)
+    if not (path / LAST).is_file() or (path / RESULT).exists():
+        return False
+    try:
+        begun = read_config(path / CONFIG)
+    except InputError:
+        return False
+    return all(getattr(begun, name) == value for name, value in settled(config).items())

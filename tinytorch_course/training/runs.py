@@ -18,6 +18,7 @@ import errno
 import io
 import json
 import os
+import stat
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -27,8 +28,8 @@ from typing import Any
 import tomli_w
 
 from tinytorch_course.errors import InputError
+from tinytorch_course.files import NO_FOLLOW, WriteFailed, explain, refuse_links, write_atomically
 from tinytorch_course.own_networks import short_name
-from tinytorch_course.training.checkpoints import explain, write_atomically
 from tinytorch_course.training.config import TrainConfig, read_config
 
 if sys.platform == "win32":
@@ -42,6 +43,7 @@ LAST = "last.pt"
 MODEL = "model.pt"
 RESULT = "result.json"
 LOCK = ".lock"
+BEFORE_FIRST_SAVE = {CONFIG, DATA, "model.py", "model.json", LOCK}
 WINDOWS_LOCK_OFFSET = 1 << 20  # Windows locks bytes against reading too, so lock one far behind the process number
 
 # Okabe and Ito's blue and vermilion, which all kinds of colour vision tell apart; dashes and markers for print.
@@ -108,16 +110,33 @@ class RunFolder:
             many = any(name.startswith("seed-") for name in names)
             hint = "; it holds runs of several seeds, so type the command with --seeds again" if many else ""
             raise InputError(f"{path} is not a run folder: it has no {CONFIG}{hint}")
-        if LAST not in names:
-            raise InputError(
-                f"{path} cannot be resumed: it stopped before it was first saved, so it has no {LAST}; "
-                "train again from the start"
-            )
+        refuse_links(path)
         config = read_config(path / CONFIG)
         lock = _lock(path)
-        for stray in path.glob(".*.tmp"):  # of a write that was killed
-            stray.unlink()
+        _remove_temporaries(path)
         return cls(path, config, lock)
+
+    def make_again(self) -> bool:
+        """Make the folder again if somebody has deleted it; whether that was so.
+
+        Raises:
+            WriteFailed: if that fails.
+        """
+        if self.path.exists():
+            return False
+        try:
+            self.path.mkdir(parents=True)
+        except OSError as error:
+            raise WriteFailed(f"cannot make {self.path} again, which was deleted: {explain(error)}") from error
+        self.close()  # a lock on what is no longer there
+        self._lock = _lock(self.path)
+        self.write_config(self.config)
+        return True
+
+    def remove(self, name: str) -> None:
+        """Remove a file that the run has outgrown, if it is there."""
+        with contextlib.suppress(OSError):
+            (self.path / name).unlink()
 
     def write_config(self, config: TrainConfig) -> None:
         """``config.toml``. A setting of None is left out, since TOML has no word for it."""
@@ -181,16 +200,28 @@ def _make_default(config: TrainConfig) -> Path:
 
 
 def _refuse_occupied(path: Path) -> None:
+    """Raise InputError unless the folder is empty, or holds what a run that was never saved has left there."""
     try:
-        names = {entry.name for entry in path.iterdir()} - {LOCK}
+        names = {entry.name for entry in path.iterdir() if not _is_temporary(entry)}
     except FileNotFoundError:
         return
+    refuse_links(path)
     if LAST in names:
         raise InputError(f"{path} already holds a run: continue it with --resume {path}, or choose another folder")
-    if CONFIG in names:
-        raise InputError(f"{path} holds a run that stopped before its first save: delete it or choose another folder")
-    if names:
+    if names and not (LOCK in names and names <= BEFORE_FIRST_SAVE):
         raise InputError(f"{path} is not empty, and it does not hold a run: choose a new or empty folder")
+
+
+def _is_temporary(path: Path) -> bool:
+    """Whether it is what a write that was killed has left."""
+    return path.name.startswith(".") and path.name.endswith(".tmp") and not path.is_dir()
+
+
+def _remove_temporaries(folder: Path) -> None:
+    for path in folder.iterdir():
+        if _is_temporary(path):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 def _lock(folder: Path) -> int:
@@ -202,9 +233,13 @@ def _lock(folder: Path) -> int:
     """
     path = folder / LOCK
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW | getattr(os, "O_NONBLOCK", 0), 0o666)
     except OSError as error:
         raise InputError(f"cannot write {path}: {explain(error)}") from error
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # writing into it would write into something else
+        os.close(descriptor)
+        raise InputError(f"{path} is not a file of its own; remove it")
     try:
         if sys.platform == "win32":
             os.lseek(descriptor, WINDOWS_LOCK_OFFSET, os.SEEK_SET)
@@ -212,7 +247,7 @@ def _lock(folder: Path) -> int:
             os.lseek(descriptor, 0, os.SEEK_SET)
         else:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.truncate(descriptor, 0)
+        os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
     except OSError as error:
         os.lseek(descriptor, 0, os.SEEK_SET)

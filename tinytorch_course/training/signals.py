@@ -1,8 +1,11 @@
-"""Ctrl-C and a polite kill: training stops between two steps and saves, instead of dying in the middle of one."""
+"""Ctrl-C, a polite kill, a closed terminal: training stops between two steps and saves, instead of dying in one."""
 
 import signal
 import threading
 from typing import Any
+
+# SIGHUP is a closed terminal or a lost connection; Windows has none.
+NUMBERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class StopRequested(Exception):
@@ -14,17 +17,19 @@ class StopRequested(Exception):
 
 
 class StopSignals:
-    """While this is open, SIGINT and SIGTERM only set a mark. A second SIGINT interrupts at once, saving nothing."""
+    """While this is open, the first signal only sets a mark. A second one interrupts at once, saving nothing.
 
-    NUMBERS = (signal.SIGINT, signal.SIGTERM)
+    A signal that is ignored stays so: ``nohup`` asks for that.
+    """
 
     def __init__(self) -> None:
         self.received: int | None = None
-        self.before: dict[signal.Signals, Any] = {}  # the handlers, to be put back
+        self.before: dict[int, Any] = {}  # the handlers, to be put back
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():  # only there may handlers be set
-            self.before = {number: signal.signal(number, self._mark) for number in self.NUMBERS}
+            heard = [number for number in NUMBERS if signal.getsignal(number) != signal.SIG_IGN]
+            self.before = {number: signal.signal(number, self._mark) for number in heard}
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -38,5 +43,5 @@ class StopSignals:
 
     def _mark(self, number: int, frame: object) -> None:
         if self.received is not None:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(number)
         self.received = number

@@ -29,7 +29,7 @@ class Average:
 
     def __init__(self, decay: float, tensors: dict[str, Tensor]):
         self.decay = decay
-        self.tensors = _copy(tensors)
+        self.tensors = copied(tensors)
 
     @torch.no_grad()
     def update(self, tensors: dict[str, Tensor], step: int) -> None:
@@ -49,7 +49,7 @@ class Average:
 @contextlib.contextmanager
 def holding(learner: Learner, tensors: dict[str, Tensor]) -> Iterator[None]:
     """For the time of the ``with``, ``learner`` holds ``tensors`` in place of its own."""
-    own = _copy(learner.state_dict())
+    own = copied(learner.state_dict())
     learner.load_state_dict(tensors)
     try:
         yield
@@ -57,5 +57,6 @@ def holding(learner: Learner, tensors: dict[str, Tensor]) -> Iterator[None]:
         learner.load_state_dict(own)
 
 
-def _copy(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The same numbers, which no step changes."""
     return {name: tensor.detach().clone() for name, tensor in tensors.items()}

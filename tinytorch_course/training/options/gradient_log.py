@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from tinytorch_course.errors import InputError
-from tinytorch_course.training.checkpoints import write_atomically
+from tinytorch_course.files import write_atomically
 from tinytorch_course.training.options.watcher import Watcher
 
 NAME = "gradients.csv"

@@ -305,7 +305,7 @@ WRONG = [
     Wrong("18", "out.exp() * dout.sum(dim=dim, keepdim=True)", "out.exp() * dout", "not by the sum of dout"),
     Wrong("18", "dout - out.exp() * dout.sum(dim=dim, keepdim=True)", "dout", "the softmax's own part is missing"),
     Wrong("18", "out.exp() * dout.sum", "out * dout.sum", r"use exp\(out\)"),
-    Wrong("18", "dout.sum(dim=dim, keepdim=True)", "dout.sum()", "it must go over the axis of the classes"),
+    Wrong("18", "dout.sum(dim=dim, keepdim=True)", "dout.sum()", "it is wrong in all 7 cases"),
     Wrong("18", "dout - out", "dout + out", "that of what is taken off"),
 ]
 

@@ -191,6 +191,7 @@ def _run(check: GradientCheck, forward, backward, inputs: tuple, kwargs: dict, g
         evidence.dout = dout = _random_like(out, generator)
         given = dout.clone()
         grads = backward(given, cache)
+        _ask_again(check, backward, grads, cache)
     returned, grads = grads, tuple(grads) if isinstance(grads, (tuple, list)) else (grads,)
     if not all(grad is None or isinstance(grad, Tensor) for grad in grads):
         raise TypeError(
@@ -205,6 +206,20 @@ def _run(check: GradientCheck, forward, backward, inputs: tuple, kwargs: dict, g
     if not _same(given, dout):
         check.report("in-place", "dout", "backward changed dout in place")
     return grads
+
+
+def _ask_again(check: GradientCheck, backward: Callable, grads: Any, cache: Any) -> None:
+    """A second backward gives the same, or else the first has changed what forward saved. (It may refuse to run.)"""
+    first = _copied(tuple(flat(grads)))
+    try:
+        second = flat(backward(check.evidence.dout.clone(), cache))
+    except Exception:
+        return
+    pairs = [(a, b) for a, b in zip(first, second, strict=False) if isinstance(a, Tensor) and isinstance(b, Tensor)]
+    other = any(a.shape != b.shape or not torch.allclose(a, b, equal_nan=True) for a, b in pairs)
+    if other or len(first) != len(second):
+        sentence = "a second call of backward gives other gradients: the first changed what forward saved, in place"
+        check.report("again", "backward", sentence)
 
 
 def _sort_gradients(check: GradientCheck, grads: tuple, slots: list[int]) -> None:

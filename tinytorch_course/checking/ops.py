@@ -48,9 +48,20 @@ def check_case(case: Case, **options) -> GradientCheck:
 
 
 def check_fitted(
-    case: Case, forward: Callable, backward: Callable, *, dtype=torch.float64, device="cpu", seed=0, **options
+    case: Case,
+    forward: Callable,
+    backward: Callable,
+    *,
+    dtype=torch.float64,
+    device="cpu",
+    seed=0,
+    constant=(),
+    **options,
 ) -> GradientCheck:
-    """Run one case on any pair that takes its arguments, drawing its inputs from ``seed``."""
+    """Run one case on any pair that takes its arguments, drawing its inputs from ``seed``.
+
+    ``constant`` are positions of further tensors whose gradient is not asked for.
+    """
     op = find_op(case.op)
     return check_gradient(
         forward,
@@ -59,7 +70,7 @@ def check_fitted(
         kwargs={key: moved(value, dtype, device) for key, value in case.kwargs.items()},
         op=case.op,
         twin=op.twin,
-        constant=op.constant,
+        constant=(*op.constant, *constant),
         differences=case.differences,
         seed=seed,
         name=str(case),

@@ -1,6 +1,7 @@
 """Optimizers beside ``torch.optim``: ours, or a learner's, on the cases of ``case_tables/optimizers.py``."""
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
@@ -149,6 +150,24 @@ class OurFaced:
 
     def update(self, grads: dict[str, Tensor | None], step: int) -> None:
         self.params, self.opt_state = self.optimizer.update(self.params, grads, self.opt_state)
+
+
+class FunctionFaced:
+    """A function of a parameter and its gradient: ``f(w, dw, lr)``, or CS231n's ``f(w, dw, config)``."""
+
+    def __init__(self, learners: Callable[..., Any], case: OptimizerCase, params: dict[str, Tensor]):
+        self.params, self.learners, self.kwargs = dict(params), learners, dict(case.kwargs)
+        rate = {"learning_rate": self.kwargs["lr"]} if "lr" in self.kwargs else {}
+        self.configs: dict[str, dict[str, Any]] = dict.fromkeys(params, self.kwargs | rate)
+
+    def update(self, grads: dict[str, Tensor | None], step: int) -> None:
+        takes_config = "config" in inspect.signature(self.learners).parameters
+        for name, param in self.params.items():
+            if takes_config:
+                self.params[name], self.configs[name] = self.learners(param, grads[name], self.configs[name])
+            else:
+                result = self.learners(param, grads[name], **self.kwargs)
+                self.params[name] = param if result is None else result
 
 
 def is_plain(case: OptimizerCase) -> bool:

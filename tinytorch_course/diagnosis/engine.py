@@ -25,6 +25,7 @@ from tinytorch_course.diagnosis import (
     pooling,
     structure,
 )
+from tinytorch_course.diagnosis.facts import fact
 from tinytorch_course.diagnosis.hypotheses import Hypothesis, Predictions, agree, function, predictions_of
 
 FAMILIES = (activation, convolution, pooling, normalization, movement, losses, optimizers)
@@ -120,20 +121,23 @@ def _of_values(evidences: list[Evidence]) -> list[Finding]:
             findings.append((explained[0], _finding(hypothesis, explained, evidences)))
             unexplained = [quantity for quantity in unexplained if quantity not in explained]
     # A wrong forward spoils the rest in ways that need no name of their own.
-    guessed = [q for q in unexplained if q == "out" or "out" not in wrong]
-    findings += [(quantity, _best_guess(evidences, quantity)) for quantity in guessed]
+    spoiled = bool(_ordinary(evidences, "out"))
+    left = [quantity for quantity in unexplained if quantity == "out" or not spoiled]
+    findings += [(quantity, _unrecognised(evidences, quantity)) for quantity in left]
     findings.sort(key=lambda pair: isinstance(pair[0], int))
     return [finding for _, finding in findings] + not_finite
 
 
-def _hypotheses(evidences: list[Evidence]) -> Iterable[Hypothesis]:
+def _hypotheses(evidences: list[Evidence], general: bool = True) -> Iterable[Hypothesis]:
     """Those that apply, in order."""
     op = (evidences[0].op or "").removesuffix("_naive")
     if op in OPS:
         yield from (function(likely.key, (op,), likely.function, likely.sentence) for likely in OPS[op].mistakes)
     for family in FAMILIES:
         yield from (hypothesis for hypothesis in family.HYPOTHESES if op in hypothesis.ops)
-    general = [
+    if not general:
+        return
+    others = [
         *generic.PLAIN,
         *generic.ignored_arguments(evidences),
         *generic.FORMULAS,
@@ -141,7 +145,7 @@ def _hypotheses(evidences: list[Evidence]) -> Iterable[Hypothesis]:
         *generic.PARTIAL,
         *places.PLACES,
     ]
-    yield from (hypothesis for hypothesis in general if not hypothesis.ops or op in hypothesis.ops)
+    yield from (hypothesis for hypothesis in others if not hypothesis.ops or op in hypothesis.ops)
 
 
 def _finite(evidence: Evidence, quantity: Quantity) -> bool:
@@ -193,22 +197,6 @@ def _fits(hypothesis: Hypothesis, predictions: Predictions, evidence: Evidence, 
     return agree(got, predicted, evidence.tolerance)
 
 
-def _best_guess(evidences: list[Evidence], quantity: Quantity) -> Finding:
-    """The hypothesis that explains the most cases, or the numbers alone."""
-    wrong = _ordinary(evidences, quantity)
-    best, most = None, 0
-    for hypothesis in _hypotheses(evidences):
-        if hypothesis.key == "rounding":  # which spoils all cases or none
-            continue
-        count = sum(_fits(hypothesis, predictions_of(hypothesis, e), e, quantity) for e in wrong)
-        if count > most:
-            best, most = hypothesis, count
-    if best is None:
-        return _unrecognised(wrong, quantity)
-    part = f"in {most} of {len(wrong)} wrong cases" if most < len(wrong) else ""
-    return _finding(best, [quantity], evidences)._replace(part=part)
-
-
 # --- findings --------------------------------------------------------------------------------------------------------
 
 
@@ -233,12 +221,14 @@ def _not_finite(evidences: list[Evidence], quantity: Quantity) -> Finding:
     return Finding("not-finite", evidence.label(quantity), sentence, evidence.case, _entry(evidence, quantity))
 
 
-def _unrecognised(wrong: list[Evidence], quantity: Quantity) -> Finding:
+def _unrecognised(evidences: list[Evidence], quantity: Quantity) -> Finding:
+    """Nothing explains all cases: what explains most of them, and in how many; or what can be said for sure."""
+    wrong = _ordinary(evidences, quantity)
+    for hypothesis in _hypotheses(evidences, general=False):
+        shown = [e for e in wrong if _fits(hypothesis, predictions_of(hypothesis, e), e, quantity)]
+        if 2 * len(shown) > len(wrong):
+            finding = _finding(hypothesis, [quantity], shown)  # beside an entry that it explains
+            return finding._replace(part=f"in {len(shown)} of {len(wrong)} wrong cases")
     evidence = wrong[0]
-    got, right = evidence.got[quantity], evidence.right[quantity]
-    if got.shape != right.shape:
-        sentence = f"its shape is {tuple(got.shape)}, and should be {tuple(right.shape)}"
-    else:
-        count = int((entry_errors(got, right) > evidence.tolerance).sum())
-        sentence = f"{count} of {got.numel()} entries are wrong, and no mistake that is known here gives these numbers"
+    sentence = fact(evidences, quantity)
     return Finding("unrecognised", evidence.label(quantity), sentence, evidence.case, _entry(evidence, quantity))

@@ -13,10 +13,11 @@ from tinytorch_course.checking.ops import OPS
 def facts(evidences: Sequence[Evidence]) -> dict[str, str]:
     """Label -> a sentence, of each quantity that is wrong somewhere."""
     wrong = sorted({q for evidence in evidences for q in evidence.wrong}, key=lambda q: (isinstance(q, int), str(q)))
-    return {next(e for e in evidences if q in e.wrong).label(q): _sentence(evidences, q) for q in wrong}
+    return {next(e for e in evidences if q in e.wrong).label(q): fact(evidences, q) for q in wrong}
 
 
-def _sentence(evidences: Sequence[Evidence], quantity: Quantity) -> str:
+def fact(evidences: Sequence[Evidence], quantity: Quantity) -> str:
+    """Where a quantity is wrong, and what is right about it."""
     known = [e for e in evidences if quantity in e.got and quantity in e.right]
     wrong = [e for e in known if quantity in e.wrong]
     parts = [_where(known, wrong, quantity)]
@@ -39,7 +40,8 @@ def _where(known: list[Evidence], wrong: list[Evidence], quantity: Quantity) -> 
         return f"it is wrong in all {len(known)} cases" if len(known) > 1 else "it is wrong"
     right = [e for e in known if quantity not in e.wrong]
     told = f"it is wrong in {len(wrong)} of {len(known)} cases"
-    for what, has in (*_features(known), *SHAPES.items()):
+    of_inputs = SHAPES.items() if all(any(isinstance(x, Tensor) for x in e.inputs) for e in known) else ()
+    for what, has in (*_features(known), *of_inputs):
         if all(map(has, wrong)) and not any(map(has, right)):
             return f"{told}: only {what}"
         if not any(map(has, wrong)) and all(map(has, right)):
@@ -154,4 +156,4 @@ def _entries(e: Evidence, quantity: Quantity) -> str:
     zero = (e.got[quantity] == 0) & (errors > e.tolerance)
     if good and torch.equal(zero, errors > e.tolerance):
         return f"in {e.case}, {good} of {errors.numel()} entries are right, and the others are 0"
-    return f"in {e.case}, {good or 'none'} of {errors.numel()} entries {'is' if good == 1 else 'are'} right"
+    return f"in {e.case}, {errors.numel() - good} of {errors.numel()} entries are wrong"

@@ -48,7 +48,7 @@ def grade(
         if unwritten:
             yield Grade(task, None, unwritten, [])
             continue
-        request = Request(str(file), task.names, task.like)
+        request = Request(str(file), task.names, task.like, strict=True)
         if task.shapes:
             request.shapes, request.twin = [list(shape) for shape in task.shapes], str(exercise.start)
         try:

@@ -16,7 +16,7 @@ from tinytorch_course.checking.case_tables.optimizers import OptimizerCase
 from tinytorch_course.checking.cases import Case, Op, draw
 from tinytorch_course.checking.gradients import GradientCheck, check_gradient
 from tinytorch_course.checking.ops import check_fitted, find_op, raised
-from tinytorch_course.checking.optimizers import OurFaced, Run, TorchFaced, check_optimizer
+from tinytorch_course.checking.optimizers import FunctionFaced, OurFaced, Run, TorchFaced, check_optimizer
 from tinytorch_course.checking.optimizers import is_plain as is_plain_run
 
 DRAWS = 3  # of inputs of given shapes
@@ -30,6 +30,9 @@ class Pair(NamedTuple):
     forward: Callable[..., tuple]
     backward: Callable[..., Any]
     signature: inspect.Signature  # of forward, as the learner wrote it
+    fixed: dict[str, Any] = {}  # noqa: RUF012 - keywords of the op that it takes for granted
+    labels: tuple[str, ...] | None = None  # what it calls its arguments, in the op's order
+    constant: tuple[int, ...] = ()  # positions of tensors whose gradient it does not give
 
 
 class PairChecks(NamedTuple):
@@ -113,8 +116,12 @@ def check_like(pair: Pair, op: str, *, spell: Callable[[Exception], str] | None 
             continue
         plain = is_plain(case, row)
         try:
-            check = check_fitted(fitted, pair.forward, pair.backward, **options)
+            check = check_fitted(
+                fitted, pair.forward, pair.backward, constant=pair.constant, names=pair.labels, **options
+            )
         except Exception as error:
+            if not _runs_in_torch(row, fitted):
+                continue
             if not outcome.plain:
                 raise
             check = raised(str(case), op, error, spell)
@@ -169,7 +176,14 @@ def check_optimizer_like(name: str, learners: Any, op: str, **options: Any) -> P
 
 def starter(learners: Any) -> Callable[[OptimizerCase, dict[str, Tensor]], Run]:
     """What makes a learner's optimizer for a case."""
-    return lambda case, params: (TorchFaced if hasattr(learners, "step") else OurFaced)(learners, case, params)
+    face = TorchFaced if hasattr(learners, "step") else FunctionFaced if is_step(learners) else OurFaced
+    return lambda case, params: face(learners, case, params)
+
+
+def is_step(learners: Any) -> bool:
+    """Whether it is a function of a parameter and its gradient."""
+    required = [p for p in inspect.signature(learners).parameters.values() if p.default is p.empty]
+    return not isinstance(learners, type) and len(required) >= 2
 
 
 def strange_keywords(learners: Any, case: OptimizerCase) -> list[str]:
@@ -185,7 +199,13 @@ def _leave_out(outcome: PairChecks, reason: str) -> None:
 
 def fit(pair: Pair, case: Case, op: str) -> Case | str:
     """The case with the arguments that the pair's forward takes; or why it takes none such."""
-    inputs, kwargs = case.inputs, dict(case.kwargs)
+    row, names = find_op(op), list(pair.signature.parameters)
+    inputs, kwargs = case.inputs, dict(case.kwargs) | pair.fixed
+    if "ignore_index" in row.parameters and "ignore_index" not in names and _ignores(row, case):
+        return f"{pair.name} has no argument ignore_index"
+    kwargs = {key: value for key, value in kwargs.items() if key in names or not says_nothing(row, key, value)}
+    while len(inputs) > 1 and _bias_is_left_out(row, names, len(inputs)):
+        inputs = inputs[:-1]  # a layer without a bias
     while inputs and inputs[-1] is None and not _binds(pair.signature, inputs, kwargs):
         inputs = inputs[:-1]
     if not _binds(pair.signature, inputs, kwargs, partly=True):
@@ -193,7 +213,7 @@ def fit(pair: Pair, case: Case, op: str) -> Case | str:
         if strange:
             return f"{pair.name} has no argument {' and '.join(strange)}"
         return f"{pair.name} takes fewer tensors than {len(inputs)}"
-    ours = find_op(op).parameters
+    ours = row.parameters
     for place, (name, parameter) in enumerate(pair.signature.parameters.items()):
         bound = pair.signature.bind_partial(*inputs, **kwargs).arguments
         variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
@@ -206,6 +226,36 @@ def fit(pair: Pair, case: Case, op: str) -> Case | str:
         else:
             return f"{pair.name} needs an argument {name}, which {op} does not have"
     return case._replace(inputs=inputs, kwargs=kwargs)
+
+
+def _ignores(op: Op, case: Case) -> bool:
+    """Whether some labels are to be ignored."""
+    ignored = case.kwargs.get("ignore_index", op.parameters["ignore_index"].default)
+    return any(
+        isinstance(x, Tensor) and not x.is_floating_point() and bool((x == ignored).any()) for x in op.draw(case)
+    )
+
+
+def _runs_in_torch(op: Op, case: Case) -> bool:
+    """Whether the case makes sense with the keywords that were fixed."""
+    try:
+        op.twin(*op.draw(case), **case.kwargs)
+    except Exception:
+        return False
+    return True
+
+
+def says_nothing(op: Op, key: str, value: Any) -> bool:
+    """Whether the keyword says only what the op does anyway. (With ignore_index there are labels to ignore.)"""
+    if key == "ignore_index":
+        return False
+    default = op.parameters[key].default if key in op.parameters else inspect.Parameter.empty
+    return not isinstance(value, Tensor) and (value is default or value == default)
+
+
+def _bias_is_left_out(op: Op, names: list[str], count: int) -> bool:
+    last = list(op.parameters.values())[count - 1]
+    return last.name == "bias" and last.default is None and len(names) < count and "bias" not in names
 
 
 def _binds(signature: inspect.Signature, inputs: tuple, kwargs: dict, partly: bool = False) -> bool:

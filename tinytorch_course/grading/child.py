@@ -24,6 +24,7 @@ from tinytorch_course.checking.rows import Row
 from tinytorch_course.checking.step_curve import step_curve
 from tinytorch_course.checking.suite import quiet_and_exact, summarise
 from tinytorch_course.diagnosis import diagnose
+from tinytorch_course.diagnosis.conventions import only_conventions
 from tinytorch_course.diagnosis.facts import facts
 from tinytorch_course.errors import InputError
 from tinytorch_course.grading.adapters import (
@@ -35,6 +36,7 @@ from tinytorch_course.grading.adapters import (
     pair_of_autograd,
     pair_of_functions,
 )
+from tinytorch_course.grading.forms import pair_of_class, understood
 from tinytorch_course.grading.own_code import Request
 from tinytorch_course.grading.subjects import subject_of_optimizer, subject_of_pair
 from tinytorch_course.repair import Subject, find_repair
@@ -95,7 +97,9 @@ class _Checked:
             self.subject = subject_of_optimizer(code, folder, like, seed)
             outcome = self._running(lambda: check_optimizer_like(name, code, like, **self.options))
             return self._summary(name, like, outcome)
-        pair = self._pair(name, code, module)
+        pair, assumed = self._pair(name, code, module), []
+        if like == "batch_norm" and len(pair.signature.parameters) < 5 and "training" not in pair.signature.parameters:
+            like = "batch_norm_long"  # by the batch's own mean and variance alone
         if like is None and shapes is None:
             raise InputError(
                 f"which op {name} should equal is not clear from its name: say --like OP (`tinytorch check --list` "
@@ -103,12 +107,15 @@ class _Checked:
             )
         if like is not None and like not in OPS:
             raise InputError(f"--like must be an op, a loss or an optimizer of `tinytorch check --list`, not '{like}'")
+        if like is not None:
+            pair, assumed = self._running(lambda: understood(pair, OPS[like]))
         twin = _twin(self.request.twin, name) if self.request.twin else None
         roots = self._roots(code, module)
-        self.subject = subject_of_pair(
-            pair._replace(forward=inspect.unwrap(pair.forward), backward=inspect.unwrap(pair.backward)),
-            roots, folder, like=like, shapes=shapes, twin=twin, seed=seed,
-        )  # fmt: skip
+        self.subject = subject_of_pair(pair, roots, folder, like=like, shapes=shapes, twin=twin, seed=seed)
+        _, backward_name = (*self.request.names, f"{name.removesuffix('_forward')}_backward")[:2]
+        pair = pair._replace(
+            forward=self._staged(pair.forward, name), backward=self._staged(pair.backward, backward_name)
+        )
         if shapes is not None:
             outcome = self._running(lambda: check_shapes(pair, shapes, like, twin=twin, **self.options))
         else:
@@ -117,7 +124,9 @@ class _Checked:
         if not outcome.plain:
             reason = next(iter(outcome.left_out), "it takes other arguments")
             raise InputError(f"no case of {like} fits {name}: {reason}; name its arguments as `{like}` names them")
-        return self._summary(name, like, outcome, pair)
+        row = self._summary(name, like, outcome, pair)
+        row.notes[:0] = assumed
+        return row
 
     # --- the learner's file ------------------------------------------------------------------------------------------
 
@@ -132,8 +141,9 @@ class _Checked:
 
     def _pair(self, name: str, code: Any, module: ModuleType) -> Pair:
         if isinstance(code, type) and issubclass(code, torch.autograd.Function):
-            pair = pair_of_autograd(code)
-            return pair._replace(forward=self._staged(pair.forward, name), backward=self._staged(pair.backward, name))
+            return pair_of_autograd(code)
+        if isinstance(code, type) and len(self.request.names) == 1 and hasattr(code, "backward"):
+            return pair_of_class(code)
         _, backward_name = (*self.request.names, f"{name.removesuffix('_forward')}_backward")[:2]
         backward = getattr(module, backward_name, None)
         if not callable(backward):
@@ -146,12 +156,14 @@ class _Checked:
                 f"{self.request.path} has {name}, but no {backward_name} beside it: name both, FILE:FORWARD,BACKWARD"
             )
         name = name.removesuffix("_forward")
-        return pair_of_functions(name, self._staged(code, code.__name__), self._staged(backward, backward_name))
+        return pair_of_functions(name, code, backward)
 
     def _roots(self, code: Any, module: ModuleType) -> tuple[list[Any], list[Any]]:
         """What forward and backward are made of, as the learner wrote them."""
         if isinstance(code, type) and issubclass(code, torch.autograd.Function):
             return [code.forward, code.setup_context], [code.backward]
+        if isinstance(code, type) and len(self.request.names) == 1:
+            return [vars(code).get("__init__"), code.forward], [code.backward]
         _, backward_name = (*self.request.names, f"{code.__name__.removesuffix('_forward')}_backward")[:2]
         return [code], [getattr(module, backward_name)]
 
@@ -195,7 +207,10 @@ class _Checked:
     def _summary(self, name: str, like: str | None, outcome: PairChecks, pair: Pair | None = None) -> Row:
         with quiet_and_exact():  # what is suspected is run beside it, and may warn
             row = summarise("own code", name.removesuffix("_forward"), outcome.plain, diagnose)
-        row.notes = [*_about(like, self.request), *row.notes, *_beyond(outcome)]
+            if not self.request.strict and only_conventions(outcome.plain, diagnose(outcome.plain)):
+                row.notes.append(f"right, but not torch's convention: {row.diagnosis[0]['text']}")
+                row.failed, row.problems, row.diagnosis = 0, [], []
+        row.notes = [*_about(like, self.request), *row.notes, *_beyond(outcome, self.request.explain)]
         row.facts = facts([check.evidence for check in outcome.plain])
         if like is not None:
             kind = "optimizer" if like in OPTIMIZERS else "op"
@@ -222,13 +237,21 @@ def _about(like: str | None, request: Request) -> list[str]:
     return [f"compared with {like}, as its name says; --like would say otherwise"]
 
 
-def _beyond(outcome: PairChecks) -> list[str]:
-    """What was not counted."""
+def _beyond(outcome: PairChecks, explain: bool) -> list[str]:
+    """What was not counted, in a line each."""
     failed = [check.name for check in outcome.beyond if not check.ok]
     names = "; ".join(failed[:3]) + ("; ..." if len(failed) > 3 else "")
     unusual = f"of {len(outcome.beyond)} unusual cases, which are not counted, {len(failed)} fail: {names}"
-    left_out = [f"left out: {count} case{'s' * (count > 1)}, for {why}" for why, count in outcome.left_out.items()]
-    return [unusual, *left_out] if failed else left_out
+    left = f"left out: {sum(outcome.left_out.values())} cases; {'; '.join(_joined(list(outcome.left_out)))}"
+    return [*([unusual] if failed and explain else []), *([left] if outcome.left_out else [])]
+
+
+def _joined(reasons: list[str]) -> list[str]:
+    """Of "f has no argument a" and "f has no argument b and c" one."""
+    split = [reason.partition(" has no argument ") for reason in reasons]
+    missing = dict.fromkeys(name for _, found, names in split if found for name in names.split(" and "))
+    said = [f"{split[0][0]} has no argument {', '.join(missing)}"] if missing else []
+    return said + [reason for reason, (_, found, _) in zip(reasons, split, strict=True) if not found]
 
 
 def _about_differences(checks: list[GradientCheck]) -> bool:

@@ -42,6 +42,7 @@ class Request:
     device: str = "cpu"
     seed: int = 0
     explain: bool = False
+    strict: bool = False  # whether another convention than torch's is wrong, at a kink
     budget: float = 0.0  # seconds for the search for a repair; 0: none
 
 
@@ -108,10 +109,15 @@ def check_own_code(request: Request, timeout: float, progress: Progress = lambda
     if "broken" in answer:
         raise RuntimeError(f"the check itself failed:\n{answer['broken']}")
     row = Row.from_dict(answer["row"])
+    with_repair(row, repair)
+    return Answer(row, output.kept, output.length)
+
+
+def with_repair(row: Row, repair: dict[str, Any] | None) -> None:
+    """The repair, if there is one, comes before what else was found, and takes the place of what says less."""
     if repair:
         row.repair = repair
         row.diagnosis = [_finding(row, repair), *(one for one in row.diagnosis if _stands_beside(one, repair))]
-    return Answer(row, output.kept, output.length)
 
 
 def _finding(row: Row, repair: dict[str, Any]) -> dict[str, Any]:

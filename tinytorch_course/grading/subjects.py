@@ -40,7 +40,7 @@ def subject_of_pair(
         return _of_shapes(pair, shapes, like, twin, drawn, several=number > 0)
 
     def label(quantity: int | str) -> str:
-        return quantity if isinstance(quantity, str) else f"d{parameters[quantity]}"
+        return quantity if isinstance(quantity, str) else f"d{(pair.labels or parameters)[quantity]}"
 
     return Subject(*roots, folder, probes, label)
 
@@ -55,7 +55,11 @@ def _like(pair: Pair, op: str, seed: int) -> list[GradientProbe]:
         if sum(x.numel() for x in inputs if isinstance(x, Tensor)) > LARGE:
             continue
         run = (pair.forward, pair.backward)
-        found.append(gradient_probe(str(case), run, inputs, fitted.kwargs, row.twin, constant=row.constant, seed=seed))
+        found.append(
+            gradient_probe(
+                str(case), run, inputs, fitted.kwargs, row.twin, constant=(*row.constant, *pair.constant), seed=seed
+            )
+        )
     return [probe for probe in found if probe is not None]
 
 

@@ -15,6 +15,7 @@ MAX_KEYWORDS: list[dict[str, Any]] = [
     {"kernel_size": 3, "stride": (1, 2), "padding": 1},
     {"kernel_size": (3, 2), "stride": (2, 1), "padding": (1, 0)},
     {"kernel_size": 2, "stride": 3},
+    {"kernel_size": 3, "stride": 2, "padding": 1},
     {"kernel_size": 2, "dilation": 2},
     {"kernel_size": (2, 3), "stride": 1, "dilation": (3, 2), "padding": (1, 1)},
     {"kernel_size": 2, "ceil_mode": True},

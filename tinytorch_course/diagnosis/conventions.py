@@ -1,0 +1,37 @@
+"""Where mathematics leaves a choice, another one than torch's is right too."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from tinytorch_course.checking.evidence import Quantity, entry_errors
+from tinytorch_course.checking.gradients import GradientCheck, twin_results
+from tinytorch_course.diagnosis.engine import Finding
+
+BESIDE = 1e-7  # how far from a kink its two slopes are taken
+
+
+def only_conventions(checks: Sequence[GradientCheck], findings: Sequence[Finding]) -> bool:
+    """Whether all that was found are slopes at kinks, and each lies between the slopes on both sides."""
+    if not findings or any(finding.key != "kink" for finding in findings):
+        return False
+    failed = [check for check in checks if not check.ok]
+    return all(_between(check, quantity) for check in failed for quantity in check.evidence.wrong)
+
+
+def _between(check: GradientCheck, quantity: Quantity) -> bool:
+    evidence = check.evidence
+    if not isinstance(quantity, int) or evidence.twin is None:
+        return False
+
+    def slopes(shift: float) -> Tensor:
+        inputs = list(evidence.inputs)
+        inputs[quantity] = inputs[quantity] + shift
+        return twin_results(evidence.twin, tuple(inputs), evidence.kwargs, [quantity])[1](evidence.dout)[quantity]
+
+    left, right = slopes(-BESIDE), slopes(BESIDE)
+    got, tolerance = evidence.got[quantity], 1e-9
+    low, high = torch.minimum(left, right) - tolerance, torch.maximum(left, right) + tolerance
+    wrong = entry_errors(got, evidence.right[quantity]) > evidence.tolerance
+    return bool((((got >= low) & (got <= high)) | ~wrong).all())

@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--kind")
     parser.add_argument("--budget", type=float, default=10.0)
     parser.add_argument("--json", type=Path)
-    args = parser.parse_args()
+    args = parser.parse_intermixed_args()
     first, every = map(int, args.part.split("/"))
     cases = json.loads((args.folder / "labels.json").read_text(encoding="utf-8"))
     chosen = [name for kind in ("one", "two", "plain", "correct")

@@ -1,6 +1,10 @@
 """The same tests on another machine (``pytest --rounding 3``, see ``tests/machines.py``), and a fake CUDA device."""
 
 import contextlib
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # there are as many processes as cores; torch reads this when it is imported
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch

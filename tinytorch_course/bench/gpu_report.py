@@ -26,6 +26,7 @@ from tinytorch_course.errors import InputError
 from tinytorch_course.files import write_atomically
 
 MINUTES = 25  # that all parts together may take
+ONE_PROCESS = "addopts=--strict-markers --import-mode=importlib"  # for they share the one GPU
 TESTS = Path(tinytorch_course.__file__).parents[1] / "tests"  # where the package lies in its repository
 COMMAND = (sys.executable, "-m", "tinytorch_course")
 WANTED_ACCURACY, WANTED_SECONDS = 0.99, 0.76
@@ -80,7 +81,7 @@ def plan(device: str, folder: Path, *, quick: bool) -> list[Part]:
     if quick:
         fast = ["--model", "mlp", "--data", "digits", "--epochs", "1", "--seeds", "2"]
     fast += ["--out", str(folder / "fast")]
-    pytest = [sys.executable, "-m", "pytest", "-q", "-m", "cuda", "-p", "no:cacheprovider"]
+    pytest = [sys.executable, "-m", "pytest", "-q", "-m", "cuda", "-p", "no:cacheprovider", "-o", ONE_PROCESS]
     pytest.append(str(TESTS / "bench" if quick else TESTS))
     parts = [
         Part("tests that need a GPU", pytest, 480, functools.partial(tell_tests, some_must_pass=on_cuda)),

@@ -35,12 +35,14 @@ class Model(NamedTuple):
         return self.name if self.code is None else str(self.code)
 
 
-def softmax(L, *, num_classes=10, in_channels=1, image_size=28):
+def softmax(L: Any, *, num_classes: int = 10, in_channels: int = 1, image_size: int = 28) -> Any:
     """Softmax regression: one linear layer. (The softmax itself is part of the loss.)"""
     return L.sequential(flatten=L.flatten(), fc=L.linear(in_channels * image_size**2, num_classes))
 
 
-def mlp(L, *, num_classes=10, in_channels=1, image_size=28, widths=(128, 64)):
+def mlp(
+    L: Any, *, num_classes: int = 10, in_channels: int = 1, image_size: int = 28, widths: tuple[int, ...] = (128, 64)
+) -> Any:
     """A multi-layer perceptron, 784-128-64-10 on MNIST; ``widths`` are the sizes of its hidden layers."""
     layers = {"flatten": L.flatten()}
     sizes = (in_channels * image_size**2, *widths)
@@ -51,7 +53,7 @@ def mlp(L, *, num_classes=10, in_channels=1, image_size=28, widths=(128, 64)):
     return L.sequential(**layers)
 
 
-def lenet5(L, *, num_classes=10, in_channels=1, image_size=28):
+def lenet5(L: Any, *, num_classes: int = 10, in_channels: int = 1, image_size: int = 28) -> Any:
     """LeNet-5 with its sizes, tanh and averaging; padding makes its 32 x 32 of MNIST's 28 x 28.
 
     Three simplifications that everybody makes: the averages have no weights of their own, every channel of conv2 sees
@@ -78,7 +80,7 @@ def lenet5(L, *, num_classes=10, in_channels=1, image_size=28):
     )
 
 
-def mnist_cnn(L, *, num_classes=10, in_channels=1, image_size=28):
+def mnist_cnn(L: Any, *, num_classes: int = 10, in_channels: int = 1, image_size: int = 28) -> Any:
     """Two convolutions with batch normalisation, two linear layers with dropout before each.
 
     The convolutions have no bias: batch norm would take it away again, and its own does the job. (Under Adam, which
@@ -103,7 +105,7 @@ def mnist_cnn(L, *, num_classes=10, in_channels=1, image_size=28):
     )
 
 
-def mini_cnn(L, *, num_classes=10, in_channels=1, image_size=28):
+def mini_cnn(L: Any, *, num_classes: int = 10, in_channels: int = 1, image_size: int = 28) -> Any:
     """Under 10,000 parameters: few channels, a 1x1 convolution that halves them, a mean for the large linear layers.
 
     Every convolution is followed by batch norm, so none has a bias. A unit of conv7 sees 22 x 22 pixels, most of
@@ -128,7 +130,9 @@ def mini_cnn(L, *, num_classes=10, in_channels=1, image_size=28):
     )
 
 
-def _conv_norm_relu(L, number, in_channels, out_channels, kernel_size, stride=1, padding=0):
+def _conv_norm_relu(
+    L: Any, number: int, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1, padding: int = 0
+) -> dict[str, Any]:
     return {
         f"conv{number}": L.conv2d(in_channels, out_channels, kernel_size, stride=stride, padding=padding, bias=False),
         f"norm{number}": L.batch_norm2d(out_channels),
@@ -136,7 +140,7 @@ def _conv_norm_relu(L, number, in_channels, out_channels, kernel_size, stride=1,
     }
 
 
-def fast_cnn(L, *, num_classes=10, in_channels=1, image_size=28):
+def fast_cnn(L: Any, *, num_classes: int = 10, in_channels: int = 1, image_size: int = 28) -> Any:
     """For much accuracy in little time: what costs time is the large pictures, so the first convolution halves them.
 
     Every convolution is followed by batch norm, so none has a bias. No pooling before the last layer but one: nine
@@ -154,7 +158,7 @@ def fast_cnn(L, *, num_classes=10, in_channels=1, image_size=28):
     )
 
 
-def tiny_vgg(L, *, num_classes=10, in_channels=1, image_size=28):
+def tiny_vgg(L: Any, *, num_classes: int = 10, in_channels: int = 1, image_size: int = 28) -> Any:
     """CNN Explainer's network: twice two 3x3 convolutions of 10 channels and a pooling. Made there for 64 x 64 pixels.
 
     Source: Wang et al. (2020), "CNN Explainer: learning convolutional neural networks with interactive
@@ -178,7 +182,9 @@ def tiny_vgg(L, *, num_classes=10, in_channels=1, image_size=28):
     )
 
 
-def resnet18(L, *, num_classes=10, in_channels=1, image_size=28, small_stem=True):
+def resnet18(
+    L: Any, *, num_classes: int = 10, in_channels: int = 1, image_size: int = 28, small_stem: bool = True
+) -> Any:
     """ResNet-18 with torchvision's keys; with the stem for small pictures, unless told otherwise.
 
     The small stem is one 3x3 convolution that keeps the size, as the paper has for CIFAR-10 (section 4.2): layer1 sees
@@ -206,7 +212,7 @@ def resnet18(L, *, num_classes=10, in_channels=1, image_size=28, small_stem=True
     )
 
 
-def _basic_block(L, in_channels, out_channels, stride=1):
+def _basic_block(L: Any, in_channels: int, out_channels: int, stride: int = 1) -> Any:
     """Two 3x3 convolutions beside a shortcut, which is a 1x1 convolution where the shape changes."""
     shortcut = None
     if stride != 1 or in_channels != out_channels:
@@ -224,12 +230,12 @@ def _basic_block(L, in_channels, out_channels, stride=1):
     )
 
 
-def resnet18_imagenet(L, *, num_classes=10, in_channels=1, image_size=28):
+def resnet18_imagenet(L: Any, *, num_classes: int = 10, in_channels: int = 1, image_size: int = 28) -> Any:
     """ResNet-18 as torchvision's ``resnet18``: the 7x7 stem, for pictures of some 224 x 224 pixels."""
     return resnet18(L, num_classes=num_classes, in_channels=in_channels, image_size=image_size, small_stem=False)
 
 
-def _require_size(image_size, *, at_least):
+def _require_size(image_size: int, *, at_least: int) -> None:
     if image_size < at_least:
         raise ValueError(f"it needs at least {at_least} x {at_least} pixels")
 

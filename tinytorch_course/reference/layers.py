@@ -39,7 +39,8 @@ class dropout(nn.Dropout):
     generator: torch.Generator | None = None
     mask: torch.Tensor | None = None
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
+        """x, of which each number is dropped with probability p in training; the rest is scaled by 1 / (1 − p)."""
         if not self.training or self.p == 0:
             return x
         mask = self.mask
@@ -68,17 +69,19 @@ def _drawn(params: dict[str, Any], generator: torch.Generator) -> dict[str, Tens
 class _Function(nn.Module):
     """A function of ``(x, *params)`` as a module that has these parameters."""
 
-    def __init__(self, function: Callable, params: dict[str, Any]):
+    def __init__(self, function: Callable[..., Tensor], params: dict[str, Any]):
         super().__init__()
         self.function, self.names = function, list(params)
         for name, tensor in _drawn(params, torch.Generator()).items():
             self.register_parameter(name, nn.Parameter(tensor))
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         return self.function(x, *(getattr(self, name) for name in self.names))
 
 
-def own(*, scratch, reference: nn.Module | Callable, params: dict[str, Any] | None = None) -> nn.Module:
+def own(
+    *, scratch: Any, reference: nn.Module | Callable[..., Tensor], params: dict[str, Any] | None = None
+) -> nn.Module:
     """A layer of one's own, given for both namespaces: here ``reference`` counts. See ``scratch.layers.own``.
 
     It starts from the numbers that its from-scratch twin draws.
@@ -111,7 +114,8 @@ class residual(nn.Sequential):
         self.downsample = downsample
         self.activation = activation
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
+        """Both ways, added."""
         out = x
         for name in self.body:
             out = getattr(self, name)(out)

@@ -4,6 +4,7 @@ optimizer = adam(lr=1e-3, groups=(group("*.bias", weight_decay=0.0),))(module)
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -111,7 +112,7 @@ def rmsprop(
     )
 
 
-def _build(torch_class: type[torch.optim.Optimizer], groups: Sequence[Group], **hyper) -> Build:
+def _build(torch_class: type[torch.optim.Optimizer], groups: Sequence[Group], **hyper: Any) -> Build:
     torch_class([nn.Parameter(torch.empty(0))], **hyper)  # a bad number is refused here, not when the module comes
 
     def build(module: nn.Module) -> torch.optim.Optimizer:

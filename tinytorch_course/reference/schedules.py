@@ -1,6 +1,7 @@
 """The twins of ``scratch.schedules``: torch's own schedulers, read as functions of the step."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch.optim import lr_scheduler
@@ -53,7 +54,7 @@ def one_cycle(
     )
 
 
-def _read(lr: float, scheduler_class: type, *, keys: tuple[str, ...] = ("lr",), **kwargs) -> Schedule:
+def _read(lr: float, scheduler_class: type, *, keys: tuple[str, ...] = ("lr",), **kwargs: Any) -> Schedule:
     """Let a scheduler drive an optimizer that has nothing to do, and remember what it set at every step."""
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(()))], lr=lr)
     scheduler = scheduler_class(optimizer, **kwargs)

@@ -154,4 +154,4 @@ def pair(name: str, value: int | tuple[int, ...] | list[int], *, minimum: int) -
         raise TypeError(f"{name} must be an integer or a pair of integers, but it is {value!r}")
     require(len(values) in (1, 2), f"{name} must be an integer or a pair of integers, but it is {value!r}")
     require(min(values) >= minimum, f"{name} must be at least {minimum}, but it is {value!r}")
-    return values * 2 if len(values) == 1 else values
+    return values[0], values[-1]

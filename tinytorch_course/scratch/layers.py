@@ -49,6 +49,9 @@ __all__ = [
 ]
 
 Tensors = dict[str, Tensor]
+Start = tuple[Tensors, Tensors]  # params, state
+Out = tuple[Tensor, Tensors, Any]  # out, state, cache
+Gradients = tuple[Tensor | Any, Tensors]  # dx, which may be None where nobody needs it, and grads
 P = ParamSpec("P")
 
 
@@ -67,9 +70,9 @@ class Layer(NamedTuple):
     It prints as the call that made it.
     """
 
-    init: Callable[..., tuple[Tensors, Tensors]]
-    forward: Callable[..., tuple[Tensor, Tensors, Any]]
-    backward: Callable[..., tuple[Tensor | None, Tensors]]
+    init: Callable[..., Start]
+    forward: Callable[..., Out]
+    backward: Callable[..., Gradients]
     text: str = "layer"
 
     def __repr__(self) -> str:
@@ -97,15 +100,15 @@ def linear(in_features: int, out_features: int, bias: bool = True) -> Layer:
     """``x weightᵀ + bias``, as ``nn.Linear``: weight (out_features, in_features), bias (out_features,)."""
     linear_forward, linear_backward = chosen(ops.linear_forward), chosen(ops.linear_backward)
 
-    def init(generator):
+    def init(generator: torch.Generator) -> Start:
         weight, offset = initializers.linear_default((out_features, in_features), generator, bias=bias)
         return _named(weight=weight, bias=offset), {}
 
-    def forward(params, state, x, *, training, generator=None):
+    def forward(params: Tensors, state: Tensors, x: Tensor, *, training: bool, generator: Any = None) -> Out:
         out, cache = linear_forward(x, params["weight"], params.get("bias"))
         return out, state, cache
 
-    def backward(dout, cache, *, need_dx=True):
+    def backward(dout: Tensor, cache: Any, *, need_dx: bool = True) -> Gradients:
         dx, dweight, dbias = linear_backward(dout, cache, need_dx=need_dx)
         return dx, _named(weight=dweight, bias=dbias)
 
@@ -138,12 +141,12 @@ def conv2d(
     sides = ops.padding_sides(padding, kernel, stride, dilation)  # top, bottom, left, right
     conv2d_forward, conv2d_backward = chosen(ops.conv2d_forward), chosen(ops.conv2d_backward)
 
-    def init(generator):
+    def init(generator: torch.Generator) -> Start:
         shape = (out_channels, in_channels // groups, *kernel)
         weight, offset = initializers.conv_default(shape, generator, bias=bias)
         return _named(weight=weight, bias=offset), {}
 
-    def forward(params, state, x, *, training, generator=None):
+    def forward(params: Tensors, state: Tensors, x: Tensor, *, training: bool, generator: Any = None) -> Out:
         pad_cache = None
         if pads_itself:
             x, pad_cache = ops.pad2d_forward(x, (*sides[2:], *sides[:2]), padding_mode)
@@ -151,10 +154,10 @@ def conv2d(
         out, cache = conv2d_forward(x, params["weight"], params.get("bias"), stride, padded_by, dilation, groups)
         return out, state, (cache, pad_cache)
 
-    def backward(dout, cache, *, need_dx=True):
+    def backward(dout: Tensor, cache: Any, *, need_dx: bool = True) -> Gradients:
         cache, pad_cache = cache
         dx, dweight, dbias = conv2d_backward(dout, cache, need_dx=need_dx)
-        if pad_cache is not None and need_dx:
+        if pad_cache is not None and dx is not None:
             dx = ops.pad2d_backward(dx, pad_cache)
         return dx, _named(weight=dweight, bias=dbias)
 
@@ -172,7 +175,7 @@ def _batch_norm(
 ) -> Layer:
     batch_norm_forward, batch_norm_backward = chosen(ops.batch_norm_forward), chosen(ops.batch_norm_backward)
 
-    def init(generator):
+    def init(generator: torch.Generator) -> Start:
         params, state = {}, {}
         if affine:
             params = {"weight": torch.ones(num_features), "bias": torch.zeros(num_features)}
@@ -184,20 +187,20 @@ def _batch_norm(
             }
         return params, state
 
-    def forward(params, state, x, *, training, generator=None):
+    def forward(params: Tensors, state: Tensors, x: Tensor, *, training: bool, generator: Any = None) -> Out:
         require_dim("x", x, ndims, layout)
         running = state.get("running_mean"), state.get("running_var")
         batches = state["num_batches_tracked"] + 1 if state and training else None
         # momentum=None asks for the mean over all batches so far. (Their number stays a tensor: nobody waits for it.)
         part = momentum if momentum is not None else 1 / batches.double() if batches is not None else 0.0
-        out, running, cache = batch_norm_forward(
+        out, (mean, var), cache = batch_norm_forward(
             x, *running, params.get("weight"), params.get("bias"), training or not state, part, eps
         )
         if batches is not None:
-            state = {"running_mean": running[0], "running_var": running[1], "num_batches_tracked": batches}
+            state = {"running_mean": mean, "running_var": var, "num_batches_tracked": batches}
         return out, state, cache
 
-    def backward(dout, cache, *, need_dx=True):
+    def backward(dout: Tensor, cache: Any, *, need_dx: bool = True) -> Gradients:
         dx, dweight, dbias = batch_norm_backward(dout, cache)
         return dx, _named(weight=dweight, bias=dbias)
 
@@ -241,16 +244,16 @@ def layer_norm(
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
     layer_norm_forward, layer_norm_backward = chosen(ops.layer_norm_forward), chosen(ops.layer_norm_backward)
 
-    def init(generator):
+    def init(generator: torch.Generator) -> Start:
         if not elementwise_affine:
             return {}, {}
         return _named(weight=torch.ones(shape), bias=torch.zeros(shape) if bias else None), {}
 
-    def forward(params, state, x, *, training, generator=None):
+    def forward(params: Tensors, state: Tensors, x: Tensor, *, training: bool, generator: Any = None) -> Out:
         out, cache = layer_norm_forward(x, shape, params.get("weight"), params.get("bias"), eps)
         return out, state, cache
 
-    def backward(dout, cache, *, need_dx=True):
+    def backward(dout: Tensor, cache: Any, *, need_dx: bool = True) -> Gradients:
         dx, dweight, dbias = layer_norm_backward(dout, cache)
         return dx, _named(weight=dweight, bias=dbias)
 
@@ -266,15 +269,15 @@ def group_norm(num_groups: int, num_channels: int, eps: float = 1e-5, affine: bo
     )
     group_norm_forward, group_norm_backward = chosen(ops.group_norm_forward), chosen(ops.group_norm_backward)
 
-    def init(generator):
+    def init(generator: torch.Generator) -> Start:
         return ({"weight": torch.ones(num_channels), "bias": torch.zeros(num_channels)} if affine else {}), {}
 
-    def forward(params, state, x, *, training, generator=None):
+    def forward(params: Tensors, state: Tensors, x: Tensor, *, training: bool, generator: Any = None) -> Out:
         weight, bias = params.get("weight"), params.get("bias")
         out, cache = group_norm_forward(x, num_groups, weight, bias, eps)
         return out, state, cache
 
-    def backward(dout, cache, *, need_dx=True):
+    def backward(dout: Tensor, cache: Any, *, need_dx: bool = True) -> Gradients:
         dx, dweight, dbias = group_norm_backward(dout, cache)
         return dx, _named(weight=dweight, bias=dbias)
 
@@ -286,17 +289,17 @@ def embedding(num_embeddings: int, embedding_dim: int, padding_idx: int | None =
     """Vectors looked up by number, as ``nn.Embedding``: weight (num_embeddings, embedding_dim); no dx."""
     embedding_forward, embedding_backward = chosen(ops.embedding_forward), chosen(ops.embedding_backward)
 
-    def init(generator):
+    def init(generator: torch.Generator) -> Start:
         weight = initializers.normal((num_embeddings, embedding_dim), generator)
         if padding_idx is not None:
             weight[padding_idx] = 0
         return {"weight": weight}, {}
 
-    def forward(params, state, x, *, training, generator=None):
+    def forward(params: Tensors, state: Tensors, x: Tensor, *, training: bool, generator: Any = None) -> Out:
         out, cache = embedding_forward(x, params["weight"], padding_idx)
         return out, state, cache
 
-    def backward(dout, cache, *, need_dx=True):
+    def backward(dout: Tensor, cache: Any, *, need_dx: bool = True) -> Gradients:
         return None, {"weight": embedding_backward(dout, cache)}
 
     return Layer(init, forward, backward)
@@ -305,18 +308,18 @@ def embedding(num_embeddings: int, embedding_dim: int, padding_idx: int | None =
 # --- layers without parameters ---------------------------------------------------------------------------------------
 
 
-def _plain(forward_op: Callable, backward_op: Callable, **keywords) -> Layer:
+def _plain(forward_op: Callable[..., Any], backward_op: Callable[..., Any], **keywords: Any) -> Layer:
     """The layer of an op that has no parameters, draws nothing, and is the same in training and evaluation."""
     forward_op, backward_op = chosen(forward_op), chosen(backward_op)
 
-    def init(generator):
+    def init(generator: torch.Generator) -> Start:
         return {}, {}
 
-    def forward(params, state, x, *, training, generator=None):
+    def forward(params: Tensors, state: Tensors, x: Tensor, *, training: bool, generator: Any = None) -> Out:
         out, cache = forward_op(x, **keywords)
         return out, state, cache
 
-    def backward(dout, cache, *, need_dx=True):
+    def backward(dout: Tensor, cache: Any, *, need_dx: bool = True) -> Gradients:
         return (backward_op(dout, cache) if need_dx else None), {}
 
     return Layer(init, forward, backward)
@@ -427,10 +430,10 @@ def dropout(p: float = 0.5) -> Layer:
     """
     require_probability("p", p)
 
-    def init(generator):
+    def init(generator: torch.Generator) -> Start:
         return {}, {}
 
-    def forward(params, state, x, *, training, generator=None):
+    def forward(params: Tensors, state: Tensors, x: Tensor, *, training: bool, generator: Any = None) -> Out:
         drawn = generator is not None and not isinstance(generator, torch.Generator)
         if drawn and training and p > 0:
             out, cache = ops.dropout_forward(x, p, mask=next(generator))
@@ -438,7 +441,7 @@ def dropout(p: float = 0.5) -> Layer:
             out, cache = ops.dropout_forward(x, p, training, generator=None if drawn else generator)
         return out, state, cache
 
-    def backward(dout, cache, *, need_dx=True):
+    def backward(dout: Tensor, cache: Any, *, need_dx: bool = True) -> Gradients:
         return ops.dropout_backward(dout, cache), {}
 
     return Layer(init, forward, backward)
@@ -447,7 +450,7 @@ def dropout(p: float = 0.5) -> Layer:
 @_described
 def own(
     *,
-    scratch: Layer | tuple[Callable, Callable],
+    scratch: Layer | tuple[Callable[..., Any], Callable[..., Any]],
     reference: Any,
     params: dict[str, Tensor | float | Callable[[torch.Generator], Tensor]] | None = None,
 ) -> Layer:
@@ -466,14 +469,14 @@ def own(
     forward_op, backward_op = scratch
     names = list(params or {})
 
-    def init(generator):
+    def init(generator: torch.Generator) -> Start:
         return _drawn(params or {}, generator), {}
 
-    def forward(params, state, x, *, training, generator=None):
+    def forward(params: Tensors, state: Tensors, x: Tensor, *, training: bool, generator: Any = None) -> Out:
         out, cache = forward_op(x, *(params[name] for name in names))
         return out, state, cache
 
-    def backward(dout, cache, *, need_dx=True):
+    def backward(dout: Tensor, cache: Any, *, need_dx: bool = True) -> Gradients:
         gradients = backward_op(dout, cache)
         dx, *dparams = gradients if isinstance(gradients, tuple) else (gradients,)
         wanted = ", ".join(["dx", *(f"d{name}" for name in names)])
@@ -508,25 +511,26 @@ def sequential(*layers: Layer, **named: Layer) -> Layer:
     children = {str(number): layer for number, layer in enumerate(layers)} or named
     _require_layers("sequential", children)
 
-    def init(generator):
-        params, state = {}, {}
+    def init(generator: torch.Generator) -> Start:
+        params: Tensors = {}
+        state: Tensors = {}
         for name, layer in children.items():
             layer_params, layer_state = layer.init(generator)
             params |= _with_prefix(name, layer_params)
             state |= _with_prefix(name, layer_state)
         return params, state
 
-    def forward(params, state, x, *, training, generator=None):
+    def forward(params: Tensors, state: Tensors, x: Tensor, *, training: bool, generator: Any = None) -> Out:
         new_state, caches, learning = {}, {}, []
         for name, layer in children.items():
             own_params, own_state = _of_layer(name, params), _of_layer(name, state)
             x, own_state, caches[name] = layer.forward(own_params, own_state, x, training=training, generator=generator)
-            new_state |= _with_prefix(name, own_state)
+            new_state.update(_with_prefix(name, own_state))
             learning += [name] if own_params else []
         return x, new_state, SequentialCache(caches, next(iter(learning), None))
 
-    def backward(dout, cache, *, need_dx=True):
-        caches, first_to_learn, grads = dict(cache.caches), cache.first_to_learn, {}
+    def backward(dout: Tensor, cache: Any, *, need_dx: bool = True) -> Gradients:
+        caches, first_to_learn, grads = dict(cache.caches), cache.first_to_learn, {}  # type: Any, Any, Tensors
         del cache
         for name, layer in reversed(children.items()):
             need_this_dx = need_dx or name != first_to_learn
@@ -553,11 +557,11 @@ def residual(*, downsample: Layer | None = None, activation: Layer | None = None
     after = sequential(**_named(activation=activation))
     add_forward, add_backward = chosen(ops.add_forward), chosen(ops.add_backward)
 
-    def init(generator):
+    def init(generator: torch.Generator) -> Start:
         (params, state), (shortcut_params, shortcut_state) = body.init(generator), shortcut.init(generator)
         return params | shortcut_params, state | shortcut_state
 
-    def forward(params, state, x, *, training, generator=None):
+    def forward(params: Tensors, state: Tensors, x: Tensor, *, training: bool, generator: Any = None) -> Out:
         mode = {"training": training, "generator": generator}
         main, body_state, body_cache = body.forward(params, state, x, **mode)
         short, shortcut_state, shortcut_cache = shortcut.forward(params, state, x, **mode)
@@ -565,7 +569,7 @@ def residual(*, downsample: Layer | None = None, activation: Layer | None = None
         out, _, after_cache = after.forward({}, {}, total, **mode)
         return out, body_state | shortcut_state, (body_cache, shortcut_cache, add_cache, after_cache)
 
-    def backward(dout, cache, *, need_dx=True):
+    def backward(dout: Tensor, cache: Any, *, need_dx: bool = True) -> Gradients:
         body_cache, shortcut_cache, add_cache, after_cache = cache
         dtotal, _ = after.backward(dout, after_cache)
         dmain, dshort = add_backward(dtotal, add_cache)
@@ -577,7 +581,7 @@ def residual(*, downsample: Layer | None = None, activation: Layer | None = None
     return Layer(init, forward, backward, _text("residual", named | around))
 
 
-class _LayerTensors(dict):
+class _LayerTensors(dict[str, Tensor]):
     """One layer's parameters or state. What is missing is named together with the layer."""
 
     layer = ""

@@ -285,7 +285,7 @@ def _softplus(x: Tensor) -> Tensor:
 class NLLLossCache(NamedTuple):
     """Of input, nothing but its shape is needed."""
 
-    index: Tensor  # (N, 1, d...) int64, 0 where ignored
+    class_index: Tensor  # (N, 1, d...) int64, 0 where ignored
     kept: Tensor  # (N, 1, d...) bool, False where ignored
     sample_weight: Tensor  # (N, 1, d...), 0 where ignored
     input_shape: torch.Size
@@ -337,9 +337,9 @@ class CrossEntropyCache(NamedTuple):
 
     log_probs: Tensor  # (N, C, d...)
     q: Tensor  # (N, C, d...), how much each log-probability counts
-    dq_dtarget: Tensor | None  # (C, 1...), for probabilities; None for class indices
+    dq_dtarget: Tensor | float | None  # (C, 1...) or (), for probabilities; None for class indices
     kept: Tensor  # (N, 1, d...) bool, False where ignored; for probabilities () True
-    count: Tensor | int  # what the mean divides by
+    divisor: Tensor | int  # of the mean
     reduction: str
 
 
@@ -521,7 +521,7 @@ def cross_entropy(
     return _loss(cross_entropy_forward, cross_entropy_backward, **locals())
 
 
-def _loss(forward: Callable, backward: Callable, **keywords: Any) -> Loss:
+def _loss(forward: Callable[..., Any], backward: Callable[..., Any], **keywords: Any) -> Loss:
     def dinput_alone(dloss: Tensor, cache: Any) -> Tensor:
         grads = backward(dloss, cache)
         return grads[0] if isinstance(grads, tuple) else grads

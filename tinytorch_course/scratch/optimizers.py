@@ -48,6 +48,7 @@ Tensors = dict[str, Tensor]
 Grads = dict[str, Tensor | None]
 Slots = dict[str, NamedTuple]
 Rate = float | Tensor
+Sometimes = Tensor | Any  # None where a keyword says so
 Members = tuple[list[str], dict[str, Any]]  # the names of a group's parameters, and their hyper-parameters
 
 
@@ -156,7 +157,7 @@ class AdamSlot(NamedTuple):
     step: int | Tensor  # t: the updates of this parameter so far
     exp_avg: Tensor  # as the parameter: m, the running mean of the gradient
     exp_avg_sq: Tensor  # as the parameter: v, the running mean of its square
-    max_exp_avg_sq: Tensor | None  # as the parameter: the largest v so far; None without amsgrad
+    max_exp_avg_sq: Sometimes  # as the parameter: the largest v so far; None without amsgrad
 
 
 def adam_start(param: Tensor, *, amsgrad: bool, **hyper: Any) -> AdamSlot:
@@ -252,7 +253,7 @@ class RmspropSlot(NamedTuple):
     step: int | Tensor  # t: the updates of this parameter so far; kept for torch, the formula does without it
     square_avg: Tensor  # as the parameter: s, the running mean of the squared gradient
     momentum_buffer: Tensor | None  # as the parameter: the velocity; None before the first step with momentum
-    grad_avg: Tensor | None  # as the parameter: a, the running mean of the gradient; None unless centered
+    grad_avg: Sometimes  # as the parameter: a, the running mean of the gradient; None unless centered
 
 
 def rmsprop_start(param: Tensor, *, momentum: float, centered: bool, **hyper: Any) -> RmspropSlot:
@@ -338,7 +339,16 @@ class _Rule(NamedTuple):
     groups: Callable[[tuple[str, ...]], list[Members]]
 
 
-def _optimizer(slot, start, step, check, switches, *, groups: Sequence[Group], **hyper: Any) -> Optimizer:
+def _optimizer(
+    slot: type[NamedTuple],
+    start: Callable[..., NamedTuple],
+    step: Callable[..., tuple[Tensor, NamedTuple]],
+    check: Callable[[dict[str, Any]], None],
+    switches: dict[str, Any],
+    *,
+    groups: Sequence[Group],
+    **hyper: Any,
+) -> Optimizer:
     check(hyper)
 
     @once
@@ -417,7 +427,8 @@ _RMSPROP_SWITCHES = {"foreach": None, "capturable": False, "differentiable": Fal
 
 def _to_torch(rule: _Rule, opt_state: dict[str, NamedTuple]) -> dict[str, Any]:
     """``{"state": {number: {field: tensor}}, "param_groups": [...]}``; parameters are numbered group by group."""
-    state, param_groups, names = {}, [], []
+    state, param_groups = {}, []
+    names: list[str] = []
     for members, hyper in _groups(rule, opt_state):
         numbers = list(range(len(names), len(names) + len(members)))
         param_groups.append({"params": numbers, "param_names": members, **hyper, **rule.switches})
@@ -488,7 +499,7 @@ def _slot_from_torch(name: str, entry: dict[str, Any], start: NamedTuple, param:
             require_same_shape(f"{where}, {field!r},", value, f"params[{name!r}]", param)
             value = value.to(param.device, param.dtype, copy=True)
         values[field] = value
-    return type(start)(**values)
+    return start._replace(**values)
 
 
 # --- Checks -----------------------------------------------------------------------------------------------------------
@@ -548,7 +559,7 @@ def _require_fit(
     """The gradient and the slot's tensors must have the shape, dtype and device of their parameter."""
     _require_slot(name, wanted, given)
     param_name, fields = f"params[{name!r}]", [field for field in wanted._fields if field != "step"]
-    tensors = {f"grads[{name!r}]": grad}
+    tensors: Grads = {f"grads[{name!r}]": grad}
     tensors |= {f"opt_state[{name!r}].{field}": value for field, value in zip(fields, slot, strict=True)}
     require_float(**{param_name: param}, **tensors)
     for tensor_name, tensor in tensors.items():

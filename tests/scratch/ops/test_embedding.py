@@ -8,11 +8,13 @@ from tinytorch_course.checking.cases import draw
 from tinytorch_course.checking.ops import check_case
 from tinytorch_course.scratch.ops.embedding import embedding_backward, embedding_forward
 from tinytorch_course.scratch.ops.linear import linear_backward, linear_forward
+from tinytorch_course.scratch.tuned import using
 
 
 @parametrize_cases(OPS)
-def test_equals_torch(case):
-    check_case(case).require()
+def test_equals_torch(case, form):
+    with using(form):
+        check_case(case).require()
 
 
 def test_it_is_a_linear_layer_of_one_hot_rows():

@@ -178,7 +178,7 @@ def conv2d_geometry(
     require_float(x=x, weight=weight, bias=bias)
     require_dim("x", x, (3, 4), "(N, C, H, W) or (C, H, W)")
     require_dim("weight", weight, (4,), "(out_channels, in_channels/groups, KH, KW)")
-    (outputs, inputs, *_), kernel, channels = weight.shape, tuple(weight.shape[2:]), x.shape[-3]
+    (outputs, inputs, *_), kernel, channels = weight.shape, (weight.shape[2], weight.shape[3]), x.shape[-3]
     shape = tuple(weight.shape)
     require(min(x.shape[-2:]) > 0, f"x must have pixels, but its shape is {tuple(x.shape)}")
     require(min(shape) > 0, f"weight must not be empty, but its shape is {shape}")

@@ -17,7 +17,7 @@ class EmbeddingCache(NamedTuple):
     """Which rows were looked up; of the weight, backward needs nothing but its shape."""
 
     input: Tensor  # (...), integers
-    shape: tuple[int, int]  # (V, D)
+    shape: torch.Size  # (V, D)
     padding_idx: int | None
 
 
@@ -43,7 +43,7 @@ def embedding_forward(input: Tensor, weight: Tensor, padding_idx: int | None = N
     """
     padding_idx = check_embedding(input, weight, padding_idx)
     rows = weight[input.flatten()]  # one for each place
-    return rows.reshape(*input.shape, weight.shape[1]), EmbeddingCache(input, tuple(weight.shape), padding_idx)
+    return rows.reshape(*input.shape, weight.shape[1]), EmbeddingCache(input, weight.shape, padding_idx)
 
 
 def embedding_backward(dout: Tensor, cache: EmbeddingCache) -> Tensor:

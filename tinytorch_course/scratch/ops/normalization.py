@@ -5,7 +5,7 @@ share one mean.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,6 +21,8 @@ __all__ = [
     "batch_norm_long_forward",
 ]
 
+Statistic = Tensor | Any  # or None, which the check refuses where it is needed
+
 
 class BatchNormCache(NamedTuple):
     """What x̂ is made of: it is made again from x, which is kept anyway."""
@@ -35,14 +37,14 @@ class BatchNormCache(NamedTuple):
 
 def batch_norm_forward(
     x: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
+    running_mean: Statistic,
+    running_var: Statistic,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     training: bool = False,
-    momentum: float = 0.1,
+    momentum: float | Tensor = 0.1,
     eps: float = 1e-5,
-) -> tuple[Tensor, tuple[Tensor | None, Tensor | None], BatchNormCache]:
+) -> tuple[Tensor, tuple[Statistic, Statistic], BatchNormCache]:
     """Normalise each channel: ``x̂ = (x − mean) / √(var + eps)``, ``out = weight · x̂ + bias``.
 
     In training, mean and variance are the batch's own (the variance biased, divided by M), and backward goes through

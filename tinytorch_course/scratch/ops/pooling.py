@@ -389,7 +389,6 @@ def adaptive_size(x: Tensor, output_size: int | tuple[int | None, int | None]) -
     require(min(x.shape[-3:]) > 0, f"x must have pixels and channels, but its shape is {tuple(x.shape)}")
     if isinstance(output_size, (tuple, list)):
         require(len(output_size) == 2, f"output_size must be an integer or a pair, but it is {output_size!r}")
-        output_size = tuple(
-            size if want is None else want for want, size in zip(output_size, x.shape[-2:], strict=True)
-        )
+        (rows, columns), (h, w) = output_size, x.shape[-2:]
+        output_size = (h if rows is None else rows, w if columns is None else columns)
     return pair("output_size", output_size, minimum=1)

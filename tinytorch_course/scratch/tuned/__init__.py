@@ -7,14 +7,14 @@ one. While ``using("textbook")`` is open it takes them as they are, and keeps th
 import contextlib
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tinytorch_course.scratch.tuned import adam, convolution, linear, normalization, pooling
 
 __all__ = ["chosen", "using"]
 
 FAMILIES = (linear, convolution, normalization, pooling, adam)
-Op = TypeVar("Op", bound=Callable)
+Op = TypeVar("Op", bound=Callable[..., Any])
 
 _form: ContextVar[str] = ContextVar("form", default="tuned")
 

@@ -76,10 +76,11 @@ def _slide_back(weight: Tensor, dout: Tensor, x: Tensor, geometry: Geometry) -> 
     """
     groups, (p, q) = geometry.groups, geometry.output
     reach = [d * (k - 1) for d, k in zip(geometry.dilation, geometry.kernel, strict=True)]
-    sides = [reach[side // 2] - padding for side, padding in enumerate(geometry.padding)]
-    if geometry.stride == (1, 1) and min(sides) >= 0:
+    top, bottom, left, right = (reach[side // 2] - padding for side, padding in enumerate(geometry.padding))
+    if geometry.stride == (1, 1) and min(top, bottom, left, right) >= 0:
         turned = weight.unflatten(0, (groups, -1)).transpose(1, 2).flatten(0, 1).flip(2, 3)  # (C, O/G, KH, KW)
-        return _slide(turned, dout, geometry._replace(padding=tuple(sides), output=tuple(x.shape[2:])))
+        sides, size = (top, bottom, left, right), (x.shape[2], x.shape[3])
+        return _slide(turned, dout, geometry._replace(padding=sides, output=size))
 
     dx_padded = _padded_like(x, geometry)  # (N, H + padding, W + padding, C)
     dout_rows, rows_of_weight = _rows_of(dout, groups), _weight_rows(weight, groups)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from tinytorch_course.scratch.ops.normalization import (
     BatchNormCache,
+    Statistic,
     axes_but_channel,
     check_batch_norm,
     per_channel,
@@ -21,14 +22,14 @@ BLOCK_BYTES = 1 << 20  # what stays in the processor's cache
 
 def batch_norm_forward(
     x: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
+    running_mean: Statistic,
+    running_var: Statistic,
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     training: bool = False,
-    momentum: float = 0.1,
+    momentum: float | Tensor = 0.1,
     eps: float = 1e-5,
-) -> tuple[Tensor, tuple[Tensor | None, Tensor | None], BatchNormCache]:
+) -> tuple[Tensor, tuple[Statistic, Statistic], BatchNormCache]:
     """As its textbook form."""
     check_batch_norm(x, running_mean, running_var, weight, bias, training, eps)
     if x.numel() == 0:

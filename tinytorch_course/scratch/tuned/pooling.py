@@ -8,6 +8,7 @@ Legend: as in ``ops/pooling.py``.
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -100,7 +101,7 @@ def _empty_as(x: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.empty((*x.shape[:-2], *size), dtype=x.dtype, device=x.device, memory_format=order)
 
 
-def _taps(windows: Windows) -> Iterator[tuple[tuple[int, int], tuple, tuple]]:
+def _taps(windows: Windows) -> Iterator[tuple[tuple[int, int], tuple[Any, ...], tuple[Any, ...]]]:
     """For each tap (a, b) in row order: the outputs whose tap lies inside the image, and the pixels it lies on.
 
     Both are index tuples of one shape: ``out[inside]`` pairs with ``x[taps]``.

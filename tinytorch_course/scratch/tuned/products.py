@@ -39,7 +39,7 @@ def matmul(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
         pieces = _cut(a, 0)  # (P, M/P, K)
         into = None if out is None or rows % len(pieces) else out.view(*pieces.shape[:2], columns)
         product = torch.bmm(pieces, b.expand(len(pieces), terms, columns), out=into).view(-1, columns)
-        if into is not None:
+        if out is not None and into is not None:
             return out
         if len(product) > rows:  # zeros were added
             product = product[:rows]

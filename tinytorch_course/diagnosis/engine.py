@@ -71,7 +71,7 @@ def diagnose(checks: Sequence[GradientCheck]) -> list[Finding]:
         return [_of_problem(only_rounding[0], "rounding", USE_FLOAT64)]
     form = _of_form(checks)
     values = _of_values([check.evidence for check in checks])
-    raised = [finding for finding in form if finding.key == "raised"]
+    raised = [finding for finding in form if finding.key in ("again", "raised")]
     # Else nothing but a central difference disagrees, or forward gives another shape: there are no entries to compare.
     findings = [finding for finding in form if finding not in raised] + values + raised
     return findings or [_of_problem(next(check for check in checks if not check.ok))]

@@ -19,6 +19,7 @@ def run(tmp_path_factory):
     return folder, tt.train("mnist_cnn", out=str(folder), **SMALL)
 
 
+@pytest.mark.slow
 def test_the_face_is_known_and_nothing_is_imported_before_it_is_asked_for():
     program = (
         "import sys, tinytorch_course as tt; assert dir(tt) == sorted(tt.__all__); "
@@ -103,6 +104,7 @@ def my_net(L, num_classes):
     return L.sequential(L.flatten(), L.linear(784, num_classes))
 
 
+@pytest.mark.slow
 def test_a_function_is_a_network(tmp_path):
     folder = str(tmp_path / "own")
     result = tt.train(my_net, out=folder, **SMALL)

@@ -134,6 +134,7 @@ def test_mini_cnn_has_under_ten_thousand_parameters():
     assert sum(param.numel() for param in params.values()) < 10_000
 
 
+@pytest.mark.slow
 def test_resnet18_is_torchvisions():
     """Its random weights load; output, gradients, running statistics and the output in evaluation are the same."""
     with torch.random.fork_rng():

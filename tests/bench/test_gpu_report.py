@@ -150,6 +150,7 @@ def test_the_plan_keeps_to_its_time_and_wants_everything(tmp_path, quick):
     assert not any("--cuda-graph" in " ".join(part.command) for part in plan("cpu", tmp_path, quick=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 3, 5, 7])
 def test_a_part_of_the_rehearsal_is_a_command_that_works(tmp_path, number, monkeypatch):
     """All kinds but the compiled step: from scratch, compared, timed, the time to 99 %."""

@@ -21,6 +21,7 @@ def edit(path, change):
     path.write_text("\n".join(map(json.dumps, values)) + "\n")
 
 
+@pytest.mark.slow
 def test_one_run(runs):
     card = make_card([str(runs / "seed-0")], runs)
     result = json.loads((runs / "seed-0" / "result.json").read_text())

@@ -27,6 +27,7 @@ def test_one_layer_as_a_table(capsys):
     assert "\x1b" not in out + err
 
 
+@pytest.mark.slow
 def test_one_step_as_json(capsys):
     assert run(["bench", "--model", "softmax", "--repeat", "1", "--dtype", "float64", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
@@ -47,12 +48,14 @@ def test_the_price_list(capsys):
     assert result["prices"]["scratch"]["flops"] == result["prices"]["torch"]["flops"] == 12 * 3136 * 128
 
 
+@pytest.mark.slow
 def test_several_batch_sizes(capsys):
     assert run(["bench", "--model", "softmax", "--batch-size", "2,4", "--repeat", "1", "--json"]) == 0
     results = json.loads(capsys.readouterr().out)["results"]
     assert [(result["name"], result["batch"]) for result in results] == [("softmax", 2), ("softmax", 4)]
 
 
+@pytest.mark.slow
 def test_compiled_steps(capsys, monkeypatch):
     monkeypatch.setattr(compiling, "BACKEND", "eager")
     assert run(["bench", "--model", "softmax", "--repeat", "1", "--batch-size", "4", "--compile"]) == 0
@@ -61,6 +64,7 @@ def test_compiled_steps(capsys, monkeypatch):
     assert "layers" not in out
 
 
+@pytest.mark.slow
 def test_quick_times_every_layer_and_the_small_networks_in_few_rounds(capsys):
     assert run(["bench", "--quick", "--batch-size", "2", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)

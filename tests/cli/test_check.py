@@ -226,6 +226,7 @@ def test_the_list(capsys):
 # --- a learner's own -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_pair_with_a_mistake(here, capsys):
     assert check("my_ops.py:my_conv_forward,my_conv_backward", "--like", "conv2d") == 1
     out, _ = capsys.readouterr()
@@ -235,6 +236,7 @@ def test_a_pair_with_a_mistake(here, capsys):
     assert re.search(r"The right one: .*convolution\.py:\d+ \(conv2d_backward\)", out)
 
 
+@pytest.mark.slow
 def test_a_right_autograd_function_is_not_accused(here, capsys):
     assert check("my_ops.py:MyReLU", "--json") == 0
     document = json.loads(capsys.readouterr().out)
@@ -243,6 +245,7 @@ def test_a_right_autograd_function_is_not_accused(here, capsys):
     assert document["results"][0]["diagnosis"] == []
 
 
+@pytest.mark.slow
 def test_a_loss_by_its_name(here, capsys):
     assert check("my_ops.py:my_mse_loss") == 1
     out, err = capsys.readouterr()
@@ -250,6 +253,7 @@ def test_a_loss_by_its_name(here, capsys):
     assert re.search(r"dinput and dtarget: .*(1/N|N)", out)
 
 
+@pytest.mark.slow
 def test_without_a_twin(here, capsys):
     assert check("my_ops.py:swish", "--shapes", "4x3") == 0
     out, err = capsys.readouterr()
@@ -257,6 +261,7 @@ def test_without_a_twin(here, capsys):
     assert re.search(r"^dx +\d\.\de-\d\d$", out, flags=re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_what_only_rounding_spoils(here, capsys):
     code = ("my_ops.py:shaky_tanh_forward,shaky_tanh_backward", "--like", "tanh")
     assert check(*code) == 0
@@ -264,6 +269,7 @@ def test_what_only_rounding_spoils(here, capsys):
     assert "use float64" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_what_it_prints_is_kept_short(here, capsys):
     assert check("my_ops.py:chatty", "--shapes", "2") == 0
     out, err = capsys.readouterr()
@@ -287,11 +293,13 @@ def test_what_it_prints_is_kept_short(here, capsys):
         ("import os\nos._exit(7)\n", r"bad\.py ended Python itself, with exit code 7 \(it was being imported\)\."),
     ],
 )
+@pytest.mark.slow
 def test_a_file_that_does_not_import(here, capsys, source, sentence):
     (here / "bad.py").write_text(source)
     assert re.fullmatch(sentence + ".*", refusal(capsys, "bad.py:f", "--like", "relu"))
 
 
+@pytest.mark.slow
 def test_a_file_of_another_kind(here, capsys):
     (here / "notes.txt").write_text("def f(x): return x, x\n")
     sentence = "notes.txt is no Python file: its name must end in .py."
@@ -324,10 +332,12 @@ def test_a_file_of_another_kind(here, capsys):
         (["my_ops.py:leaves", "--shapes", "2"], r"my_ops\.py line \d+, in leaves: it calls sys\.exit\(3\), but .*"),
     ],
 )
+@pytest.mark.slow
 def test_code_that_cannot_be_checked(here, capsys, args, sentence):
     assert re.fullmatch(sentence, refusal(capsys, *args))
 
 
+@pytest.mark.slow
 def test_a_backward_that_returns_no_tensor(here, capsys):
     assert check("my_ops.py:wordy", "--shapes", "2") in (1, 2)
     out, err = capsys.readouterr()
@@ -335,6 +345,7 @@ def test_a_backward_that_returns_no_tensor(here, capsys):
     assert "Traceback" not in out + err
 
 
+@pytest.mark.slow
 def test_code_that_needs_a_gpu(here, capsys):
     import torch
 

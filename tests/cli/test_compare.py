@@ -68,6 +68,7 @@ def test_what_was_typed_is_kept_beside_a_mistake(capsys):
     assert document["largest_errors"]["parameter"] > 1e-3
 
 
+@pytest.mark.slow
 def test_a_tolerance_of_ones_own(capsys):
     assert compare("--steps", "1", "--tolerance", "1e-15") == 1
     assert "(allowed: 1e-15)" in capsys.readouterr().out
@@ -83,11 +84,13 @@ def test_epochs_instead_of_steps(capsys):
     assert TABLE_LINE.search(err)
 
 
+@pytest.mark.slow
 def test_without_a_length_it_is_a_hundred_steps(capsys):
     assert compare("--model", "softmax", "--json") == 0
     assert json.loads(capsys.readouterr().out)["steps"] == 100
 
 
+@pytest.mark.slow
 def test_findings_are_saved(tmp_path, capsys):
     folder = tmp_path / "new" / "folder"
     assert compare("--inject", "no-zero-grad", "--steps", "3", "--out", str(folder)) == 1

@@ -61,6 +61,7 @@ def test_json(findings, capsys, added, code):
     assert document["findings"][0]["advice"] is None
 
 
+@pytest.mark.slow
 def test_this_machine(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TINYTORCH_DATA", str(tmp_path))

@@ -31,6 +31,7 @@ def test_list_as_json(capsys):
     assert next(one for one in listed if one["number"] == "10")["tasks"] == ["SGD", "Adam"]
 
 
+@pytest.mark.slow
 def test_from_start_to_answer(here, capsys):
     """In processes of their own, as a learner's code runs."""
     assert run(["exercise", "5"]) == 0
@@ -54,6 +55,7 @@ def test_from_start_to_answer(here, capsys):
     assert document["tasks"][0]["row"]["cases"] > 1
 
 
+@pytest.mark.slow
 def test_a_wrong_answer(here, capsys):
     (here / "mine.py").write_text(answer_to("15").replace(" + dsum, dweight1", ", dweight1"), encoding="utf-8")
     assert run(["exercise", "15", "--check", "mine.py"]) == 1
@@ -63,6 +65,7 @@ def test_a_wrong_answer(here, capsys):
     assert out.splitlines()[-1] == "Exercise 15: 0 of 1 right."
 
 
+@pytest.mark.slow
 def test_an_endless_answer_is_stopped(here, capsys):
     text = answer_to("05").replace(
         "for p in self.params:", "while True:\n            pass\n        for p in self.params:"

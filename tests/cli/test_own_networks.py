@@ -52,6 +52,7 @@ def test_check_finds_a_wrong_own_layer(call, folder):
     assert "dfc1.weight: 6272 of 6272 entries are wrong" in out
 
 
+@pytest.mark.slow
 def test_compare_names_the_line_of_a_wrong_own_layer(call, folder):
     (folder / "wrong.py").write_text(MY_NET.replace("return dout * gate + slope * beta", "return dout * gate"))
     line = "compare --data digits --limit 16 --batch-size 8 --steps 2 --dtype float64"
@@ -76,6 +77,7 @@ def test_bench(call):
     assert (code, json.loads(out)["results"][0]["name"]) == (0, NET)
 
 
+@pytest.mark.slow
 def test_a_network_may_be_a_residual_block_itself(call):
     small = "--data digits --limit 32 --batch-size 16 --model my_net.py:shortcut"
     code, out, _ = call(f"compare {small} --steps 3 --dtype float64")

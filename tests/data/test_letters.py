@@ -1,9 +1,11 @@
+import pytest
 import torch
 
 from tinytorch_course import data
 from tinytorch_course.data import letters
 
 
+@pytest.mark.slow
 def test_the_set_is_balanced_small_and_the_same_each_time():
     dataset = data.load("letters")
     assert (dataset.name, dataset.location, dataset.flips) == ("letters", letters.LOCATION, False)

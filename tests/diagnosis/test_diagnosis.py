@@ -111,6 +111,7 @@ def test_nothing_is_said_of_what_is_right():
     assert diagnose([check(lambda *grads: grads)]) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "subject",
     [subject for subject in subjects() if subject.kind in ("op", "loss", "optimizer") and "_naive" not in subject.name],

@@ -14,6 +14,7 @@ def test_every_small_network_is_tried():
     assert {trial.optimizer for trial in TRIALS} == {"sgd", "adam", "adamw", "rmsprop"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trial", TRIALS, ids=lambda trial: trial.model)
 def test_from_scratch_is_the_same_bits_for_any_number_of_threads(trial):
     """Two steps, the last one of an odd batch. (A whole run is in tests/training/test_threads.py.)"""

@@ -132,6 +132,7 @@ def test_no_random_number_changes():
         assert torch.equal(torch.rand(3), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("as_module", [False, True], ids=["script", "module"])
 def test_a_program_runs_on_such_a_machine(tmp_path, as_module):
     script = tmp_path / "a_program.py"
@@ -153,6 +154,7 @@ def test_a_program_runs_on_such_a_machine(tmp_path, as_module):
     assert printed[0] != printed[1]
 
 
+@pytest.mark.slow
 def test_processes_that_a_program_starts_are_on_the_same_machine(tmp_path):
     sums = "import torch; x = torch.arange(1, 99) / 7; print(x.outer(x).sum(0).tolist(), flush=True)"
     script = tmp_path / "a_program.py"

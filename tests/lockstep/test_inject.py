@@ -67,6 +67,7 @@ def planned(injection, **settings):
     return TrainConfig(**injection.fit(dataclasses.asdict(tiny(**settings)), set(settings)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "model", "step", "kind", "tensor", "function"), FIRST_SEEN, ids=[row[0] for row in FIRST_SEEN]
 )

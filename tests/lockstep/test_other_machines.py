@@ -24,6 +24,7 @@ def assert_the_same(config, steps):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [name for name in MODELS if not name.startswith("resnet")])
 def test_every_network_under_the_adversary(model):
     with RoundingAdversary(1):
@@ -38,6 +39,7 @@ def test_residual_networks_under_the_adversary(model):
         assert_the_same(tiny(model=model, limit=4, batch_size=4), steps=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2, 3, 4, 8])
 def test_any_number_of_threads(threads):
     before = torch.get_num_threads()
@@ -48,11 +50,13 @@ def test_any_number_of_threads(threads):
         torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 def test_without_onednn():
     with torch.backends.mkldnn.flags(enabled=False):
         assert_the_same(tiny(model="mnist_cnn", limit=16, batch_size=8), steps=2)
 
 
+@pytest.mark.slow
 def test_a_twin_whose_channels_lie_last(monkeypatch):
     train_step = TorchLearner.train_step
 
@@ -64,6 +68,7 @@ def test_a_twin_whose_channels_lie_last(monkeypatch):
     assert_the_same(tiny(model="mnist_cnn", limit=16, batch_size=8), steps=2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("capability", ["default", "avx2"])
 def test_other_instruction_sets(capability):
     """torch reads the variable once, when it is imported; where it knows no such set it takes the best it has."""

@@ -52,6 +52,7 @@ def read_all(network, kinds, writer, seed, digits=range(10)):
     return total - len(failures), total, told
 
 
+@pytest.mark.slow
 def test_pictures_that_people_make_are_read(network):
     """Marker photographed, drawn with a mouse, hairlines, scans, on ruled and squared paper, turned: ten of each."""
     right, total, told = read_all(network, drawing.ASKED_FOR, handwriting.Outlines(), seed=1)
@@ -60,12 +61,14 @@ def test_pictures_that_people_make_are_read(network):
     assert right >= 0.9 * total, told
 
 
+@pytest.mark.slow
 def test_photographs_of_1280_pixels_are_read(network):
     """As a phone takes them, with the digit filling the frame; those above are half as large, to save time."""
     wrong = misread(network, "phone", (2, 4, 7, 9), handwriting.Outlines(), seed=2, side=1280)
     assert wrong == []
 
 
+@pytest.mark.slow
 def test_pictures_of_other_kinds_are_read(network):
     others = [kind for kind in drawing.KINDS if kind not in drawing.ASKED_FOR]
     right, total, told = read_all(network, others, handwriting.Outlines(), seed=3, digits=(1, 3, 5, 8))
@@ -84,6 +87,7 @@ def test_pictures_of_mnists_digits_are_read(network):
     assert right >= 0.9 * total, told
 
 
+@pytest.mark.slow
 @needs_mnist
 def test_mnists_own_pictures_stay_what_they_are(network):
     images, labels = (part[:100] for part in data.load("mnist").test)

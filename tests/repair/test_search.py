@@ -90,6 +90,7 @@ def test_the_budget_is_kept(repair):
     assert time.process_time() - start < 4
 
 
+@pytest.mark.slow
 def test_a_mutation_may_hang_or_leave(repair):
     """``i += 1`` for ``i -= 1`` never ends, and a comparison turned round leaves Python."""
     found = repair(

@@ -24,6 +24,7 @@ def test_a_timeline_survives_its_file():
     assert _to_timeline(timeline.to_dict()) == timeline
 
 
+@pytest.mark.slow
 def test_the_first_tensor_out_of_tolerance_is_told_and_framed(compared):
     found = read_steps(compared, "planted")
     assert found.verdict.startswith(

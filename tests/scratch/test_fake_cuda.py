@@ -20,6 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 EXACT = {"rtol": 1e-12, "atol": 1e-12}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "form"), [(name, form) for name in OPS for form in forms_of(name)])
 def test_every_case_of_every_op_and_loss(cuda, name, form):
     op = OPS[name]
@@ -71,6 +72,7 @@ def test_every_layer(cuda, case):
     assert cuda.waits == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", optimizer_table.all_cases(), ids=str)
 def test_every_optimizer(cuda, case):
     optimizer, params = optimizer_table.make(case), optimizer_table.draw_params()

@@ -132,6 +132,7 @@ def test_a_resumed_run_ends_bit_for_bit_as_if_it_had_not_stopped(tmp_path, impl,
         assert same(final_state(folder), expected), f"stopped before step {stop}"
 
 
+@pytest.mark.slow
 def test_a_run_stopped_after_every_step_ends_the_same(tmp_path):
     train(SMALL, out=str(tmp_path / "whole"), display=Display())
     with pytest.raises(Interrupted):
@@ -163,6 +164,7 @@ FORGETTING = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("forget", FORGETTING.values(), ids=FORGETTING)
 def test_whatever_is_forgotten_in_a_checkpoint_shows(tmp_path, forget):
     """The controls of the tests above: each piece that is saved is needed."""
@@ -183,6 +185,7 @@ def test_sigterm_saves_too(tmp_path):
     assert checkpoints.load(tmp_path / "run" / "last.pt")["batch"] == 2
 
 
+@pytest.mark.slow
 def test_a_run_moves_between_implementations_and_back(tmp_path):
     """In float64, two epochs of torch, two of scratch and two of torch end where six of either end."""
     config = dataclasses.replace(SMALL, dtype="float64", epochs=6)
@@ -212,6 +215,7 @@ def test_both_implementations_begin_alike(tmp_path):
     assert math.isclose(*first_losses, rel_tol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_depends_on_its_seed_alone(tmp_path):
     for number in range(2):
         torch.manual_seed(number)
@@ -229,6 +233,7 @@ def test_streaming_changes_nothing(tmp_path, impl):
     assert same(final_state(tmp_path / "memory"), final_state(tmp_path / "stream"))
 
 
+@pytest.mark.slow
 def test_more_epochs_go_on_from_the_last(tmp_path):
     config = dataclasses.replace(SMALL, schedule="constant")
     train(config, out=str(tmp_path / "run"), display=Display())
@@ -332,6 +337,7 @@ def done(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_another_environment_is_told(tmp_path):
     train(SMALL, out=str(tmp_path / "run"), display=Display())
     path = tmp_path / "run" / "last.pt"

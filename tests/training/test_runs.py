@@ -282,6 +282,7 @@ time.sleep(600)
 """
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_until_the_first_one_is_gone(stopped):
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(stopped)], stdout=subprocess.PIPE, text=True)
     try:

@@ -40,6 +40,7 @@ def small(**settings):
     return dataclasses.replace(SMALL, **{"model": "mlp-16"} | settings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_a_resumed_run_ends_bit_for_bit_as_if_it_had_not_stopped(tmp_path, settings):
     """Stopped within an epoch by either implementation's run, and once more between two."""

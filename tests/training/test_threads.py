@@ -9,6 +9,7 @@ from tinytorch_course.doctor.determinism import using
 from tinytorch_course.training.loop import train
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

@@ -31,6 +31,7 @@ def skip_where_torch_is_too_old(impl):
         pytest.skip("torch 2.10 cannot capture `out=` in channels-last order, which convolutions from scratch have")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("impl", LEARNERS)
 @pytest.mark.parametrize("model", ["mlp", "mnist_cnn"])
 def test_a_compiled_step_is_the_step(impl, model):

@@ -45,4 +45,7 @@ def _agree(ours: Any, theirs: Any, name: str) -> bool:
     numbers = all(isinstance(value, (int, float)) for value in (ours, theirs))
     if not numbers or not any(isinstance(value, float) for value in (ours, theirs)):
         return ours == theirs
-    return math.isclose(ours, theirs, rel_tol=LOSS, abs_tol=1e-6 if "loss" in name else SHARE)
+    try:
+        return math.isclose(ours, theirs, rel_tol=LOSS, abs_tol=1e-6 if "loss" in name else SHARE)
+    except OverflowError:  # an integer of hundreds of digits
+        return False

@@ -21,7 +21,7 @@ from tinytorch_course.errors import InputError
 from tinytorch_course.evaluation.scores import score
 from tinytorch_course.own_networks import is_own
 from tinytorch_course.report.command import command
-from tinytorch_course.report.gather import Run, read_run
+from tinytorch_course.report.gather import RESULT, Run, read_run
 from tinytorch_course.report.sources import find_sources
 from tinytorch_course.training.environment import compute_alike, find_device, versions
 from tinytorch_course.training.many import Spread
@@ -106,6 +106,8 @@ def make_card(
 
 def _read(path: Path) -> Run:
     run = read_run(path, path.name)
+    if problem := next((note for note in run.notes if RESULT in note), None):
+        raise InputError(problem)
     if run.result is None:
         raise InputError(f"{path} has no result yet: its run was stopped; `tinytorch train --resume {path}` ends it")
     if run.config.overfit_batches is not None:

@@ -1,6 +1,6 @@
 """A card checked: made again from its runs, and compared figure by figure."""
 
-import json
+import reprlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from tinytorch_course.card.compare import Difference, differences
 from tinytorch_course.card.make import FORMAT, make_card
 from tinytorch_course.errors import InputError
+from tinytorch_course.files import read_json
 
 
 def read_card(file: Path) -> dict[str, Any]:
@@ -17,7 +18,7 @@ def read_card(file: Path) -> dict[str, Any]:
         InputError: if there is none.
     """
     try:
-        card = json.loads(file.read_text(encoding="utf-8"))
+        card = read_json(file)
     except FileNotFoundError:
         raise InputError(f"there is no card {file}") from None
     except IsADirectoryError:
@@ -31,9 +32,8 @@ def read_card(file: Path) -> dict[str, Any]:
     if not isinstance(card, dict) or "tinytorch_card" not in card:
         raise InputError(f"{file} is not a card made by `tinytorch card`")
     if card["tinytorch_card"] != FORMAT:
-        raise InputError(
-            f"{file} is a card of format {card['tinytorch_card']}, and this version of tinytorch knows format {FORMAT}"
-        )
+        found = reprlib.repr(card["tinytorch_card"])
+        raise InputError(f"{file} is a card of format {found}, and this version of tinytorch knows format {FORMAT}")
     return card
 
 
@@ -45,7 +45,7 @@ def runs_of(card: dict[str, Any], file: Path) -> list[str]:
     """
     try:
         folders = [file.parent / entry["folder"] for entry in card["runs"]]
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, ValueError):
         folders = []
     if not folders:
         raise InputError(f"{file} is malformed: it does not name its runs")

@@ -19,6 +19,7 @@ from tinytorch_course.cli.options import (
     option,
 )
 from tinytorch_course.errors import InputError
+from tinytorch_course.files import printable
 from tinytorch_course.pictures import FORM_NAMES
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def predict(
     for prediction in predict(network, sources, form):
         predictions.append(prediction)
         if not json and prediction.problem is None:
-            print_prediction(prediction, network, top, show, max(len(source.name) for source in sources))
+            print_prediction(prediction, network, top, show, max(len(printable(source.name)) for source in sources))
     if json:
         print(json_module.dumps(to_dict(network, predictions, top, show), indent=2))
     raise_problems(predictions)
@@ -89,7 +90,7 @@ def predict(
 def print_prediction(prediction: "Prediction", network: "Network", top: int, show: bool, width: int) -> None:
     """One line, and with ``show`` the picture below it."""
     likeliest = ", ".join(f"{name} {100 * share:.1f} %" for name, share in ranked(prediction, network, top))
-    print(f"{prediction.name:<{width}}  {likeliest}", flush=True)
+    print(f"{printable(prediction.name):<{width}}  {printable(likeliest)}", flush=True)
     if show and prediction.seen is not None:
         from tinytorch_course.pictures.display import draw
         from tinytorch_course.training.display import Stream

@@ -7,6 +7,7 @@ words. ``classes`` names the integers. ``writers`` or ``groups``, one number for
 must not be both trained on and tested.
 """
 
+import math
 import zipfile
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from tinytorch_course.data.splits import Split
 from tinytorch_course.data_names import Place
 from tinytorch_course.errors import InputError
 
+MOST_BYTES = 4 << 30  # of all arrays, unpacked
+SUSPICIOUS, MOST_PACKED = 256 << 20, 200  # beyond so many bytes, no pictures are packed so many times smaller
 ARRAYS = {  # of each part: the names that its images and labels may have
     "train": (("train_images", "train_labels"), ("images", "labels"), ("x_train", "y_train")),
     "val": (("val_images", "val_labels"), ("x_val", "y_val")),
@@ -54,18 +57,37 @@ def read_npz(place: Place) -> Found:
 
 def _open(path: Path) -> dict[str, np.ndarray]:
     try:
+        if zipfile.is_zipfile(path):
+            _refuse_bomb(path)
         file = np.load(path, allow_pickle=False)  # a pickle could do harm
         if isinstance(file, np.ndarray):
             raise InputError(f"{path} is not an .npz file as numpy.savez writes it, but a single array")
         with file:
             return {name: file[name] for name in file.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        words = str(error)
-        if "allow_pickle" in words and zipfile.is_zipfile(path):
-            raise InputError(f"{path} holds Python objects, but only arrays of numbers or words are read") from error
-        raise InputError(f"{path} is not an .npz file, or is damaged") from error
+    except InputError:
+        raise
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror or error})") from error
+    except Exception as error:  # bytes from anywhere make the reader fail in any way at all
+        if "allow_pickle" in str(error) and zipfile.is_zipfile(path):
+            raise InputError(f"{path} holds Python objects, but only arrays of numbers or words are read") from error
+        raise InputError(f"{path} is not an .npz file, or is damaged") from error
+
+
+def _refuse_bomb(path: Path) -> None:
+    """Raise if unpacking the arrays would fill the memory: a few kilobytes can claim to be any number of bytes."""
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+        size, packed = (sum(getattr(entry, name) for entry in entries) for name in ("file_size", "compress_size"))
+        if size > MOST_BYTES or (size > SUSPICIOUS and size > MOST_PACKED * packed):
+            raise InputError(f"{path} was refused: it claims to hold {size:,} bytes, more than its arrays may have")
+        for entry in entries:
+            with archive.open(entry) as file:
+                version = np.lib.format.read_magic(file)
+                read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+                shape, _, dtype = read(file)
+            if math.prod(shape) * dtype.itemsize > entry.file_size and not dtype.hasobject:
+                raise InputError(f"{path} was refused: its {entry.filename} claims to be larger than it is")
 
 
 def _images(array: np.ndarray, name: str, place: Place) -> Tensor:

@@ -14,11 +14,16 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tinytorch_course.errors import InputError
+from tinytorch_course.files import read_bounded
 
 STDIN = "-"
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")  # what is taken from a folder
 LONGEST_SIDE = 256  # pixels; finer than that, no digit has anything to show
 MOST_PIXELS = 150_000_000  # more is refused: a few kilobytes can claim to be any number of pixels
+MOST_MEMORY = 600_000_000  # bytes of a picture's pixels, unpacked
+LARGEST_FILE = 500_000_000  # bytes
+ROWS = 64  # of a deep picture that are brought to 8 bits at a time
+DEPTH = {"1": 1, "L": 1, "P": 1, "LA": 2, "PA": 2, "I;16": 2, "I;16B": 2, "I;16L": 2, "RGB": 4}  # bytes; others: 4
 PAPER_SPREAD = 0.5  # opaque parts that differ more in brightness hold both ink and paper
 
 
@@ -69,18 +74,22 @@ def read_picture(source: Source) -> np.ndarray:
         ) from error
     except Image.DecompressionBombError as error:  # Pillow's own limit, some way above ours
         raise _too_large(source.name) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # bytes from anywhere make a decoder fail in any way at all
         raise InputError(f"{source.name} is a damaged picture: {error}") from error
 
 
 def _too_large(name: str) -> InputError:
-    return InputError(f"{name} claims to have more than {MOST_PIXELS:,} pixels: shrink it")
+    return InputError(f"{name} claims to have more than {MOST_PIXELS:,} pixels, or too many of its kind: shrink it")
 
 
 def _to_array(image: Image.Image, name: str) -> np.ndarray:
     if image.width * image.height > MOST_PIXELS:
         raise _too_large(name)
     image.draft("RGB" if image.mode != "L" else "L", (2 * LONGEST_SIDE, 2 * LONGEST_SIDE))  # quick for large JPEGs
+    if image.width * image.height * DEPTH.get(image.mode, 4) > MOST_MEMORY:
+        raise _too_large(name)
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
         image = _deep_grey(image)
@@ -94,11 +103,16 @@ def _to_array(image: Image.Image, name: str) -> np.ndarray:
 
 def _deep_grey(image: Image.Image) -> Image.Image:
     """Grey of 16 or 32 bits as 8 bits."""
-    values = np.asarray(image, dtype=np.float64)
-    values = np.where(np.isfinite(values), values, 0)
-    top = 65535 if image.mode.startswith("I;16") else values.max()
-    low = min(0.0, values.min())
-    return Image.fromarray(np.uint8(255 * (values - low) / max(top - low, 1e-12)))
+    values = np.asarray(image)
+    low, top = 0.0, 65535.0
+    if not image.mode.startswith("I;16"):
+        finite = values[np.isfinite(values)]
+        low, top = min(0.0, float(finite.min(initial=0))), float(finite.max(initial=0))
+    grey = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), ROWS):  # float64 is four times as large
+        rows = values[start : start + ROWS].astype(np.float64)
+        grey[start : start + ROWS] = 255 * (np.where(np.isfinite(rows), rows, 0) - low) / max(top - low, 1e-12)
+    return Image.fromarray(grey)
 
 
 def on_paper(values: np.ndarray) -> np.ndarray:
@@ -134,7 +148,7 @@ def _read_file(path: Path, name: str) -> bytes:
     try:
         if not path.is_file() and path.exists():  # a device might never end
             raise InputError(f"{name} is not a regular file, so it cannot be a picture")
-        return _not_empty(path.read_bytes(), name)
+        return _not_empty(read_bounded(path, LARGEST_FILE), name)
     except OSError as error:
         raise InputError(f"cannot read {name}: {error.strerror}") from error
 
@@ -142,7 +156,10 @@ def _read_file(path: Path, name: str) -> bytes:
 def _read_stdin() -> bytes:
     if sys.stdin is None or sys.stdin.isatty():
         raise InputError("'-' reads a picture from standard input, but that is the keyboard: pipe a file into it")
-    return _not_empty(sys.stdin.buffer.read(), "standard input")
+    data = sys.stdin.buffer.read(LARGEST_FILE + 1)
+    if len(data) > LARGEST_FILE:
+        raise InputError(f"standard input holds more than {LARGEST_FILE:,} bytes, which no picture has")
+    return _not_empty(data, "standard input")
 
 
 def _not_empty(data: bytes, name: str) -> bytes:

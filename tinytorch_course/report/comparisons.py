@@ -1,6 +1,5 @@
 """The findings of ``tinytorch compare --out``, read again and drawn for the report."""
 
-import json
 import math
 from collections.abc import Callable
 from itertools import groupby
@@ -12,6 +11,7 @@ import torch
 from markupsafe import Markup
 
 from tinytorch_course.errors import InputError
+from tinytorch_course.files import read_json
 from tinytorch_course.instruments.recording import KINDS, Quantity
 from tinytorch_course.lockstep.ties import Ties
 from tinytorch_course.lockstep.timeline import Distance, Timeline
@@ -64,10 +64,10 @@ def read_seeds(path: Path, name: str) -> SeedComparison:
 
 def _read(path: Path, make: Callable[[dict[str, Any], str], Found], name: str) -> Found:
     try:
-        return make(json.loads(path.read_text(encoding="utf-8")), name)
+        return make(read_json(path), name)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise InputError(f"{path} is malformed: it is not a result of `tinytorch compare`") from error
 
 

@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import json
 import math
 from collections import defaultdict
 from collections.abc import Callable
@@ -10,15 +9,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tinytorch_course.errors import InputError
+from tinytorch_course.files import MOST_JSON, parse_json, read_bounded, read_json, refuse_links
 from tinytorch_course.report.sources import CONFIG, HISTORY
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import make_schedule
+from tinytorch_course.training.progress import LARGEST, check_row
 from tinytorch_course.training.runs import LAST, read_config
 
 RESULT, GRADIENTS = "result.json", "gradients.csv"
 Found = TypeVar("Found")
-ROW = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "lr", "seconds")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +57,7 @@ def read_run(path: Path, name: str) -> Run:
         InputError: if either is malformed. What else is malformed becomes a note.
     """
     notes: list[str] = []
+    refuse_links(path)
     config = read_config(path / CONFIG)
     history = _read_history(path / HISTORY)
     return Run(
@@ -107,24 +108,22 @@ def read_gradients(path: Path) -> dict[str, list[tuple[int, float]]]:
 def _read_history(path: Path) -> list[dict[str, Any]]:
     history = []
     try:
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            for field in ROW:
-                if not isinstance(row[field], (int, float)):
-                    raise TypeError(field)
+        for line in read_bounded(path, MOST_JSON).decode("utf-8").splitlines():
+            row = parse_json(line)
+            check_row(row, len(history) + 1)
             history.append(row)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is malformed: line {len(history) + 1} is not an epoch of a run") from error
     return history
 
 
 def _read_result(path: Path) -> dict[str, Any]:
     try:
-        result = json.loads(path.read_text(encoding="utf-8"))
-        for field in ("test_accuracy", "test_count", "parameters"):
-            if not isinstance(result[field], (int, float)):
+        result = read_json(path)
+        for field, highest in (("test_accuracy", 1), ("test_count", LARGEST), ("parameters", LARGEST)):
+            if type(result[field]) not in (int, float) or not 0 <= result[field] <= highest:
                 raise TypeError(field)
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is malformed: it is not the result of a run") from error

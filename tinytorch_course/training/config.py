@@ -6,6 +6,7 @@ Importable without torch, because the command line needs it to answer ``--help``
 import dataclasses
 import os
 import re
+import reprlib
 import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 from tinytorch_course.data_names import check_data_name
 from tinytorch_course.errors import InputError, did_you_mean
+from tinytorch_course.files import MOST_JSON, read_bounded
 from tinytorch_course.models import require_model_name
 from tinytorch_course.training.parsing import parse_augment, parse_class_weights, parse_freeze
 
@@ -105,6 +107,9 @@ class TrainConfig:
         self._require_name("loader", LOADER_NAMES)
         self._require_name("init", INIT_NAMES)
         self._require_device()
+        for name, value in dataclasses.asdict(self).items():
+            if isinstance(value, str) and not value.isprintable():  # control characters, names that are not UTF-8
+                self._refuse(name, "text that can be printed")
         self._require_text("data_dir", "the path of a folder")
         self._require_text("from_", "a run folder or a file of parameters")
         for name in ("compile", "cuda_graph", "log_gradients", "tensorboard", "detect_anomaly"):
@@ -175,7 +180,7 @@ class TrainConfig:
         return cls(**{fields[name]: value for name, value in values.items()})
 
     def _refuse(self, name: str, wanted: str, hint: str = "") -> None:
-        raise InputError(f"{flag(name)} must be {wanted}, but it is {getattr(self, name)!r}{hint}")
+        raise InputError(f"{flag(name)} must be {wanted}, but it is {reprlib.repr(getattr(self, name))}{hint}")
 
     def _require_name(self, name: str, allowed: Collection[str]) -> None:
         value, names = getattr(self, name), list(allowed)
@@ -225,9 +230,9 @@ def read_config(path: str | os.PathLike) -> TrainConfig:
     path = Path(path)
     path = path / "config.toml" if path.is_dir() else path
     try:
-        config = TrainConfig.from_dict(tomllib.loads(path.read_text(encoding="utf-8")))
+        config = TrainConfig.from_dict(tomllib.loads(read_bounded(path, MOST_JSON).decode("utf-8")))
         config.validate()
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # the latter: nested beyond all reason
         raise InputError(f"{path} is not valid TOML: {error}") from error
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error

@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import json
-import math
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +13,9 @@ from torch import Tensor
 from tinytorch_course import data
 from tinytorch_course.data.loaders import MemoryLoader
 from tinytorch_course.data.splits import Dataset, Split
+from tinytorch_course.data_names import LARGEST_SIDE
 from tinytorch_course.errors import InputError
+from tinytorch_course.files import read_json, refuse_links
 from tinytorch_course.models import Model, find_model
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig
@@ -24,6 +24,7 @@ from tinytorch_course.training.own_model import model_of_run
 from tinytorch_course.training.runs import CONFIG, DATA, MODEL, read_config
 
 BATCH = 128
+MOST_CLASSES, MOST_CHANNELS, LONGEST_NAME = 10_000, 64, 4096  # of what is not a mistake or an attack
 MNIST_SIZE, MNIST_MEAN, MNIST_STD = 28, (0.1307,), (0.3081,)  # for a bare state dict that nothing is known of
 
 
@@ -92,7 +93,7 @@ class Network:
         """The network's answers to uint8 images (N, C, H, W): (N, classes), on the CPU.
 
         Raises:
-            InputError: if the images are not of the network's channels and size.
+            InputError: if the images are not of the network's channels and size, or an answer is not finite.
         """
         wanted = (self.channels, self.image_size, self.image_size)
         if tuple(images.shape[1:]) != wanted:
@@ -101,7 +102,10 @@ class Network:
             )
         if not len(images):
             return torch.empty(0, len(self.classes))
-        return torch.cat([self.learner.predict(x).cpu() for x in self._batches(images, BATCH)])
+        logits = torch.cat([self.learner.predict(x).cpu() for x in self._batches(images, BATCH)])
+        if not logits.isfinite().all():
+            raise InputError(f"{self.path} answers with NaN or infinity: its weights or its {DATA} are out of range")
+        return logits
 
     def _batches(self, images: Tensor, size: int) -> Any:
         unlabelled = Split(images, torch.zeros(len(images), dtype=torch.int64))
@@ -193,6 +197,8 @@ def read_state_dict(checkpoint: str) -> tuple[Path, Path | None, dict[str, Tenso
             f"{checkpoint} has no {MODEL}: "
             + ("its run has not finished its first epoch" if run else "it is not a run folder")
         )
+    if run is not None:
+        refuse_links(run)
     tensors = checkpoints.load(path, require_digest=run is not None)
     if isinstance(tensors, dict) and isinstance(tensors.get("model"), dict):
         tensors = tensors["model"]  # last.pt, which holds more than the parameters
@@ -208,7 +214,7 @@ def read_pictures(path: Path) -> Pictures:
         InputError: if it cannot be read, or says something else.
     """
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        held = read_json(path)
         for name in ("classes", "mean", "std"):
             held[name] = tuple(held[name])
         pictures = Pictures(**held)
@@ -222,14 +228,18 @@ def read_pictures(path: Path) -> Pictures:
 
 
 def _makes_sense(pictures: Pictures) -> bool:
-    numbers = (*pictures.mean, *pictures.std)
+    names = (*pictures.classes, pictures.title, *([] if pictures.name is None else [pictures.name]))
     return (
-        len(pictures.classes) > 0
-        and all(isinstance(name, str) for name in pictures.classes)
-        and all(type(size) is int and size > 0 for size in (pictures.channels, pictures.image_size))
+        0 < len(pictures.classes) <= MOST_CLASSES
+        and all(isinstance(name, str) and len(name) <= LONGEST_NAME and name.isprintable() for name in names)
+        and all(type(size) is int for size in (pictures.channels, pictures.image_size))
+        and 0 < pictures.channels <= MOST_CHANNELS
+        and 0 < pictures.image_size <= LARGEST_SIDE
         and len(pictures.mean) == len(pictures.std) == pictures.channels
-        and all(isinstance(number, (int, float)) and math.isfinite(number) for number in numbers)
-        and all(number > 0 for number in pictures.std)
+        and all(type(number) in (int, float) for number in (*pictures.mean, *pictures.std))
+        # Of pixels from 0 to 1, with room to spare; False for NaN.
+        and all(-100 <= number <= 100 for number in pictures.mean)
+        and all(1e-6 <= number <= 100 for number in pictures.std)
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch_course.errors import InputError
-from tinytorch_course.files import write_atomically
+from tinytorch_course.files import MOST_JSON, read_bounded, read_json, write_atomically
 from tinytorch_course.models import Model, find_model
 from tinytorch_course.own_networks import Code, is_own
 
@@ -68,7 +68,7 @@ def model_of_run(
         )
     kept = _read_about(run)
     try:
-        text = (run / CODE).read_bytes()
+        text = read_bounded(run / CODE, MOST_JSON)
     except OSError as error:
         raise InputError(f"cannot read {run / CODE}: {error.strerror}") from error
     if hashlib.sha256(text).hexdigest() != kept["sha256"]:
@@ -79,11 +79,11 @@ def model_of_run(
 def _read_about(run: Path) -> dict[str, str]:
     path = run / ABOUT
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about = read_json(path)
         if not all(isinstance(about[field], str) for field in ("file", "function", "sha256")):
             raise TypeError
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is malformed: it does not say which code the run was trained with") from error
     return about

@@ -4,8 +4,19 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from tinytorch_course.training.config import IMPL_NAMES
 from tinytorch_course.training.metrics import Metrics, wilson_interval
 from tinytorch_course.training.setup import Setup
+
+LARGEST = 1e300  # of numbers that come from files: what is beyond overflows in the first sum
+RANGES = (  # of a history's numbers
+    ("train_loss", 0, LARGEST),
+    ("train_accuracy", 0, 1),
+    ("val_loss", 0, LARGEST),
+    ("val_accuracy", 0, 1),
+    ("lr", 0, LARGEST),
+    ("seconds", 0, LARGEST),
+)
 
 
 class Interrupted(Exception):
@@ -61,6 +72,23 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+
+def check_row(row: Any, epoch: int) -> None:
+    """Whether ``row`` is the history's row of this epoch (from 1), with numbers that can be.
+
+    Raises:
+        ValueError: if it is not.
+    """
+    if not isinstance(row, dict):
+        raise ValueError("it is no row of a history")
+    if type(row.get("epoch")) is not int or row["epoch"] != epoch:
+        raise ValueError("its epoch is another")
+    for field, low, high in RANGES:
+        if type(row.get(field)) not in (int, float) or not low <= row[field] <= high:  # False for NaN
+            raise ValueError(f"its {field} cannot be")
+    if not isinstance(row.get("best"), bool) or row.get("impl", "scratch") not in IMPL_NAMES:
+        raise ValueError("its best or impl cannot be")
 
 
 @dataclasses.dataclass

@@ -14,7 +14,7 @@ from tinytorch_course.training.environment import generator_states, set_generato
 from tinytorch_course.training.learners import Learner
 from tinytorch_course.training.metrics import Metrics
 from tinytorch_course.training.options.averaging import Average
-from tinytorch_course.training.progress import Progress
+from tinytorch_course.training.progress import Progress, check_row
 from tinytorch_course.training.runs import CONFIG, LAST, RESULT
 from tinytorch_course.training.setup import Setup
 
@@ -87,6 +87,11 @@ def restore(
     except (ValueError, TypeError, KeyError, IndexError, RuntimeError) as error:
         raise InputError(f"{path} does not fit this run: {error}") from error
     progress = Progress(saved["epoch"], saved["batch"], metrics, saved["seconds"], saved["history"])
+    try:
+        for epoch, row in enumerate(progress.history, 1):
+            check_row(row, epoch)
+    except ValueError as error:
+        raise InputError(f"{path} is malformed: of row {epoch} of its history, {error}") from error
     if progress.epoch != len(progress.history) or progress.batch > setup.steps_per_epoch:
         raise InputError(f"{path} is malformed: its position does not fit its history")
     changed = _changed_versions(saved["versions"], versions(), setup.config)

@@ -57,9 +57,9 @@ def kmnist(as_idx, monkeypatch):
     """The contents of its four files, and the archives by name."""
     contents = {
         "train-images-idx3-ubyte": as_idx(numbers(60, 28, 28)),
-        "train-labels-idx1-ubyte": as_idx(numbers(60, most=10)),
+        "train-labels-idx1-ubyte": as_idx(torch.arange(60).remainder(10).to(torch.uint8)),
         "t10k-images-idx3-ubyte": as_idx(numbers(20, 28, 28)),
-        "t10k-labels-idx1-ubyte": as_idx(numbers(20, most=10)),
+        "t10k-labels-idx1-ubyte": as_idx(torch.arange(20).remainder(10).to(torch.uint8)),
     }
     archives = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in contents.items()}
     resources = [(name, hashlib.md5(archive).hexdigest()) for name, archive in archives.items()]

@@ -153,10 +153,10 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
     path = tmp_path / "a.png"
     path.write_bytes(saved(half_dark()))
 
-    def refuse(self):
+    def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(reading.Path, "read_bytes", refuse)
+    monkeypatch.setattr(reading, "read_bounded", refuse)
     with pytest.raises(InputError, match=r"cannot read .*a\.png: Permission denied"):
         read_picture(*find_sources([str(path)]))
 

@@ -21,6 +21,8 @@ from tinytorch_course.data.idx_sets import SOURCES, IdxFile, Source
 from tinytorch_course.data.splits import Split
 from tinytorch_course.errors import InputError
 
+LARGEST = max(file.size for source in SOURCES.values() for file in source.files)  # bytes; nothing is read beyond
+
 
 class _Damage(Exception):
     """What is wrong with one file, as the end of a sentence that begins with its name."""
@@ -172,7 +174,7 @@ def _compare(source: Source, file: IdxFile, path: Path, checksums: dict[str, str
         else:
             original = gzip.decompress(archive.read_bytes())
     with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as content:
-        same = content.read(file.size + 1) == original
+        same = content.read(LARGEST + 1) == original
     return Check(path, same, f"is what {archive.name} holds" if same else f"is not what {archive.name} holds")
 
 
@@ -183,10 +185,10 @@ def _read_file(source: Source, file: IdxFile, path: Path) -> Tensor:
     if path.suffix == ".gz":
         # Unpacked elsewhere and anew each time: the folder may be somebody else's, and read-only.
         with tempfile.TemporaryDirectory() as folder:
-            data = _read_bytes(path, file.size + 1)  # packed, it is smaller
+            data = _read_bytes(path)
             try:
                 with gzip.open(path) as packed:
-                    unpacked = packed.read(file.size + 1)  # no more: a few kilobytes can be any number of bytes
+                    unpacked = packed.read(LARGEST + 1)  # no more: a few kilobytes can be any number of bytes
                 (Path(folder) / file.name).write_bytes(unpacked)
             except EOFError as error:
                 raise _Damage("is cut short") from error
@@ -199,7 +201,7 @@ def _read_file(source: Source, file: IdxFile, path: Path) -> Tensor:
                     "make room there, or unpack the four .gz files beside themselves"
                 ) from error
             return _read_file(source, file, Path(folder) / file.name)
-    data = _read_bytes(path, file.size + 1)
+    data = _read_bytes(path)
     digest = hashlib.sha256(data).hexdigest() if file.sha256 else None
     if digest != file.sha256 or (file.sha256 is None and not (len(data) == file.size and _has_form(data, file))):
         raise _Damage(_describe(data, digest or hashlib.sha256(data).hexdigest(), file))
@@ -210,7 +212,7 @@ def _read_file(source: Source, file: IdxFile, path: Path) -> Tensor:
     if labels.min() < 0 or labels.max() >= len(source.about.classes):
         low, high = source.first_label, source.first_label + len(source.about.classes) - 1
         raise _Damage(f"has labels outside {low} to {high}")
-    if file.sha256 is None and len(labels.bincount().unique()) > 1:  # each of these sets has as many of every class
+    if source.balanced and len(labels.bincount().unique()) > 1:
         raise _Damage("has been changed: it has not as many labels of one class as of another")
     return labels
 
@@ -221,12 +223,12 @@ def _has_form(data: bytes, file: IdxFile) -> bool:
     return data.startswith(bytes([0, 0, 8, len(axes)]) + b"".join(axis.to_bytes(4, "big") for axis in axes))
 
 
-def _read_bytes(path: Path, most: int) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     if path.is_dir():
         raise _Damage("is a folder, not a file")
     try:
         with path.open("rb") as file:
-            return file.read(most)
+            return file.read(LARGEST + 1)
     except OSError as error:
         raise unreadable(path, error) from error
 

@@ -33,6 +33,7 @@ class Source(NamedTuple):
     zipped: str | None = None  # the one archive that all .gz files come in, if they do
     transposed: bool = False  # whether rows and columns of the images are exchanged in the files
     first_label: int = 0
+    balanced: bool = False  # whether each file is known to have as many labels of every class
 
     def place(self, data_dir: Path) -> Path:
         return data_dir / self.folder / "raw"
@@ -136,6 +137,7 @@ KMNIST = Source(
     ),
     archive_bytes=21_240_888,
     files=_idx_files("", 60_000, 10_000, "t10k"),
+    balanced=True,
 )
 
 

@@ -81,7 +81,7 @@ def read_picture(source: Source) -> np.ndarray:
 
 
 def _too_large(name: str) -> InputError:
-    return InputError(f"{name} claims to have more than {MOST_PIXELS:,} pixels, or too many of its kind: shrink it")
+    return InputError(f"{name} claims to have more than {MOST_PIXELS:,} pixels: shrink it")
 
 
 def _to_array(image: Image.Image, name: str) -> np.ndarray:
@@ -89,7 +89,7 @@ def _to_array(image: Image.Image, name: str) -> np.ndarray:
         raise _too_large(name)
     image.draft("RGB" if image.mode != "L" else "L", (2 * LONGEST_SIDE, 2 * LONGEST_SIDE))  # quick for large JPEGs
     if image.width * image.height * DEPTH.get(image.mode, 4) > MOST_MEMORY:
-        raise _too_large(name)
+        raise InputError(f"{name} claims to need more than {MOST_MEMORY:,} bytes for its pixels: shrink it")
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith(("I", "F")):
         image = _deep_grey(image)

@@ -58,12 +58,34 @@ print(
 assert abs(x.mean()) < 0.01
 assert abs(x.std() - 1) < 0.01
 
+# %% The network in PyTorch, as people write it
+# 784 pixels, 128 and 64 hidden units with ReLU, 10 scores. A class of your own: `__init__` makes the layers that have
+# parameters, `forward` says what is done with them.
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc1 = nn.Linear(784, 128)
+        self.fc2 = nn.Linear(128, 64)
+        self.fc3 = nn.Linear(64, 10)
+
+    def forward(self, x):
+        x = torch.relu(self.fc1(x.flatten(1)))
+        x = torch.relu(self.fc2(x))
+        return self.fc3(x)  # logits: the loss takes the softmax itself
+
+
+print(Net())
+assert Net()(x[:5]).shape == (5, 10)
+
 # %% The network, two ways
-# 784 pixels, 128 and 64 hidden units with ReLU, 10 scores. The course's mlp is written once for both ways.
+# The course's mlp is the same, written once for both ways, and its parameters have the same names.
 from tinytorch_course import reference, scratch
 from tinytorch_course.models import mlp
 
-network, module = mlp(scratch.layers), mlp(reference.layers)
+network, module = mlp(scratch.layers), Net()
 start, _ = network.init(torch.Generator().manual_seed(0))
 module.load_state_dict(start)
 count = sum(p.numel() for p in start.values())
@@ -154,19 +176,31 @@ print(f"the best epoch has {best[0]:.1%} of the validation images right")
 assert best[0] > 0.9
 
 # %% Training, in torch
-# The same loop. step() changes the parameters in place, so keeping an epoch needs a copy.
+# The loop that you will see everywhere. A **device** is chosen once; the network and each batch are moved there. A
+# **DataLoader** makes the batches (usually with shuffle=True; here it is given the order, so that both ways see the
+# same). train() and eval() switch layers that behave differently in the two, such as dropout: this network has none,
+# but the habit saves you one day. step() changes the parameters in place, so keeping an epoch needs a copy.
 import copy
 
+from torch.utils.data import DataLoader, TensorDataset
+
+device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+module.to(device)
+train_set = TensorDataset(x, y)
 optimizer, torch_best, torch_history = torch.optim.Adam(module.parameters(), lr=1e-3), (0, {}), []
 for epoch in range(epochs):
     losses = []
-    for batch in epoch_order(len(x), seed=0, epoch=epoch).split(128):
-        loss = torch.nn.functional.cross_entropy(module(x[batch]), y[batch])
+    module.train()
+    for images, labels in DataLoader(
+        train_set, batch_size=128, sampler=epoch_order(len(x), seed=0, epoch=epoch).tolist()
+    ):
+        loss = nn.functional.cross_entropy(module(images.to(device)), labels.to(device))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    accuracy = evaluate(module, val_x, val_y)[1]
+    module.eval()
+    accuracy = evaluate(lambda images: module(images.to(device)).cpu(), val_x, val_y)[1]
     torch_history.append((sum(losses) / len(losses), accuracy))
     torch_best = max(torch_best, (accuracy, copy.deepcopy(module.state_dict())), key=lambda pair: pair[0])
 assert torch_best[0] > 0.9
@@ -197,6 +231,7 @@ figure.savefig(OUT / "11_curves.png", dpi=120)
 # With the epoch that was best on validation. How far can the figure be trusted? Of a hundred test sets of this size,
 # about 95 would give a figure within two standard deviations of the truth (lesson 12).
 test_x, test_y = normalise(digits.test.images), digits.test.labels
+module.cpu()
 params = best[1]
 module.load_state_dict(torch_best[1])
 ours = evaluate(lambda x: forward(params, x)[0], test_x, test_y)[1]

@@ -36,10 +36,40 @@ kernel = torch.tensor([[-1.0, 0.0, 1.0]]).repeat(3, 1)
 print("by loops:", convolve(image, kernel).tolist())
 assert convolve(image, kernel).tolist() == [[0, 3, 3]] * 3
 
-# %% What mathematics calls convolution turns the kernel first
-# Deep learning leaves that out (it is called cross-correlation then): the weights are learnt, turned or not.
+# %% Drawn: the window at three places
+# Each place of the window gives one pixel of the output.
+import os
+from pathlib import Path
+
+import matplotlib.pyplot as plt
 import numpy as np
 
+OUT = Path(os.environ.get("TINYTORCH_OUT", "pictures"))
+OUT.mkdir(parents=True, exist_ok=True)
+figure, panels = plt.subplots(2, 3, figsize=(12, 8), layout="constrained")
+for (above, below), place in zip(panels.T, (0, 1, 5), strict=True):
+    row, column = divmod(place, 3)
+    for axes, picture, corner, size in (
+        (above, image, (column, row), 3),
+        (below, convolve(image, kernel), (column, row), 1),
+    ):
+        axes.imshow(picture, cmap="cividis")
+        for (i, j), value in np.ndenumerate(picture.numpy()):
+            axes.text(
+                j, i, f"{value:.0f}", ha="center", va="center", fontsize=15, color="white" if value < 1 else "black"
+            )
+        frame = plt.Rectangle(
+            (corner[0] - 0.5, corner[1] - 0.5), size, size, fill=False, edgecolor="#d55e00", linewidth=5
+        )
+        axes.add_patch(frame)
+        axes.set(xticks=[], yticks=[])
+    above.set_title(f"window at row {row}, column {column}", fontsize=16)
+panels[0, 0].set_ylabel("image", fontsize=16)
+panels[1, 0].set_ylabel("output", fontsize=16)
+figure.savefig(OUT / "13_sliding.png", dpi=120)
+
+# %% What mathematics calls convolution turns the kernel first
+# Deep learning leaves that out (it is called **cross-correlation** then): the weights are learnt, turned or not.
 signal, taps = np.array([1.0, 5.0, 2.0, 4.0]), np.array([1.0, 10.0])
 slid = convolve(torch.from_numpy(signal)[None], torch.from_numpy(taps)[None])[0].numpy()
 turned = np.convolve(signal, taps[::-1], mode="valid")
@@ -71,7 +101,8 @@ assert free == 529_984
 assert torch.equal(matrix @ image.flatten(), out.flatten())
 
 # %% What moves in, moves out
-# Shared weights give the same answer everywhere: shift the picture by one pixel, and the map shifts by one.
+# Shared weights give the same answer everywhere: shift the picture by one pixel, and the output, the **feature map**,
+# shifts by one. This is called **translation equivariance**.
 noise = torch.randn(8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 moved = convolve(noise.roll(1, dims=1), kernel.double())
 stays = convolve(noise, kernel.double())
@@ -100,9 +131,66 @@ by_hand = (x[1, :, 2:5, 4:7] * weight[3]).sum() + bias[3]
 print(f"out[1, 3, 2, 4] by hand {by_hand:.6f}, by the layer {out[1, 3, 2, 4]:.6f}")
 assert abs(by_hand - out[1, 3, 2, 4]) < 1e-12
 
-# %% Backward is convolution again
+
+# %% im2col for batches, channels and strides
+# The same three lines as above, with a sample and a channel axis. The rows of sample n are its windows, C x k x k
+# numbers each; the weights, (O, C, k, k), are a matrix with a row for each output channel.
+def im2col(x, k, stride):
+    windows = x.unfold(2, k, stride).unfold(3, k, stride)  # (N, C, P, Q, k, k)
+    return windows.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)  # (N, P Q, C k k)
+
+
+def conv_forward(x, weight, bias, stride=1):
+    k = weight.shape[2]
+    out = im2col(x, k, stride) @ weight.flatten(1).T + bias  # (N, P Q, O)
+    places = (x.shape[2] - k) // stride + 1, (x.shape[3] - k) // stride + 1
+    return out.transpose(1, 2).unflatten(2, places), (x, weight, stride)
+
+
+by_rows = {stride: conv_forward(x, weight, bias, stride)[0] for stride in (1, 2, 3)}
+apart = [(o - torch.nn.functional.conv2d(x, weight, bias, stride)).abs().max().item() for stride, o in by_rows.items()]
+print("im2col with strides 1, 2 and 3 equals torch to 1e-12:", max(apart) < 1e-12)
+assert max(apart) < 1e-12
+
+
+# %% Its way back: col2im
+# A linear layer's backward (lesson 02) gives the gradient of the weights and of the rows. In im2col a pixel was copied
+# into every window that saw it, so its gradient is the sum over all these copies: **col2im** adds each back to its
+# place.
+def col2im(rows, shape, k, stride):
+    (n, c, h, w), dx = shape, rows.new_zeros(shape)
+    p, q = (h - k) // stride + 1, (w - k) // stride + 1
+    windows = rows.reshape(n, p, q, c, k, k).permute(0, 3, 4, 5, 1, 2)  # (N, C, k, k, P, Q)
+    for a in range(k):
+        for b in range(k):  # entry (a, b) of all windows at once
+            dx[:, :, a : a + stride * p : stride, b : b + stride * q : stride] += windows[:, :, a, b]
+    return dx
+
+
+def conv_backward(dout, cache):
+    x, weight, stride = cache
+    k, drows = weight.shape[2], dout.flatten(2).transpose(1, 2)  # (N, P Q, O)
+    dweight = torch.einsum("npo,npk->ok", drows, im2col(x, k, stride)).reshape(weight.shape)
+    return col2im(drows @ weight.flatten(1), x.shape, k, stride), dweight, dout.sum((0, 2, 3))
+
+
+# %% With any stride, equal to autograd's and to the course's
+largest = 0.0
+for stride in (1, 2, 3):
+    leaves = [tensor.clone().requires_grad_() for tensor in (x, weight, bias)]
+    autograd_out = torch.nn.functional.conv2d(*leaves, stride=stride)
+    dout = torch.randn(autograd_out.shape, generator=random, dtype=torch.float64)
+    ours = conv_backward(dout, conv_forward(x, weight, bias, stride)[1])
+    packaged = conv2d_backward(dout, conv2d_forward(x, weight, bias, stride)[1])
+    for mine, theirs, its in zip(ours, packaged, torch.autograd.grad(autograd_out, leaves, dout), strict=True):
+        largest = max(largest, (mine - its).abs().max().item(), (mine - theirs).abs().max().item())
+print("written out, the course's, autograd: dx, dweight, dbias for three strides equal to 1e-10:", largest < 1e-10)
+assert largest < 1e-10
+
+# %% At stride 1, backward is convolution again
 # Weight (a, b) met the pixels at (p + a, q + b), so dweight slides dout over x. A pixel met the weights in reverse
-# order as the window passed over it, so dx slides the turned kernel over dout, with a border of zeros.
+# order as the window passed over it, so dx slides the turned kernel over dout, with a border of zeros. With a stride of
+# 2, dout would be too small for that: put a zero between its neighbours first (**transposed convolution** does this).
 dout = torch.randn(out.shape, generator=random, dtype=torch.float64)
 dx, dweight, dbias = conv2d_backward(dout, cache)
 dx_slid = torch.nn.functional.conv2d(dout, weight.flip(2, 3).transpose(0, 1), padding=2)
@@ -113,6 +201,11 @@ pairs = [(dx, dx_slid), (dweight, dweight_slid), *zip((dx, dweight, dbias), auto
 difference = max((a - b).abs().max().item() for a, b in pairs)
 print("backward: gradients equal to 1e-12:", difference < 1e-12)
 assert difference < 1e-12
+small = torch.randn(2, 4, 3, 3, generator=random, dtype=torch.float64)  # dout at stride 2
+spread = torch.zeros(2, 4, 6, 6, dtype=torch.float64)  # 3 x 3 with zeros between, and 8 - 7 for the unseen border
+spread[:, :, ::2, ::2] = small
+slid = torch.nn.functional.conv2d(spread, weight.flip(2, 3).transpose(0, 1), padding=2)
+assert torch.allclose(slid, conv_backward(small, (x, weight, 2))[0], rtol=0, atol=1e-12)
 
 # %% Stride, padding, dilation: how large is the map?
 # Stride: steps between windows. Padding: zeros around the picture. Dilation: steps between the taps of the kernel, so
@@ -143,13 +236,6 @@ assert seen["dilation 2"][4, 4] == 9
 assert seen["dilation 2"].sum() == 25 * 9  # 25 windows of nine taps
 
 # %% Drawn
-import os
-from pathlib import Path
-
-import matplotlib.pyplot as plt
-
-OUT = Path(os.environ.get("TINYTORCH_OUT", "pictures"))
-OUT.mkdir(parents=True, exist_ok=True)
 figure, panels = plt.subplots(1, 4, figsize=(13, 4.3), sharey=True, layout="constrained")
 for axes, (name, counts) in zip(panels, seen.items(), strict=True):
     axes.imshow(counts, cmap="cividis", vmin=0, vmax=9)
@@ -180,8 +266,9 @@ print(torch.allclose(mixed, by_linear, atol=1e-12))
 assert torch.allclose(mixed, by_linear, atol=1e-12)
 
 # %% Pooling
-# The largest value of each 2 x 2 window (or the mean) stands for the four. The map halves; where exactly the value
-# stood is forgotten, so that a small shift may change nothing.
+# The largest value of each 2 x 2 window (or the mean) stands for the four: **max pooling**, **average pooling**. The
+# map halves; where exactly the value stood is forgotten, so that a small shift may change nothing: a little
+# **translation invariance**.
 from tinytorch_course.scratch.ops.pooling import avg_pool2d_forward, max_pool2d_backward, max_pool2d_forward
 
 largest, mean = max_pool2d_forward(x, 2)[0], avg_pool2d_forward(x, 2)[0]
@@ -194,6 +281,30 @@ assert torch.equal(largest, blocks.amax((3, 5)))
 assert torch.equal(largest, torch.nn.functional.max_pool2d(x, 2))
 assert torch.allclose(mean, blocks.mean((3, 5)))
 assert torch.equal(max_pool2d_forward(dot, 2)[0], max_pool2d_forward(shifted, 2)[0])
+
+
+# %% Its backward, written out
+# Forward picks one number of each row of im2col; backward gives the gradient to that number, and col2im adds up.
+def pool_forward(x, k, stride):
+    rows = im2col(x.flatten(0, 1)[:, None], k, stride)  # (N C, P Q, k k): each channel for itself
+    winners = rows.argmax(2, keepdim=True)  # the first of the largest
+    places = (x.shape[2] - k) // stride + 1, (x.shape[3] - k) // stride + 1
+    return rows.gather(2, winners).reshape(*x.shape[:2], *places), (winners, x.shape, k, stride)
+
+
+def pool_backward(dout, cache):
+    winners, shape, k, stride = cache
+    drows = dout.new_zeros(*winners.shape[:2], k * k).scatter(2, winners, dout.flatten(0, 1).reshape(winners.shape))
+    return col2im(drows, (shape[0] * shape[1], 1, *shape[2:]), k, stride).reshape(shape)
+
+
+out, cache = pool_forward(x, 3, 2)  # windows that overlap: a pixel may win twice
+packaged, packaged_cache = max_pool2d_forward(x, 3, 2)
+dout = torch.randn(out.shape, generator=random, dtype=torch.float64)
+difference = (pool_backward(dout, cache) - max_pool2d_backward(dout, packaged_cache)).abs().max().item()
+print("max pooling written out equals the course's, backward too:", torch.equal(out, packaged) and difference < 1e-12)
+assert torch.equal(out, packaged)
+assert difference < 1e-12
 
 # %% Ties
 # Backward, the gradient goes to the pixel that won. If several are equally large, torch's max_pool2d and ours give all
@@ -252,9 +363,9 @@ figure.suptitle("How strongly one value in the middle depends on each pixel", fo
 figure.savefig(OUT / "13_receptive_field.png", dpi=120)
 
 # %% Edge filters on a digit
-# Sobel's kernels, known long before any network learnt its own: differences across, smoothed along the edge. Upright
-# strokes light up the first, level strokes the second. A 1 is mostly upright. (MNIST if it is there, else the embedded
-# digits.)
+# Sobel's kernels, known long before any network learnt its own: differences across, smoothed along the edge. Vertical
+# strokes light up the first, horizontal strokes the second. A 1 is mostly vertical. (MNIST if it is there, else the
+# embedded digits.)
 from tinytorch_course.data import default_data_dir, load
 
 found = any(default_data_dir().glob("MNIST/raw/train-images-idx3-ubyte*"))
@@ -264,15 +375,15 @@ blur = torch.full((3, 3), 1 / 9)
 filters = torch.stack([sobel, sobel.T, blur])[:, None]  # (3, 1, 3, 3)
 ones = train.images[train.labels == 1][:50] / 255
 maps = conv2d_forward(ones, filters, padding=1)[0]  # (50, 3, 28, 28)
-upright, level = maps[:, 0].abs().mean().item(), maps[:, 1].abs().mean().item()
-print(f"fifty ones: upright edges {upright:.3f}, level edges {level:.3f}")
-assert upright > 1.5 * level
+vertical, horizontal = maps[:, 0].abs().mean().item(), maps[:, 1].abs().mean().item()
+print(f"fifty ones: vertical edges {vertical:.3f}, horizontal edges {horizontal:.3f}")
+assert vertical > 1.5 * horizontal
 
 # %% Drawn on a four
 four = train.images[train.labels == 4][:1] / 255
 maps, _ = conv2d_forward(four, filters, padding=1)
 strength = (maps[0, 0] ** 2 + maps[0, 1] ** 2) ** 0.5
-shown = {"the digit": four[0, 0], "upright edges": maps[0, 0], "level edges": maps[0, 1], "strength": strength}
+shown = {"the digit": four[0, 0], "vertical edges": maps[0, 0], "horizontal edges": maps[0, 1], "strength": strength}
 figure, panels = plt.subplots(1, 5, figsize=(14, 3.7), layout="constrained")
 for axes, (name, picture) in zip(panels, {**shown, "blurred": maps[0, 2]}.items(), strict=True):
     signed = name.endswith("edges")
@@ -300,7 +411,7 @@ print(f"layer and nn.Conv2d: {tuple(module(four).shape)}, equal to 1e-5: {differ
 assert difference < 1e-5
 
 # %% Exercises
-# 1. Write max pooling by loops, as convolve above, with a stride. Then compute the size of its output for 28 x 28,
-#    window 3, stride 2 by the formula, and check it by running. Which pixels does no window see?
+# 1. Write average pooling with a stride and its backward, by im2col and col2im. Then compute the size of its output for
+#    28 x 28, window 3, stride 2 by the formula, and check it by running. Which pixels does no window see?
 # 2. Two 3 x 3 convolutions see as far as one 5 x 5. Count the weights of both for 64 channels in and out, and show by
 #    running that two without an activation between them are a 5 x 5 one. Why put an activation between them?

@@ -1,7 +1,8 @@
 """15. Residual learning
 
-What you learn: why a plain network of 20 layers does not begin to learn and one with shortcuts does, measured by
-gradient and by loss; what batch norm can do about it; and ResNet-18 in both implementations, with torchvision's keys.
+What you learn: why a plain network of 20 layers does not begin to learn and one with **shortcuts** (skip connections)
+does, measured by gradient and by loss; what batch norm can do about it, and what it leaves (degradation); and ResNet-18
+in both implementations, with torchvision's keys.
 
 Run: tinytorch lesson 15 (or python examples/15_residual_learning.py)
 Time: about 15 s on 2 CPU cores
@@ -119,13 +120,17 @@ print("at every layer our gradients equal torch's, plain and residual:", equal)
 assert equal
 
 # %% Layer by layer
-# The plain network's gradient shrinks by the same factor at each layer on its way back.
+# The plain network's gradient shrinks at each layer on its way back, though not by the same factor everywhere: it
+# depends on what the layer's inputs look like. **Vanishing gradients**, measured:
 norms = {"plain": ours[False], "residual": ours[True]}
 norms = {label: [gradients[name].norm().item() for name in layers] for label, gradients in norms.items()}
 for number in (0, 4, 9, 14, 19):
     print(f"  layer {number + 1:2}: plain {norms['plain'][number]:.0e}, residual {norms['residual'][number]:.0e}")
+for first, last in ((1, 5), (5, 10), (10, 15), (15, 20)):
+    factor = (norms["plain"][first - 1] / norms["plain"][last - 1]) ** (1 / (last - first))
+    print(f"  plain, layers {last} to {first}: times {factor:.2f} a layer")
 shrink = (norms["plain"][1] / norms["plain"][18]) ** (1 / 17)
-print(f"plain: times {shrink:.2f} a layer")
+print(f"plain: times {shrink:.2f} a layer on average")
 assert 0.2 < shrink < 0.7
 assert min(norms["residual"]) > 1e-3
 
@@ -140,7 +145,11 @@ assert by_depth[False][0] > 5 * by_depth[False][1] > 1000 * by_depth[False][2]
 assert min(by_depth[True]) > 1e-3
 
 # %% Batch norm is another way out
-# It brings every layer's output back to standard deviation 1, on each step, so that nothing can shrink away.
+# It brings every layer's output back to standard deviation 1, on each step, so that nothing can shrink away. So
+# vanishing gradients are not why ResNets were invented: He et al. (2016) had batch norm in all their networks, and
+# found that plain ones nevertheless got *worse* when made deeper, even on the training images. They called it
+# **degradation**: the deeper network could copy the shallower one and leave its other layers the identity, but descent
+# does not find that. With a shortcut the identity is where a block starts.
 normed = our_gradients(shortcut=False, norm=True)
 norms["plain, batch norm"] = [normed[name].norm().item() for name in layers]
 print(f"first layer's gradient, plain with batch norm: {norms['plain, batch norm'][0]:.0e}")
@@ -192,15 +201,20 @@ def train_torch(**options):
 
 
 # %% The same losses
-# Until rounding has grown (lesson 18). The plain network with batch norm learns too, but not as fast.
+# Until rounding has grown (lesson 18). The fair pair: both with batch norm, one with shortcuts, one without. The plain
+# network with batch norm learns too, but in the same steps it does not get as far. (In so few steps the residual
+# network without batch norm leads: its blocks are small against their shortcuts, so it starts as an almost shallow
+# network.)
 theirs = {label: train_torch(shortcut=label == "residual") for label in ("plain", "residual")}
 apart = max(abs(a - b) for label in theirs for a, b in zip(curves[label][:5], theirs[label][:5], strict=True))
 curves["plain, batch norm"] = train_torch(shortcut=False, norm=True)
+curves["residual, batch norm"] = train_torch(shortcut=True, norm=True)
 ends = {label: sum(losses[-10:]) / 10 for label, losses in curves.items()}
 print(f"ours and torch's losses in the first 5 steps: within 0.001 of each other: {apart < 1e-3}")
 print("mean loss of the last 10 steps:", ", ".join(f"{label} {loss:.2f}" for label, loss in ends.items()))
 assert apart < 1e-3
 assert ends["residual"] < ends["plain, batch norm"] < 2.2
+assert ends["residual, batch norm"] < ends["plain, batch norm"]
 
 # %% Drawn
 import os
@@ -213,9 +227,11 @@ OUT.mkdir(parents=True, exist_ok=True)
 plt.rcParams["font.size"] = 14
 figure, (left, right) = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
 styles = {"plain": ("#0072b2", "o"), "residual": ("#d55e00", "s"), "plain, batch norm": ("#009e73", "^")}
+styles["residual, batch norm"] = ("#000000", "D")
 for label, (color, marker) in styles.items():
-    left.semilogy(range(1, 21), norms[label], color=color, marker=marker, label=label)
-    right.plot(range(1, 41), curves[label], color=color, marker=marker, markevery=5, label=label)
+    if label in norms:
+        left.semilogy(range(1, 21), norms[label], color=color, marker=marker, label=label)
+    right.semilogy(range(1, 41), curves[label], color=color, marker=marker, markevery=5, label=label)
 left.set(xlabel="layer, from the input", ylabel="norm of the weight's gradient")
 right.set(xlabel="step", ylabel="training loss")
 right.legend()
@@ -271,7 +287,7 @@ print("torchvision's resnet18 with our weights: outputs equal ours to 1e-9:", di
 assert difference < 1e-9
 
 # %% Exercises
-# 1. Give the residual network batch norm as well (norm=True) and train it: the first losses are far above log 10. Why?
-#    Set the weight of every norm2 to 0 at the start, which makes each block the identity, and train again.
+# 1. The residual network with batch norm begins far above log 10 (see the picture). Why? Set the weight of every norm2
+#    to 0 at the start, which makes each block the identity, and train again.
 # 2. Draw the plain network's weights with Kaiming's variance, 2 / (8 * 9), instead of torch's default. What does that
 #    do to the factor by which the gradient shrinks at each layer, and does the network learn then?

@@ -309,7 +309,7 @@ else:
         writer.add_images("digits", digits.train.images[:16] / 255, 0)  # (16, 1, 28, 28), from 0 to 1
         for epoch, weights in ((1, fit(by_torch, epochs=1)[1]), (5, torchs)):
             writer.add_histogram("fc1.weight", weights["fc1.weight"], epoch)
-    print("TensorBoard: written; look at it by: tensorboard --logdir", runs.name)
+    print("TensorBoard: written; look at it by: tensorboard --logdir", runs)
 
 # %% Read back
 # Its files can be read by programs too: so that what was written can be checked, or drawn elsewhere.
@@ -477,7 +477,7 @@ assert 0 < apart < 1e-4
 
 # %% Write down what you cannot fix
 # So a run's folder should say what it ran on. `tinytorch card RUN` writes that and more, checksums of the data
-# included; `tinytorch card RUN --verify` computes it all again.
+# included; `tinytorch card --verify RUN/card.json` computes it all again.
 import platform
 
 threads = torch.get_num_threads()

@@ -411,4 +411,4 @@ assert sum("BatchNorm" in name for name in walk) == sum("MaxPool" in name for na
 # 1. In the first step every weight moves by 0.001. Take a second step on the same batch by hand: which weights move
 #    less, and what does that say about their two gradients?
 # 2. Plant a mistake: let pool2's backward give a quarter of the gradient to each of the four places. Which of the ten
-#    gradients stay right, and what does `tinytorch compare --model mnist_cnn --inject` offer for such questions?
+#    gradients stay right, and what does `tinytorch compare --list-mistakes` offer for such questions?

@@ -21,14 +21,14 @@ def only_conventions(checks: Sequence[GradientCheck], findings: Sequence[Finding
 
 
 def _between(check: GradientCheck, quantity: Quantity) -> bool:
-    evidence = check.evidence
-    if not isinstance(quantity, int) or evidence.twin is None:
+    evidence, twin = check.evidence, check.evidence.twin
+    if not isinstance(quantity, int) or twin is None:
         return False
 
     def slopes(shift: float) -> Tensor:
         inputs = list(evidence.inputs)
         inputs[quantity] = inputs[quantity] + shift
-        return twin_results(evidence.twin, tuple(inputs), evidence.kwargs, [quantity])[1](evidence.dout)[quantity]
+        return twin_results(twin, tuple(inputs), evidence.kwargs, [quantity])[1](evidence.dout)[quantity]
 
     left, right = slopes(-BESIDE), slopes(BESIDE)
     got, tolerance = evidence.got[quantity], 1e-9

@@ -95,7 +95,7 @@ class _Checked:
         folder, seed = self.file.parent, self.request.seed
         if like is not None and like in OPTIMIZERS:
             self.subject = subject_of_optimizer(code, folder, like, seed)
-            outcome = self._running(lambda: check_optimizer_like(name, code, like, **self.options))
+            outcome = self._running(functools.partial(check_optimizer_like, name, code, like, **self.options))
             return self._summary(name, like, outcome)
         pair, assumed = self._pair(name, code, module), []
         if like == "batch_norm" and len(pair.signature.parameters) < 5 and "training" not in pair.signature.parameters:
@@ -160,9 +160,10 @@ class _Checked:
 
     def _roots(self, code: Any, module: ModuleType) -> tuple[list[Any], list[Any]]:
         """What forward and backward are made of, as the learner wrote them."""
-        if isinstance(code, type) and issubclass(code, torch.autograd.Function):
+        is_class = isinstance(code, type)
+        if is_class and issubclass(code, torch.autograd.Function):
             return [code.forward, code.setup_context], [code.backward]
-        if isinstance(code, type) and len(self.request.names) == 1:
+        if is_class and len(self.request.names) == 1:
             return [vars(code).get("__init__"), code.forward], [code.backward]
         _, backward_name = (*self.request.names, f"{code.__name__.removesuffix('_forward')}_backward")[:2]
         return [code], [getattr(module, backward_name)]

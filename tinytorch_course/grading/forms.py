@@ -262,7 +262,7 @@ def _as_tensor(value: Any) -> Any:
 # --- a class with both halves ---
 
 
-def pair_of_class(learners: type) -> Pair:
+def pair_of_class(learners: Any) -> Pair:
     """A class with the methods forward and backward: an object of it is the cache."""
     makes = _parameters(learners.__init__) if "__init__" in vars(learners) else []
     takes = _parameters(learners.forward)

@@ -15,7 +15,6 @@ import torch
 from tinytorch_course.repair.nodes import (
     Site,
     binary,
-    call_like,
     constant,
     like,
     made,
@@ -27,7 +26,7 @@ from tinytorch_course.repair.nodes import (
     wrapped,
 )
 from tinytorch_course.repair.scope import Atom, atoms_of, evaluated, sizes_of
-from tinytorch_course.repair.source import Change, Editable, Slot
+from tinytorch_course.repair.source import Change, Editable, Node, Slot
 
 NEIGHBOURS = (
     ("sum", "mean"),
@@ -98,7 +97,7 @@ class Edit(NamedTuple):
         return [(self.editable, change) for change in self.changes]
 
 
-New = tuple[float, str, ast.AST]
+New = tuple[float, str, Node | list[ast.stmt]]
 
 
 class Surroundings:
@@ -248,10 +247,10 @@ def _brackets(node: ast.BinOp) -> Iterator[New]:
     if operator in (*SUMS, *PRODUCTS):
         if isinstance(left, ast.Call) and left.args and not _is_method(left):
             inner = binary(left.args[0], operator, right, node)
-            yield 1.2, "brackets", call_like(left, args=[inner, *left.args[1:]])
+            yield 1.2, "brackets", like(left, args=[inner, *left.args[1:]])
         elif isinstance(left, ast.Call) and isinstance(left.func, ast.Attribute):
             inner = binary(left.func.value, operator, right, node)
-            yield 1.2, "brackets", call_like(left, func=like(left.func, value=inner))
+            yield 1.2, "brackets", like(left, func=like(left.func, value=inner))
         if isinstance(left, ast.UnaryOp):
             yield 1.2, "brackets", like(left, operand=binary(left.operand, operator, right, node))
         elif isinstance(left, ast.BinOp) and isinstance(left.op, ast.Pow):
@@ -276,18 +275,18 @@ def _of_calls(site: Site, around: Surroundings) -> Iterator[New]:
                 pair = (call, other) if part == "left" else (other, call)
                 yield 1.2, "brackets", binary(pair[0], type(inner.op), pair[1], node)
     for other in NEXT_TO.get(name, ()):
-        yield 1.1, "reduction", call_like(node, func=_renamed(node.func, other))
+        yield 1.1, "reduction", like(node, func=_renamed(node.func, other))
     keywords = {keyword.arg: keyword for keyword in node.keywords}
     for keyword in node.keywords:
-        yield 1.4, "dropped", call_like(node, keywords=[one for one in node.keywords if one is not keyword])
+        yield 1.4, "dropped", like(node, keywords=[one for one in node.keywords if one is not keyword])
     if name in REDUCTIONS:
         if "keepdim" not in keywords and (node.args or keywords):
-            yield 1.2, "axis", call_like(node, keywords=[*node.keywords, _keyword("keepdim", True, node)])
+            yield 1.2, "axis", like(node, keywords=[*node.keywords, _keyword("keepdim", True, node)])
         if name in ("var", "std"):
             yield (
                 1.1,
                 "constant",
-                call_like(
+                like(
                     node,
                     keywords=[
                         *(k for k in node.keywords if k.arg not in ("unbiased", "correction")),
@@ -301,13 +300,13 @@ def _of_calls(site: Site, around: Surroundings) -> Iterator[New]:
         yield from _shaped(node, site, around)
     if name == "pad" and "value" not in keywords:
         infinite = made(ast.keyword("value", parse('float("-inf")', node)), node)
-        yield 1.6, "constant", call_like(node, keywords=[*node.keywords, infinite])
+        yield 1.6, "constant", like(node, keywords=[*node.keywords, infinite])
     if len(node.args) > 1:
         for number in range(len(node.args) - 1):
             args = list(node.args)
             args[number], args[number + 1] = args[number + 1], args[number]
-            yield 1.2, "order", call_like(node, args=args)
-        yield 1.6, "dropped", call_like(node, args=node.args[:-1])
+            yield 1.2, "order", like(node, args=args)
+        yield 1.6, "dropped", like(node, args=node.args[:-1])
         if name == "where" and len(node.args) == 3:
             for kept in node.args[1:]:
                 yield 1.6, "dropped", kept
@@ -326,7 +325,7 @@ def _shaped(node: ast.Call, site: Site, around: Surroundings) -> Iterator[New]:
             yield 1.7, "call", method(base, f".reshape({shape})")
     if _called(node) == "permute" and 2 <= len(node.args) <= 4:
         for order in itertools.permutations(range(len(node.args))):
-            yield 1.3, "order", call_like(node, args=[constant(axis, node) for axis in order])
+            yield 1.3, "order", like(node, args=[constant(axis, node) for axis in order])
 
 
 def _axes(node: ast.Call, name: str) -> Iterator[New]:
@@ -347,12 +346,12 @@ def _axes(node: ast.Call, name: str) -> Iterator[New]:
             continue
         axis = parse(text, node)
         likely = 1.0 if now and not text.startswith("(") else 1.4 if now else 1.7
-        yield likely, "axis", call_like(node, args=[*kept, axis, *node.args[place + 1 :]], keywords=keywords)
+        yield likely, "axis", like(node, args=[*kept, axis, *node.args[place + 1 :]], keywords=keywords)
         if not now and not keepdim and name in REDUCTIONS and not text.startswith("("):
             kept_axis = _keyword("keepdim", True, node)
-            yield 1.9, "axis", call_like(node, args=[*kept, axis], keywords=[*keywords, kept_axis])
+            yield 1.9, "axis", like(node, args=[*kept, axis], keywords=[*keywords, kept_axis])
     if now and not keepdim and name in ("sum", "mean"):
-        yield 1.6, "axis", call_like(node, args=kept, keywords=keywords)
+        yield 1.6, "axis", like(node, args=kept, keywords=keywords)
 
 
 def _of_constant(site: Site, around: Surroundings) -> Iterator[New]:
@@ -443,7 +442,7 @@ def _of_subscripts(site: Site, around: Surroundings) -> Iterator[New]:
         for operator in () if _is_shifted(node.args[end]) else SUMS:
             args = list(node.args)
             args[end] = binary(args[end], operator, constant(1, node), args[end])
-            yield 1.2, "index", call_like(node, args=args)
+            yield 1.2, "index", like(node, args=args)
 
 
 def _negative_stops(node: ast.Subscript) -> Iterator[New]:
@@ -530,7 +529,9 @@ def _hoisted(site: Site, around: Surroundings) -> Iterator[New]:
                 yield 1.7, "dropped", _inner(child)
     if isinstance(site.parent, (ast.Call, ast.Assign, ast.Return)) and site.slot.field in ("args", "value"):
         whole = around.value_of(node)
-        for atom in around.visible(site, whole.kind) if whole is not None else ():
+        if whole is None:
+            return
+        for atom in around.visible(site, whole.kind):
             same = getattr(atom.value, "shape", 0) == getattr(whole.value, "shape", 0)
             if atom.plain and same and not _returned_call(atom, site, around):
                 yield 1.9, "name", parse(atom.text, node)
@@ -579,7 +580,7 @@ def _pattern(text: str) -> str:
 def _moved_statements(around: Surroundings) -> Iterator[Edit]:
     """A statement out of its loop, to before or behind it; and two neighbours exchanged."""
     for site in around.sites:
-        if not isinstance(site.node, (ast.Assign, ast.AugAssign, ast.Expr)) or site.slot.index is None:
+        if not isinstance(site.node, (ast.Assign, ast.AugAssign, ast.Expr)) or site.slot.place is None:
             continue
         moved = _again(site.node)
         gone = Change(site.slot, site.node, [])
@@ -597,10 +598,10 @@ def _moved_statements(around: Surroundings) -> Iterator[Edit]:
                 changes = (gone, Change(slot, loop, statements))
                 yield Edit(1.5 + around.extra, "statement", around.editable, changes)
         siblings = getattr(site.parent, site.slot.field)
-        if site.slot.index + 1 < len(siblings):  # past its neighbour
-            behind = siblings[site.slot.index + 1]
+        if site.slot.place + 1 < len(siblings):  # past its neighbour
+            behind = siblings[site.slot.place + 1]
             if isinstance(behind, (ast.Assign, ast.AugAssign, ast.Expr)):
-                change = Change(Slot(site.parent, site.slot.field, site.slot.index + 1), behind, [behind, moved])
+                change = Change(Slot(site.parent, site.slot.field, site.slot.place + 1), behind, [behind, moved])
                 yield Edit(1.7 + around.extra, "statement", around.editable, (gone, change))
 
 
@@ -796,7 +797,7 @@ def _calls_around(site: Site, around: Surroundings) -> Iterator[New]:
 def _new_statements(site: Site, around: Surroundings) -> Iterator[New]:
     """A copy before something is changed in place."""
     node = site.node
-    if site.slot.index is None or isinstance(node, ast.FunctionDef):
+    if site.slot.place is None or isinstance(node, ast.FunctionDef):
         return
     target = (
         node.target if isinstance(node, ast.AugAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
@@ -886,15 +887,15 @@ def _is_method(node: ast.Call) -> bool:
 
 
 def _inner(node: ast.Call) -> ast.expr | None:
-    if _is_method(node):
+    if isinstance(node.func, ast.Attribute) and _is_method(node):
         return node.func.value
     return node.args[0] if node.args and not isinstance(node.args[0], ast.Starred) else None
 
 
 def _with_inner(node: ast.Call, inner: ast.expr) -> ast.Call:
     if _is_method(node):
-        return call_like(node, func=like(node.func, value=inner))
-    return call_like(node, args=[inner, *node.args[1:]])
+        return like(node, func=like(node.func, value=inner))
+    return like(node, args=[inner, *node.args[1:]])
 
 
 def _own_call(node: ast.Call) -> bool:
@@ -917,7 +918,7 @@ def _keyword_of(site: Site) -> str | None:
     if isinstance(site.parent, ast.keyword):
         return site.parent.arg
     if isinstance(site.parent, ast.Call) and _called(site.parent) in WITH_AXIS and site.slot.field == "args":
-        return "dim" if site.slot.index == (0 if _is_method(site.parent) else 1) else None
+        return "dim" if site.slot.place == (0 if _is_method(site.parent) else 1) else None
     if isinstance(site.parent, ast.Tuple) and len(site.way) > 1 and isinstance(site.way[-2], ast.Call):
         return "dim" if _called(site.way[-2]) in (*WITH_AXIS, "permute", "transpose") else None
     return None

@@ -4,10 +4,10 @@ import ast
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from tinytorch_course.repair.source import Slot
+from tinytorch_course.repair.source import Node, Slot
 
 
-def made(node: ast.AST, like: ast.AST) -> Any:
+def made(node: Node, like: ast.AST) -> Any:
     """Mark a node as ours: parts without the mark stand in the text as the learner wrote them."""
     node.made = True
     for name in ("lineno", "col_offset", "end_lineno", "end_col_offset"):
@@ -46,12 +46,6 @@ def constant(value: Any, like: ast.AST) -> ast.expr:
     )
 
 
-def call_like(node: ast.Call, **changes: Any) -> ast.Call:
-    """The call with another function, other arguments or keywords."""
-    fields = {"func": node.func, "args": node.args, "keywords": node.keywords} | changes
-    return made(ast.Call(**fields), node)
-
-
 def like(node: ast.AST, **changes: Any) -> Any:
     """The node with some fields changed."""
     return made(type(node)(**{**dict(ast.iter_fields(node)), **changes}), node)
@@ -78,13 +72,13 @@ def wrapped(name: str, node: ast.expr, rest: str = "") -> ast.expr:
 class Site(NamedTuple):
     """One expression or statement, and what it is in."""
 
-    node: ast.AST
+    node: Node
     slot: Slot
     statement: ast.stmt
     way: tuple[ast.AST, ...]  # from the function to its parent
 
     @property
-    def parent(self) -> ast.AST:
+    def parent(self) -> Node:
         return self.slot.parent
 
     def inside(self, *kinds: type) -> bool:

@@ -64,7 +64,7 @@ def _names(node: ast.AST, deep: bool = True) -> set[str]:
         heads = [getattr(node, name) for name in ("iter", "test") if hasattr(node, name)]
         return {name for head in heads for name in _names(head)}
     return {
-        getattr(part, "id", None) or getattr(part, "attr", "")
+        part.id if isinstance(part, ast.Name) else part.attr
         for part in ast.walk(node)
         if isinstance(part, (ast.Name, ast.Attribute))
     }

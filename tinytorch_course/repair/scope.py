@@ -76,7 +76,7 @@ def atoms_of(editable: Editable, elsewhere: list[str]) -> list[Atom]:
         if names <= lines.keys():
             add(text, max((lines[name] for name in names), default=0), plain=False)
     for name, line in lines.items():
-        value = editable.values.get(name)
+        value: Any = editable.values.get(name)
         if kind_of(value) == "tuple" and not isinstance(value, torch.Size) and len(value) <= LONGEST_TUPLE:
             for number in range(len(value)):
                 if not _has_name(editable, value[number]):

@@ -3,7 +3,7 @@
 import ast
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,8 +28,10 @@ class Probe(Protocol):
 
     name: str
     quantities: frozenset[Quantity]
-    size: int
     optional: bool  # whether code that is right may fail on it
+
+    @property
+    def size(self) -> int: ...
 
     def judge(self, *, rerun: bool, only_forward: bool = False, twice: bool = False) -> Verdict: ...
 
@@ -43,7 +45,7 @@ class Subject:
     forward: list[Any]  # functions or classes of the learner's, from which all others are found
     backward: list[Any]
     folder: Path
-    probes: Callable[[int], list[Probe]]  # for a seed
+    probes: Callable[[int], Sequence[Probe]]  # for a seed
     label: Callable[[Quantity], str] = str
 
 
@@ -122,10 +124,11 @@ class Search:
             return Found(found.edits, found.quantities, wrong, found.others)
         return Found(found.edits + behind.edits, found.quantities | behind.quantities, behind.rest)
 
-    def _working(self, probes: list[Probe]) -> list[Probe]:
+    def _working(self, probes: Sequence[Probe]) -> list[Probe]:
         """Those on which the code runs, each with the seconds that it took."""
         self.seconds: dict[int, float] = {}
-        working, failing = [], []
+        working: list[Probe] = []
+        failing: list[Probe] = []
         for probe in probes:
             begin = time.perf_counter()
             verdict = self._judge(probe, [])
@@ -343,7 +346,7 @@ class Search:
                 return False
         return can_be_written(self.base + edits)
 
-    def _like(self, probes: list[Probe], fresh: list[Probe]) -> list[Probe]:
+    def _like(self, probes: Sequence[Probe], fresh: Sequence[Probe]) -> list[Probe]:
         """Of the fresh probes those on which the code runs, and forward is as right as on these."""
         names = {probe.name for probe in self.fresh[0]} - {probe.name for probe in probes}
         return [p for p in fresh if p.name not in names and self._judge(p, []) is not None]

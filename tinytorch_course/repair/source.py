@@ -14,6 +14,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 SCALARS = (bool, int, float)
+Node = Any  # an ast.AST; which fields it has, its kind says
 
 
 class Slot(NamedTuple):
@@ -21,19 +22,19 @@ class Slot(NamedTuple):
 
     parent: ast.AST
     field: str
-    index: int | None = None
+    place: int | None = None  # in the field, if that is a list
 
     def get(self) -> Any:
         value = getattr(self.parent, self.field)
-        return value if self.index is None else value[self.index]
+        return value if self.place is None else value[self.place]
 
 
 class Change(NamedTuple):
     """One node becomes another; a statement may become several, or none."""
 
     slot: Slot
-    old: ast.AST
-    new: ast.AST | list[ast.stmt]
+    old: Node
+    new: Node | list[ast.stmt]
 
 
 @dataclass(eq=False)
@@ -58,9 +59,8 @@ class Editable:
         """The tree's code; what it does not contain is not compiled."""
         top: ast.stmt = self.tree
         if self.owner is not None:
-            top = ast.ClassDef(
-                self.owner.name, [], [], [self.tree], [], lineno=self.owner.lineno, col_offset=0, type_params=[]
-            )
+            empty: Any = {"bases": [], "keywords": [], "decorator_list": [], "type_params": []}  # the last from 3.12 on
+            top = ast.ClassDef(self.owner.name, body=[self.tree], lineno=self.owner.lineno, col_offset=0, **empty)
         code = compile(ast.Module([top], []), str(self.path), "exec", dont_inherit=True)
         if self.owner is not None:
             code = next(one for one in code.co_consts if isinstance(one, CodeType))
@@ -124,10 +124,8 @@ class Program:
     def _is_ours(self, thing: Any) -> bool:
         if isinstance(thing, FunctionType):
             return Path(thing.__code__.co_filename).resolve().parent == self.folder
-        module = sys.modules.get(thing.__module__)
-        return bool(module and getattr(module, "__file__", None)) and (
-            Path(module.__file__).resolve().parent == self.folder
-        )
+        file = getattr(sys.modules.get(thing.__module__), "__file__", None)
+        return file is not None and Path(file).resolve().parent == self.folder
 
     def _editable(self, function: FunctionType, depth: int) -> Editable | None:
         path = Path(function.__code__.co_filename).resolve()
@@ -298,7 +296,7 @@ def shown(editable: Editable, change: Change, text: str) -> tuple[int, str, str]
     return node.lineno, _one_line(old_text[start:end]), _one_line(after)
 
 
-def _around(tree: ast.AST, node: ast.AST) -> list[ast.AST]:
+def _around(tree: ast.AST, node: ast.AST) -> list[Node]:
     """The node, what it is in, and so on, up to the statement."""
     parents = {id(child): parent for parent in ast.walk(tree) for child in ast.iter_child_nodes(parent)}
     way = [node]
@@ -325,7 +323,7 @@ def _offset(text: str, starts: list[int], line: int, column: int) -> int:
     return start + len(text[start:stop].encode()[:column].decode())
 
 
-def _span(node: ast.AST, starts: list[int], text: str) -> tuple[int, int]:
+def _span(node: Node, starts: list[int], text: str) -> tuple[int, int]:
     return (
         _offset(text, starts, node.lineno, node.col_offset),
         _offset(text, starts, node.end_lineno, node.end_col_offset),

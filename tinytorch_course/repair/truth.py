@@ -190,7 +190,7 @@ def gradient_probe(
     except Exception:
         return None
     dout = torch.randn(out.shape, dtype=out.dtype, generator=generator)
-    right = _through_own_forward(pair[0], inputs, kwargs, positions, dout)
+    right: dict[Quantity, Tensor] | None = _through_own_forward(pair[0], inputs, kwargs, positions, dout)
     tolerance = EXACT
     if right is None or not _agrees_with_differences(pair[0], inputs, kwargs, right, dout, generator):
         if any(inputs[i].numel() > MEASURABLE for i in positions):

@@ -189,7 +189,9 @@ class Search:
         chosen += [probe for probe in by_time if probe not in bad][:1]
         return chosen
 
-    def _one_edit(self, shown, probes, wrong, *, only_forward):
+    def _one_edit(
+        self, shown: list[Probe], probes: list[Probe], wrong: frozenset[Quantity], *, only_forward: bool
+    ) -> tuple[Found | None, dict[Quantity, list[Edit]], list[tuple[Verdict, Edit]]]:
         """The best single edit; those that make one gradient right; those that help, with how much."""
         holding: list[Edit] = []
         partial: dict[Quantity, list[Edit]] = {}

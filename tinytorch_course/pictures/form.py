@@ -94,4 +94,4 @@ def centred(character: np.ndarray, form: Form) -> np.ndarray:
     )
     canvas = np.zeros((side, side), dtype=np.float32)
     canvas[top : top + character.shape[0], left : left + character.shape[1]] = character
-    return np.uint8(255 * canvas.clip(0, 1) + 0.5)
+    return (255 * canvas.clip(0, 1) + 0.5).astype(np.uint8)

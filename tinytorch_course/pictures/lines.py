@@ -35,7 +35,7 @@ def without_lines(strength: np.ndarray) -> np.ndarray:
     cleared, level, on_level = _without_level_lines(strength)
     cleared, upright, on_upright = _without_level_lines(cleared.T)
     cleared = _without_leftovers(cleared.T, on_level | on_upright.T, ruled=level + upright >= SURELY_RULED)
-    share = (cleared > 0.5).sum() / max((strength > 0.5).sum(), 1)
+    share = (cleared > 0.5).sum() / max(int((strength > 0.5).sum()), 1)
     if level + upright < SURELY_RULED:
         return cleared if share > 0.1 else strength
     return cleared if share > LEAST_WRITTEN else np.zeros_like(strength)

@@ -88,7 +88,7 @@ def as_trained(colors: np.ndarray, network: Network, form: str) -> Tensor | None
     else:
         small = resized(colors, (side, side))
         pixels = small if network.channels == 3 else small.mean(axis=2, keepdims=True)
-        return torch.from_numpy(np.uint8(255 * pixels.clip(0, 1) + 0.5)).permute(2, 0, 1)[None]
+        return torch.from_numpy((255 * pixels.clip(0, 1) + 0.5).astype(np.uint8)).permute(2, 0, 1)[None]
     if not looks.any():
         return None
     return torch.from_numpy(looks)[:, None].expand(-1, network.channels, -1, -1).contiguous()
@@ -108,4 +108,5 @@ def light_on_black(colors: np.ndarray, side: int) -> np.ndarray:
     square = np.zeros((longest, longest), np.float32)
     top, left = ((longest - size) // 2 for size in light.shape)
     square[top : top + light.shape[0], left : left + light.shape[1]] = light
-    return np.uint8(255 * resized(square, (side, side), Image.Resampling.BICUBIC).clip(0, 1) + 0.5)
+    light = resized(square, (side, side), Image.Resampling.BICUBIC)
+    return (255 * light.clip(0, 1) + 0.5).astype(np.uint8)

@@ -106,7 +106,7 @@ def read_gradients(path: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def _read_history(path: Path) -> list[dict[str, Any]]:
-    history = []
+    history: list[dict[str, Any]] = []
     try:
         for line in read_bounded(path, MOST_JSON).decode("utf-8").splitlines():
             row = parse_json(line)

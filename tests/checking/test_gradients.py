@@ -197,6 +197,11 @@ def test_what_no_float32_code_can_know_is_not_asked_of_it():
     assert result.ok
 
 
+def test_a_wrong_result_is_false():
+    assert check_gradient(linear_forward, linear_backward, (X, W, B), like="linear")
+    assert not check_gradient(linear_forward, changed(lambda dx, dw, db: (dx, -dw, db)), (X, W, B), like="linear")
+
+
 def test_a_kink_is_a_note_and_no_mistake():
     def forward(x):
         return x.clamp_min(0), x

@@ -59,6 +59,10 @@ class GradientCheck:
         """Whether nothing is wrong."""
         return not self.problems
 
+    def __bool__(self) -> bool:
+        """As ``ok``, so that ``assert check_gradient(...)`` means what it says."""
+        return self.ok
+
     def report(self, key: str, what: str, sentence: str) -> None:
         """Add a problem."""
         self.problems.append(Problem(key, what, sentence))

@@ -85,6 +85,10 @@ def check(
 
     Without FILE:NAME: every op, loss, layer, optimizer, schedule and network of the from-scratch layer. Ends with exit
     code 1 if anything is wrong.
+
+    Your own code is a pair. forward(x, ...) returns (out, cache), whatever cache is. backward(dout, cache) returns one
+    gradient for each tensor argument, in forward's order. With --like it has to equal that op; with --shapes its
+    backward has to fit its forward. For example: tinytorch check my_ops.py:my_relu_forward,my_relu_backward --like relu
     """
     check_options(code, op, ops, like, shapes, dtype, device, seed, timeout)
     check_repair_options(code, budget, hint, fix)

@@ -66,7 +66,7 @@ def diagnose(checks: Sequence[GradientCheck]) -> list[Finding]:
     if all(check.ok for check in checks):
         return []
     only_rounding = [check for check in checks if not check.ok and check.in_double and check.in_double.ok]
-    checks = [check.in_double or check for check in checks]
+    checks = [check if check.in_double is None else check.in_double for check in checks]
     if all(check.ok for check in checks):
         return [_of_problem(only_rounding[0], "rounding", USE_FLOAT64)]
     form = _of_form(checks)

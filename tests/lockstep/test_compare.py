@@ -136,6 +136,7 @@ def test_being_watched_changes_nothing(impl):
     assert all(torch.equal(before[quantity], after[quantity]) for quantity in before)
 
 
+@pytest.mark.slow
 def test_a_comparison_trains_as_train_does(tmp_path):
     """Its losses over an epoch have the mean that `tinytorch train` writes into the history."""
     config = dataclasses.replace(tiny(model="mnist_cnn", limit=6), epochs=2)
@@ -153,6 +154,7 @@ def test_a_comparison_trains_as_train_does(tmp_path):
         assert (4 * losses[0] + 2 * losses[1]) / 6 == pytest.approx(row["train_loss"], rel=1e-12)
 
 
+@pytest.mark.slow
 def test_evaluation_is_compared_after_the_first_step_each_epoch_and_the_last():
     found = compare(tiny(limit=12), steps=5, display=Listener())  # three steps an epoch
     evaluated = [any(quantity.kind == "evaluation" for quantity in step) for step in found.timeline.steps]
@@ -162,6 +164,7 @@ def test_evaluation_is_compared_after_the_first_step_each_epoch_and_the_last():
 # --- tolerance -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_float32_goes_through_without_a_tolerance():
     listener = Listener()
     found = compare(tiny(dtype="float32"), steps=3, display=listener)
@@ -172,6 +175,7 @@ def test_float32_goes_through_without_a_tolerance():
     assert found.test.count == 8
 
 
+@pytest.mark.slow
 def test_it_stops_at_the_first_tensor_out_of_tolerance():
     listener = Listener()
     found = compare(tiny(dtype="float32"), steps=3, tolerance=0.0, display=listener)
@@ -182,6 +186,7 @@ def test_it_stops_at_the_first_tensor_out_of_tolerance():
     assert [last for _, last in listener.rows] == [True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ops", "room"), [("tuned", "tuned"), ("textbook", "ops")])
 def test_the_divergence_is_told_with_values_and_source(ops, room):
     injection, config = find_injection("linear-sign"), tiny(optimizer="adam", ops=ops)
@@ -200,6 +205,7 @@ def test_the_divergence_is_told_with_values_and_source(ops, room):
     assert document["source"]["function"] == "linear_backward"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "line"),
     [
@@ -235,6 +241,7 @@ def test_the_source_of_a_sum_of_two_paths():
     assert makers.source_of(Quantity("output gradient", "body.0.conv")).function == "add_backward"
 
 
+@pytest.mark.slow
 def test_what_no_function_of_ours_made_has_the_step_for_a_source(residual):
     def uphill(right, **named):
         layer = right(**named)
@@ -259,11 +266,13 @@ def test_tracing_is_given_back():
     assert recorder.listener is None
 
 
+@pytest.mark.slow
 def test_a_training_that_diverges_in_torch_is_an_error_of_input():
     with pytest.raises(InputError, match=r"training diverged: torch's loss is .* try a smaller --lr than 1e"):
         compare(tiny(optimizer="sgd", lr=1e300, schedule="constant"), steps=4, display=Listener())
 
 
+@pytest.mark.slow
 def test_a_mistake_that_diverges_alone_is_compared_to_the_end():
     injection = find_injection("uphill")
     config = tiny(optimizer="sgd", lr=30.0, schedule="constant", clip_norm=1.0)
@@ -297,6 +306,7 @@ def test_peak_memory_keeps_stderr_of_python(capfd):
     assert capfd.readouterr().err == "heard again\n"
 
 
+@pytest.mark.slow
 def test_both_sides_are_measured():
     listener = Listener()
     found = compare(tiny(), steps=3, display=listener)
@@ -307,6 +317,7 @@ def test_both_sides_are_measured():
         assert found.seconds()[impl] > 0
 
 
+@pytest.mark.slow
 def test_a_comparison_as_json():
     found = compare(tiny(), steps=2, tolerance=1e-9, display=Listener())
     document = json.loads(json.dumps(found.to_dict(), allow_nan=False))
@@ -337,6 +348,7 @@ def test_seeds_in_float64_reach_the_same_accuracies():
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False))["difference"] == 0
 
 
+@pytest.mark.slow
 def test_a_seed_ends_where_a_comparison_of_it_ends():
     config = tiny(model="mnist_cnn", limit=40, batch_size=20, seed=3)
     found = compare_seeds(config, 1, steps=4, display=Listener())
@@ -400,6 +412,7 @@ def on_other_machine(monkeypatch, impl, seed):
     monkeypatch.setattr(LEARNERS[impl], "train_step", moved)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("impl", IMPLS)
 def test_ties_that_are_broken_differently_are_no_divergence(monkeypatch, impl, seed):
@@ -414,6 +427,7 @@ def test_ties_that_are_broken_differently_are_no_divergence(monkeypatch, impl, s
     assert "ties of max pooling, broken differently in" in " ".join(str(line) for line in findings(found))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_wrong_rule_for_ties_is_still_a_divergence(monkeypatch, seed):
     on_other_machine(monkeypatch, "torch", seed)
@@ -423,6 +437,7 @@ def test_a_wrong_rule_for_ties_is_still_a_divergence(monkeypatch, seed):
     assert found.quantity == Quantity("output gradient", "relu2")
 
 
+@pytest.mark.slow
 def test_zeros_that_are_taken_differently_are_no_divergence(monkeypatch):
     """A relu whose input is 0 but for rounding: its slope is 0 or 1, and the parameters behind it follow."""
 
@@ -463,6 +478,7 @@ def normed(L, *, num_classes=10, in_channels=1, image_size=28):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("injected", [None, "adam-eps-inside", "adam-no-bias-correction"])
 def test_an_optimizer_that_divides_by_rounding_is_handed_over(monkeypatch, injected):
     monkeypatch.setitem(models.MODELS, "normed", Model("normed", normed, "a test"))

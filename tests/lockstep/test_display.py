@@ -105,6 +105,7 @@ def test_into_a_pipe_go_plain_lines():
     assert "\x1b" not in table + notes
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no pseudo-terminals")
 def test_a_terminal_follows_every_step_and_is_left_with_the_lines_of_a_plain_run():
     ours, theirs = os.openpty()

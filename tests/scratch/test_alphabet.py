@@ -165,6 +165,7 @@ def training_steps(model, optimizer, steps=2):
     return params | state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("optimizer", "form"), [*((name, "tuned") for name in OPTIMIZERS), ("adam", "textbook")])
 @pytest.mark.parametrize("model", MODELS)
 def test_training_calls_the_alphabet_alone(model, optimizer, form):

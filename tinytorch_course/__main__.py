@@ -27,6 +27,7 @@ def end_at_once(number: int, frame: object) -> NoReturn:
 
 
 def interrupt(number: int, frame: object) -> NoReturn:
+    """Turn a signal that would end the process into an interruption, which saves what there is."""
     raise KeyboardInterrupt(number)
 
 

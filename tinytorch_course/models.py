@@ -19,6 +19,8 @@ from tinytorch_course.own_networks import Code, adapt, code_of, is_own, load_own
 
 
 class Model(NamedTuple):
+    """One network of the catalogue."""
+
     name: str
     build: Callable[..., Any]  # build(L, *, num_classes=10, in_channels=1, image_size=28)
     purpose: str

@@ -25,6 +25,7 @@ class Draw:
     draw: Callable[[torch.Generator], Tensor]
 
     def __call__(self, generator: torch.Generator) -> Tensor:
+        """Draw it."""
         return self.draw(generator)
 
 
@@ -65,6 +66,7 @@ class Timed(NamedTuple):
     below: int | None = None  # the samples are integers from 0 to this; None: standard normal
 
     def draw(self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Tensor:
+        """A batch of inputs."""
         if self.below is not None:
             return torch.randint(self.below, (batch, *self.shape), device=device)
         return torch.randn(batch, *self.shape, device=device, dtype=dtype)
@@ -98,10 +100,12 @@ class Op:
 
     @property
     def forward(self) -> Callable[..., tuple]:
+        """``forward(*inputs, **kwargs) -> (out, ..., cache)``."""
         return getattr(self.module, f"{self.name}_forward")
 
     @property
     def backward(self) -> Callable[..., Any]:
+        """``backward(dout, cache) -> gradients``."""
         return getattr(self.module, f"{self.name}_backward")
 
     @property

@@ -37,6 +37,7 @@ class Display:
             self.status.stop()
 
     def working_on(self, name: str, number: int, count: int) -> None:
+        """Say what is being checked, where somebody watches."""
         if self.status is not None:
             self.status.update(f"Checking {name} ({number} of {count}) ...")
 
@@ -71,6 +72,7 @@ class Display:
         self.table.print()
 
     def summary(self, rows: list[Row], seconds: float, tolerances: str) -> None:
+        """The last line: whether all is well, and how long it took."""
         wrong = [row for row in rows if not row.ok]
         cases = sum(row.cases for row in rows)
         verdict = ("all ok", "bold green") if not wrong else (f"{len(wrong)} of {len(rows)} WRONG", "bold red")

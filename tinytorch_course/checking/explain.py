@@ -10,6 +10,8 @@ from tinytorch_course.scratch import layers, optimizers, schedules
 
 
 class Explanation(NamedTuple):
+    """A formula, and where it stands."""
+
     function: str
     file: str
     line: int

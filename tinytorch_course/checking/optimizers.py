@@ -32,7 +32,8 @@ class Run(Protocol):
 
     params: dict[str, Tensor]
 
-    def update(self, grads: dict[str, Tensor | None], step: int) -> None: ...
+    def update(self, grads: dict[str, Tensor | None], step: int) -> None:
+        """One step."""
 
 
 class Ours:
@@ -43,6 +44,7 @@ class Ours:
         self.opt_state = self.optimizer.init(params)
 
     def update(self, grads: dict[str, Tensor | None], step: int) -> None:
+        """One step, with the rates that the case has in force."""
         self.params, self.opt_state = self.optimizer.update(
             self.params, grads, self.opt_state, **rates(self.case, step)
         )
@@ -134,6 +136,7 @@ class TorchFaced:
         self.optimizer = learners(list(self.params.values()), **case.kwargs)
 
     def update(self, grads: dict[str, Tensor | None], step: int) -> None:
+        """One step, by ``.grad``."""
         for name, param in self.params.items():
             grad = grads[name]
             param.grad = None if grad is None else grad.clone()
@@ -149,6 +152,7 @@ class OurFaced:
         self.opt_state = self.optimizer.init(params)
 
     def update(self, grads: dict[str, Tensor | None], step: int) -> None:
+        """One step, which gives new parameters."""
         self.params, self.opt_state = self.optimizer.update(self.params, grads, self.opt_state)
 
 
@@ -161,6 +165,7 @@ class FunctionFaced:
         self.configs: dict[str, dict[str, Any]] = dict.fromkeys(params, self.kwargs | rate)
 
     def update(self, grads: dict[str, Tensor | None], step: int) -> None:
+        """One step of each parameter by itself."""
         takes_config = "config" in inspect.signature(self.learners).parameters
         for name, param in self.params.items():
             if takes_config:

@@ -33,6 +33,7 @@ class Row:
 
     @property
     def ok(self) -> bool:
+        """Whether no case failed."""
         return not self.failed
 
     def to_dict(self) -> dict[str, Any]:
@@ -41,6 +42,7 @@ class Row:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Row":
+        """The row of which :meth:`to_dict` made this."""
         return cls(**{key: value for key, value in values.items() if key != "ok"})
 
 

@@ -45,6 +45,7 @@ class Commands(TyperGroup):
     """The group of all commands, which says what exists when a name does not."""
 
     def resolve_command(self, ctx, args):
+        """The command of that name; InputError, with the nearest name, if there is none."""
         if args[0] not in self.commands and not ctx.resilient_parsing:  # resilient: a shell asks for completions
             *others, last = sorted(self.commands)
             hint = did_you_mean(args[0], self.commands, f"the commands are {', '.join(others)} and {last}")
@@ -78,6 +79,7 @@ app.command(cls=GroupedHelp, short_help="Look whether everything is here, and wo
 
 
 def print_version(wanted: bool) -> None:
+    """The answer to ``--version``."""
     if wanted:
         print(f"tinytorch {__version__}")
         raise typer.Exit
@@ -126,6 +128,7 @@ def run(args: Sequence[str]) -> int:
 
 
 def invoke(args: list[str]) -> int:
+    """Run the command that ``args`` begin with; returns its exit code."""
     command = typer.main.get_command(app)
     try:
         with command.make_context("tinytorch", args) as context:
@@ -170,6 +173,7 @@ def say(sentence: str, exit_code: int) -> int:
 
 
 def say_unexpected(error: Exception) -> int:
+    """Ask for a report of a mistake of ours, below its traceback."""
     traceback.print_exception(error)
     return say("Error: this is a mistake in tinytorch-course, not yours; please report it with the lines above.", 1)
 

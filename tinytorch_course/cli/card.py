@@ -70,6 +70,7 @@ def choose_folder(folders: list[str], out: Path | None) -> Path:
 
 
 def save(folders: list[str], out: Path, json: bool, **options: Any) -> None:
+    """Make a card of run folders, and write it."""
     from tinytorch_course.card.make import Contradiction, make_card
     from tinytorch_course.card.markdown import headline, to_markdown
     from tinytorch_course.files import write_atomically
@@ -90,6 +91,7 @@ def save(folders: list[str], out: Path, json: bool, **options: Any) -> None:
 
 
 def check(file: Path, folders: list[str], json: bool, **options: Any) -> None:
+    """Compare a card with the run folders that it was made of."""
     from tinytorch_course.card.compare import count_figures
     from tinytorch_course.card.make import Contradiction
     from tinytorch_course.card.verify import verify
@@ -111,5 +113,6 @@ def check(file: Path, folders: list[str], json: bool, **options: Any) -> None:
 
 
 def end(contradiction: Exception) -> None:
+    """Say what contradicts what; exit code 1."""
     print(f"{contradiction}.", file=sys.stderr)
     raise typer.Exit(1)

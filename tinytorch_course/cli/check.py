@@ -132,6 +132,7 @@ def check_options(code, op, ops, like, shapes, dtype, device, seed, timeout) -> 
 
 
 def check_repair_options(code: str | None, budget: float, hint: int | None, fix: bool) -> None:
+    """Refuse options of the repair that have nothing to do or are out of range."""
     if code is None and (hint is not None or fix):
         raise InputError(f"{'--fix' if fix else '--hint'} is for code of your own: name it, as in my_ops.py:my_relu")
     if not 0 <= budget <= LONGEST:
@@ -216,6 +217,7 @@ def check_code(
 
 
 def print_document(about: dict[str, Any], rows: "list[Row]") -> None:
+    """One JSON document of all rows."""
     document = {"ok": all(row.ok for row in rows), **about, "results": [row.to_dict() for row in rows]}
     print(json_module.dumps(document, indent=2))
 

@@ -231,6 +231,7 @@ def save(folder: Any, name: str, document: dict[str, Any], picture: bytes) -> li
 
 
 def print_mistakes(json: bool) -> None:
+    """The mistakes that can be planted, and what each needs."""
     from tinytorch_course.lockstep.inject import INJECTIONS
 
     if json:

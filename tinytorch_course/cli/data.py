@@ -180,6 +180,7 @@ def verify(
 
 
 def print_checks(found: dict[str, list], folder: Path, name: str | None) -> None:
+    """Whether each file of each data set is whole."""
     for one, checks in found.items():
         print(one)
         for check in checks:
@@ -218,6 +219,7 @@ def describe(dataset: "Dataset") -> dict[str, Any]:
 
 
 def print_description(dataset: "Dataset", made_of: str) -> None:
+    """A data set in words and numbers."""
     known = describe(dataset)
     channels, height, width = known["shape"]
     colour = "grey" if channels == 1 else "colour"
@@ -283,31 +285,38 @@ def require_name(name: str) -> None:
 
 
 def find_folder(data_dir: str | None) -> Path:
+    """Where data sets are."""
     from tinytorch_course.data import default_data_dir
 
     return Path(data_dir).expanduser() if data_dir else default_data_dir()
 
 
 def note(sentence: str) -> None:
+    """One line on stderr."""
     print(f"Note: {sentence}", file=sys.stderr)
 
 
 def shorten(name: str) -> str:
+    """A class's name, cut where it is too long for a table."""
     return name if len(name) <= DRAWN else f"{name[: DRAWN - 3]}..."
 
 
 def megabytes(count: int) -> str:
+    """A number of bytes in MB."""
     return f"{count / 1e6:.3g} MB"
 
 
 def spell(shape: tuple[int, int, int]) -> str:
+    """(channels, height, width) as "28x28" or "32x32x3"."""
     channels, height, width = shape
     return f"{height}x{width}" + ("" if channels == 1 else f"x{channels}")
 
 
 def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
     print(json_module.dumps(document, indent=2))
 
 
 def print_filled(text: str) -> None:
+    """A paragraph, as wide as the terminal within reason."""
     print(textwrap.fill(text, max(60, min(shutil.get_terminal_size().columns, 120))))

@@ -81,6 +81,7 @@ def grade_file(chosen: Exercise, file: Path, timeout: float, json: bool) -> "lis
 
 
 def print_grade(display, one: "Grade") -> None:
+    """What came of one exercise."""
     from rich.text import Text
 
     if one.outcome is not None:
@@ -95,6 +96,7 @@ def print_grade(display, one: "Grade") -> None:
 
 
 def print_list(json: bool) -> None:
+    """The exercises."""
     if json:
         exercises = [
             {

@@ -65,6 +65,7 @@ def make_folder(out: str) -> Path:
 
 
 def run(chosen: Lesson, out: Path) -> None:
+    """Run one lesson, and say which pictures it made."""
     before = {path: path.stat().st_mtime_ns for path in out.glob("*.png")}
     typer.echo(f"Lesson {chosen.number}. {chosen.title} (about {chosen.seconds} s)", err=True)
     if run_lesson(chosen, out) != 0:
@@ -76,6 +77,7 @@ def run(chosen: Lesson, out: Path) -> None:
 
 
 def print_list(lessons: list[Lesson], json: bool) -> None:
+    """The lessons."""
     if json:
         fields = ("number", "title", "learn", "seconds")
         print(json_module.dumps([{name: getattr(one, name) for name in fields} for one in lessons], indent=2))

@@ -31,6 +31,7 @@ class GroupedHelp(TyperCommand):
     """A command whose help lists its options under headings; typer itself does so only in rich's boxes."""
 
     def format_options(self, ctx, formatter) -> None:
+        """Write the options, heading by heading."""
         groups: dict[str, list[tuple[str, str]]] = {}
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
@@ -44,6 +45,7 @@ class GroupedHelp(TyperCommand):
 
 
 def one_of(names: Sequence[str]) -> str:
+    """Names as "a, b or c"."""
     return f"{', '.join(names[:-1])} or {names[-1]}"
 
 

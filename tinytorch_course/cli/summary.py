@@ -56,6 +56,7 @@ def summary(
 
 
 def print_table(made: "Summary", explain: bool) -> None:
+    """The network as a table, a line for each layer."""
     from tinytorch_course.summary import FLOPS, SAVED
 
     columns = shutil.get_terminal_size().columns
@@ -87,4 +88,5 @@ def _numbers(counted: "Summary | LayerSummary") -> tuple[str, str, str]:
 
 
 def spell(size: tuple[int, ...]) -> str:
+    """A shape as "32x28x28"."""
     return "x".join(str(number) for number in size)

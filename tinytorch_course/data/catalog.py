@@ -26,6 +26,7 @@ def module_of(name: str) -> ModuleType | Any:
 
 
 def is_embedded(name: str) -> bool:
+    """Whether the data set comes with the package."""
     return not hasattr(module_of(name), "SOURCES")
 
 
@@ -41,6 +42,7 @@ def missing(name: str, data_dir: Path) -> list[str]:
 
 
 def has_none(name: str, data_dir: Path) -> bool:
+    """Whether no file of the data set is there."""
     return not module_of(name).find(source_of(name), data_dir)
 
 

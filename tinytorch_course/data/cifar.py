@@ -18,11 +18,14 @@ FOLDER = "cifar-10-batches-py"
 
 
 class Source(NamedTuple):
+    """Where the set comes from, and how large it is."""
+
     about: About
     mirrors: tuple[str, ...]
     archive_bytes: int
 
     def place(self, data_dir: Path) -> Path:
+        """Where its files belong."""
         return data_dir / FOLDER
 
     def job(self) -> Job:
@@ -56,6 +59,7 @@ SOURCES = {
 
 
 def names(source: Source) -> list[str]:
+    """Its files."""
     return list(_checksums())
 
 
@@ -65,6 +69,7 @@ def find(source: Source, data_dir: Path) -> dict[str, Path]:
 
 
 def unpack(source: Source, archives: Path, data_dir: Path) -> None:
+    """Unpack the archive into its folder."""
     from torchvision.datasets import CIFAR10
 
     with tarfile.open(archives / CIFAR10.filename) as archive:

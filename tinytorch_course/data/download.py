@@ -351,6 +351,7 @@ def file_digest(path: Path, algorithm: str) -> str:
 
 
 def is_web_page(data: bytes) -> bool:
+    """Whether these bytes are HTML: a server's excuse in place of the file."""
     return data[:512].removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"<")
 
 

@@ -27,6 +27,7 @@ def move(unpacked: Path, place: Path) -> None:
 
 
 def unreadable(path: Path, error: OSError) -> InputError:
+    """The error that says why a file cannot be read."""
     return InputError(
         f"{path} cannot be read ({error.strerror}): make it readable, or choose another folder with --data-dir"
     )

@@ -29,6 +29,7 @@ class _Damage(Exception):
 
 
 def names(source: Source) -> list[str]:
+    """The set's files."""
     return [file.name for file in source.files]
 
 

@@ -9,16 +9,20 @@ from tinytorch_course.data.splits import About
 
 
 class IdxFile(NamedTuple):
+    """One file of a set."""
+
     name: str
     size: int  # bytes, unpacked
     sha256: str | None  # of the unpacked file; None: nobody has published it
 
     @property
     def archive(self) -> str:
+        """Its name, packed."""
         return f"{self.name}.gz"
 
     @property
     def holds(self) -> str:
+        """ "images" or "labels"."""
         return "images" if "images" in self.name else "labels"
 
 
@@ -36,6 +40,7 @@ class Source(NamedTuple):
     balanced: bool = False  # whether each file is known to have as many labels of every class
 
     def place(self, data_dir: Path) -> Path:
+        """Where its files belong."""
         return data_dir / self.folder / "raw"
 
     def job(self) -> Job:

@@ -33,6 +33,8 @@ CHUNK = 512  # drawings at a time
 
 
 class Alphabet(NamedTuple):
+    """One font, and which of its letters are drawn."""
+
     file: str  # of matplotlib's fonts
     upper: int = ord("A")  # code point of the first letter; the others follow
     lower: int = ord("a")

@@ -25,6 +25,8 @@ class Found(NamedTuple):
 
 
 class Arranged(NamedTuple):
+    """Images of one's own, arranged as a data set."""
+
     classes: tuple[str, ...]
     pool: Split  # all images that are not for testing, those for validation at the end
     test: Split

@@ -14,6 +14,8 @@ from tinytorch_course.seeds import derive_seed
 
 
 class Split(NamedTuple):
+    """Images with their labels."""
+
     images: Tensor  # (N, C, H, W), uint8, H = W; in the sets of characters 0 is the background
     labels: Tensor  # (N,), int64: positions in Dataset.classes
 

@@ -31,12 +31,14 @@ class Status(NamedTuple):
     problem: str = ""  # if the place cannot be used
 
     def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
         about = self.about._asdict()
         del about["val_size"], about["default_epochs"]
         return {"name": self.name, **about, **{key: value for key, value in self._asdict().items() if key != "about"}}
 
 
 def about_of(name: str) -> About:
+    """What is known of a data set without its files."""
     return catalog.module_of(name).ABOUT if catalog.is_embedded(name) else catalog.source_of(name).about
 
 

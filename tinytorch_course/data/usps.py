@@ -16,11 +16,14 @@ from tinytorch_course.errors import InputError
 
 
 class Source(NamedTuple):
+    """Where the set comes from, and how large it is."""
+
     about: About
     mirrors: tuple[str, ...]
     archive_bytes: int
 
     def place(self, data_dir: Path) -> Path:
+        """Where its files belong."""
         return data_dir
 
     def job(self) -> Job:
@@ -47,6 +50,7 @@ SOURCES = {
 
 
 def names(source: Source) -> list[str]:
+    """Its files."""
     return list(_checksums())
 
 

@@ -12,6 +12,8 @@ from tinytorch_course.training.runs import CONFIG
 
 
 class Evaluation(NamedTuple):
+    """How a network does on a data set."""
+
     network: Network
     data: str  # the set's name, as --data takes it
     title: str

@@ -45,6 +45,7 @@ class Call:
 
     @property
     def out(self) -> "Tensor":
+        """Its first result."""
         return self.results[0]
 
     def again(self, **changes: Any) -> "Call":

@@ -51,14 +51,17 @@ def rows_of(x: "Tensor") -> int:
 
 
 def transposed_in_memory(dweight: "Tensor", dout: "Tensor", call: Call) -> "Tensor":
+    """dweight as it is if the product was transposed by a reshape."""
     return dweight.reshape(-1, dweight.shape[-1]).mT.reshape(dweight.shape)
 
 
 def turned(kernel: "Tensor") -> "Tensor":
+    """The kernel turned by 180 degrees."""
     return kernel.flip(2, 3)
 
 
 def channels_reversed(dweight: "Tensor", dout: "Tensor", call: Call) -> "Tensor":
+    """dweight with each group's channels in reverse."""
     return dweight.unflatten(0, (call.groups, -1)).flip(1).flatten(0, 1)
 
 
@@ -94,6 +97,7 @@ def pooling_taps(call: Call, out: "Tensor") -> Iterator[tuple[tuple[int, ...], t
 
 
 def every_tie_wins(dout: "Tensor", call: Call) -> "Tensor":
+    """dx if each of several equal maxima gets all of the gradient."""
     dx = call.x.new_zeros(call.x.shape)
     for _, outputs, pixels in pooling_taps(call, dout):
         dx[pixels] += (call.x[pixels] == call.out[outputs]) * dout[outputs]
@@ -129,6 +133,7 @@ def normalised_by(std: Callable[["Tensor", int, Call], "Tensor"]) -> Callable[[C
 
 
 def unbiased(var: "Tensor", count: int, call: Call) -> "Tensor":
+    """The deviation from the unbiased variance."""
     return (var * (count / (count - 1) if call.training else 1) + call.eps).sqrt()
 
 
@@ -163,6 +168,7 @@ def running(change: Callable[[Call], tuple]) -> Callable[[Call], Call]:
 
 
 def biased_variance(call: Call) -> tuple:
+    """The running statistics, of the biased variance."""
     _, count, _, _ = statistics(call)
     mean, var = call.results[1]
     kept = (1 - call.momentum) * call.running_var
@@ -170,6 +176,7 @@ def biased_variance(call: Call) -> tuple:
 
 
 def momentum_swapped(call: Call) -> tuple:
+    """The running statistics, the mean with momentum and 1 − momentum exchanged."""
     return call.again(momentum=1 - call.momentum).results[1][0], call.results[1][1]
 
 
@@ -186,6 +193,7 @@ def rescaled_dropout(factor: Callable[[float], Any]) -> dict[str, Callable]:
 
 
 def class_axis(call: Call) -> int:
+    """The axis of the classes."""
     return min(1, call.input.dim() - 1)
 
 
@@ -224,6 +232,7 @@ def dinput_alone(dinput: Callable[["Tensor", Call], "Tensor"]) -> Callable[["Ten
 
 
 def softmax_forgotten(dloss: "Tensor", call: Call) -> "Tensor":
+    """dlogits without the softmax."""
     q, kept, count = targets_of(call)
     return -q * cross_entropy_shares(dloss, call, kept, count)
 
@@ -259,6 +268,7 @@ def with_epsilon(call: Call) -> Call:
 
 
 def not_averaged(dloss: "Tensor", call: Call) -> Any:
+    """The gradient of the sum in place of the mean's."""
     return (call.again(reduction="sum") if call.reduction == "mean" else call).grads(dloss)
 
 
@@ -275,6 +285,7 @@ def other(**changes: Callable[[dict[str, Any]], Any]) -> Callable[..., tuple]:
 
 
 def uphill(right: Callable, param: "Tensor", grad: "Tensor", slot: Any, **hyper: Any) -> tuple:
+    """A step in the gradient's direction."""
     new, slot = right(param, grad, slot, **hyper)
     return param + (param - new), slot
 
@@ -315,19 +326,23 @@ def rmsprop_inside(right: Callable, param: "Tensor", grad: "Tensor", slot: Any, 
 
 
 def clipped_by_value(right: Callable, grads: dict[str, Any], max_norm: float, *args: Any, **options: Any) -> tuple:
+    """Gradients clipped number by number."""
     _, norm = right(grads, max_norm, *args, **options)
     return {name: grad if grad is None else grad.clamp(-max_norm, max_norm) for name, grad in grads.items()}, norm
 
 
 def clipped_each_alone(right: Callable, grads: dict[str, Any], *args: Any, **options: Any) -> tuple:
+    """Gradients clipped each by its own norm."""
     _, norm = right(grads, *args, **options)
     return {name: right({name: grad}, *args, **options)[0][name] for name, grad in grads.items()}, norm
 
 
 def a_step_ahead(right: Callable, *args: Any, **options: Any) -> Callable[[int], dict[str, float]]:
+    """The schedule, one step early."""
     schedule = right(*args, **options)
     return lambda step: schedule(step + 1)
 
 
 def peak_a_step_late(right: Callable, max_lr: float, total_steps: int, pct_start: float = 0.3, **options: Any) -> Any:
+    """The schedule, its peak one step late."""
     return right(max_lr, total_steps, min(pct_start + 1 / total_steps, 1.0), **options)

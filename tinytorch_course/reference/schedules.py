@@ -10,18 +10,22 @@ Schedule = Callable[[int], dict[str, float]]
 
 
 def constant(lr: float) -> Schedule:
+    """Always ``lr``."""
     return _read(lr, lr_scheduler.ConstantLR, factor=1.0)
 
 
 def step(lr: float, step_size: int, gamma: float = 0.1) -> Schedule:
+    """``lr`` times gamma after every ``step_size`` steps."""
     return _read(lr, lr_scheduler.StepLR, step_size=step_size, gamma=gamma)
 
 
 def cosine(lr: float, T_max: int, eta_min: float = 0.0) -> Schedule:
+    """From ``lr`` down to ``eta_min`` along half a cosine."""
     return _read(lr, lr_scheduler.CosineAnnealingLR, T_max=T_max, eta_min=eta_min)
 
 
 def linear_warmup(lr: float, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5) -> Schedule:
+    """From a part of ``lr`` up to it, along a line."""
     return _read(lr, lr_scheduler.LinearLR, start_factor=start_factor, end_factor=end_factor, total_iters=total_iters)
 
 
@@ -37,6 +41,7 @@ def one_cycle(
     final_div_factor: float = 1e4,
     three_phase: bool = False,
 ) -> Schedule:
+    """Up to ``max_lr`` and far below where it began."""
     return _read(
         max_lr,
         lr_scheduler.OneCycleLR,

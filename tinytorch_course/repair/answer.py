@@ -31,6 +31,7 @@ class OneEdit(NamedTuple):
 
     @property
     def said(self) -> str:
+        """The edit in words."""
         if self.words:
             return self.words
         return f"`{self.before}` should go" if not self.after else f"`{self.before}` should be `{self.after}`"
@@ -51,18 +52,22 @@ class Repair:
 
     @property
     def line(self) -> int:
+        """Where the first edit is."""
         return self.edits[0].line
 
     @property
     def before(self) -> str:
+        """What stands there."""
         return self.edits[0].before
 
     @property
     def after(self) -> str:
+        """What should stand there."""
         return self.edits[0].after
 
     @property
     def sentence(self) -> str:
+        """All edits in one sentence."""
         said = []
         paths = {edit.path for edit in self.edits}
         for edit in self.edits:

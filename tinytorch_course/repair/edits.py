@@ -94,6 +94,7 @@ class Edit(NamedTuple):
 
     @property
     def pairs(self) -> list[tuple[Editable, Change]]:
+        """Each change with the function that it is in."""
         return [(self.editable, change) for change in self.changes]
 
 
@@ -115,11 +116,13 @@ class Surroundings:
         self.extra += BASE if editable.inherited else 0.0
 
     def visible(self, site: Site, *kinds: str, sizes: bool = False) -> list[Atom]:
+        """The atoms of these kinds that stand before the site."""
         line = site.statement.lineno
         pool = self.atoms + (self.sizes if sizes else [])
         return [atom for atom in pool if atom.line < line and (not kinds or atom.kind in kinds)]
 
     def kind(self, node: ast.AST) -> Atom | None:
+        """What is known of an expression's value; None: nothing."""
         if not isinstance(node, (ast.Name, ast.Attribute, ast.Subscript, ast.Call)):
             return None
         text = ast.unparse(node)
@@ -138,6 +141,7 @@ class Surroundings:
         return self.known[text]
 
     def edit(self, site: Site, new: New) -> Edit:
+        """The edit that puts ``new`` in the place of the site."""
         cost, kind, node = new
         return Edit(cost + self.extra, kind, self.editable, (Change(site.slot, site.node, node),))
 

@@ -25,6 +25,7 @@ def parse(text: str, like: ast.AST) -> Any:
 
 
 def parse_statement(text: str, like: ast.AST) -> Any:
+    """A statement of ours from its text."""
     node = ast.parse(text).body[0]
     for part in ast.walk(node):
         if isinstance(part, (ast.expr, ast.stmt, ast.keyword)):
@@ -33,14 +34,17 @@ def parse_statement(text: str, like: ast.AST) -> Any:
 
 
 def binary(left: ast.expr, operator: type[ast.operator], right: ast.expr, like: ast.AST) -> ast.BinOp:
+    """``left operator right``."""
     return made(ast.BinOp(left, operator(), right), like)
 
 
 def negative(node: ast.expr) -> ast.UnaryOp:
+    """``-node``."""
     return made(ast.UnaryOp(ast.USub(), node), node)
 
 
 def constant(value: Any, like: ast.AST) -> ast.expr:
+    """A number or another constant."""
     return (
         parse(repr(value), like) if isinstance(value, (int, float)) and value < 0 else made(ast.Constant(value), like)
     )
@@ -79,9 +83,11 @@ class Site(NamedTuple):
 
     @property
     def parent(self) -> Node:
+        """What it stands in."""
         return self.slot.parent
 
     def inside(self, *kinds: type) -> bool:
+        """Whether it is within a node of one of these kinds."""
         return any(isinstance(one, kinds) for one in self.way)
 
 

@@ -24,6 +24,7 @@ class Atom(NamedTuple):
 
 
 def kind_of(value: Any) -> str:
+    """The kind of a value, for what can stand in its place."""
     if isinstance(value, Tensor):
         if value.is_floating_point():
             return "tensor" if value.dim() else "scalar"

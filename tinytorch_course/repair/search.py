@@ -31,11 +31,14 @@ class Probe(Protocol):
     optional: bool  # whether code that is right may fail on it
 
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """How many numbers go in: the more, the slower."""
 
-    def judge(self, *, rerun: bool, only_forward: bool = False, twice: bool = False) -> Verdict: ...
+    def judge(self, *, rerun: bool, only_forward: bool = False, twice: bool = False) -> Verdict:
+        """Run the program; None if it raises."""
 
-    def forget(self) -> None: ...
+    def forget(self) -> None:
+        """Let go of what was kept from one candidate to the next."""
 
 
 @dataclass
@@ -91,6 +94,7 @@ class Search:
     # --- the whole ---
 
     def run(self) -> Found | None:
+        """The search; None if nothing was found in time."""
         with self.program.observed():
             probes = self._working(self.subject.probes(0))
         self.start, self.wall = time.process_time(), time.monotonic()  # what torch loads at first is not counted
@@ -361,6 +365,7 @@ class Search:
 
 
 def can_be_written(edits: list[Edit]) -> bool:
+    """Whether the edits can be written into the learner's files."""
     paths = {edit.editable.path for edit in edits}
     try:
         for path in paths:

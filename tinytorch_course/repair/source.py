@@ -25,6 +25,7 @@ class Slot(NamedTuple):
     place: int | None = None  # in the field, if that is a list
 
     def get(self) -> Any:
+        """What hangs there."""
         value = getattr(self.parent, self.field)
         return value if self.place is None else value[self.place]
 
@@ -53,6 +54,7 @@ class Editable:
 
     @property
     def name(self) -> str:
+        """Its name, after its class's."""
         return f"{self.owner.name}.{self.tree.name}" if self.owner else self.tree.name
 
     def compiled(self) -> CodeType:
@@ -69,6 +71,7 @@ class Editable:
 
 @functools.cache
 def parsed(path: Path) -> tuple[str, ast.Module]:
+    """A file's text and tree."""
     text = path.read_text(encoding="utf-8")
     return text, ast.parse(text)
 
@@ -240,6 +243,7 @@ class Patch(NamedTuple):
 
     @property
     def diff(self) -> str:
+        """As a unified diff."""
         old = parsed(self.path)[0]
         lines = difflib.unified_diff(
             old.splitlines(), self.text.splitlines(), self.path.name, self.path.name, n=2, lineterm=""

@@ -23,6 +23,7 @@ class Verdict(NamedTuple):
     score: float  # of what is wrong: how near it comes, from 0 to 1 for each quantity
 
     def better_than(self, other: "Verdict") -> bool:
+        """Whether it has all that the other has right, and is nearer in the rest."""
         return self.right >= other.right and (self.right > other.right or self.score > other.score + 1e-6)
 
 
@@ -35,12 +36,14 @@ class _Wanted(NamedTuple):
 
 
 def wanted(tensor: Tensor, tolerance: float) -> _Wanted | None:
+    """What is right, with the bounds of its errors; None where it is not finite."""
     if not bool(tensor.isfinite().all()):
         return None
     return _Wanted(tensor, tolerance * (1 + tensor.abs()))
 
 
 def agrees(got: Any, right: _Wanted) -> bool:
+    """Whether ``got`` is right, within the bounds."""
     if not isinstance(got, Tensor) or got.shape != right.tensor.shape or got.dtype != right.tensor.dtype:
         return False
     return bool(((got - right.tensor).abs() <= right.bound).all())
@@ -144,6 +147,7 @@ class GradientProbe:
 
     @property
     def size(self) -> int:
+        """How many numbers go in."""
         return sum(x.numel() for x in self.inputs if isinstance(x, Tensor))
 
 

@@ -89,6 +89,7 @@ class Stream(Console):
     """rich's console, but a pipe that its reader has closed is not for it to exit on: the command line does that."""
 
     def on_broken_pipe(self) -> None:
+        """Nobody reads any more: let it end the run."""
         raise  # the BrokenPipeError that is being handled
 
 
@@ -115,9 +116,11 @@ class PlainDisplay(Display):
             self.close_bar()
 
     def notice(self, sentence: str) -> None:
+        """One line beside the table."""
         self.notes.print(Text.assemble(("Note: ", "yellow"), sentence))
 
     def start(self, setup: "Setup", parameter_count: int, start_epoch: int, run_folder: Path) -> None:
+        """Say what is trained on what."""
         self.config, self.epochs, self.steps_per_epoch = setup.config, setup.epochs, setup.steps_per_epoch
         config, dataset = setup.config, setup.dataset
         train, val, test = (len(split.labels) for split in (dataset.train, dataset.val, dataset.test))
@@ -132,6 +135,7 @@ class PlainDisplay(Display):
         self.table_is_headed = False
 
     def epoch_start(self, epoch: int, start_step: int) -> None:
+        """Head the table, where that has not been done; say where a run goes on."""
         if not self.table_is_headed:
             if epoch > 1 or start_step > 0:
                 self.notes.print(
@@ -177,6 +181,7 @@ class Bar(Progress):
         super().__init__(*columns, console=console, **options)
 
     def get_renderable(self) -> Constrain:
+        """No wider than the terminal, so that it can be drawn over."""
         return Constrain(super().get_renderable(), max(self.own_console.width - 3, 1))
 
 
@@ -190,6 +195,7 @@ class TerminalDisplay(PlainDisplay):
         self.steps_done = 0
 
     def epoch_start(self, epoch: int, start_step: int) -> None:
+        """Begin the epoch's bar."""
         super().epoch_start(epoch, start_step)
         # No thread redraws the bar. Stray warnings on stderr are printed above it; stdout is left alone, being a file
         # perhaps.
@@ -216,6 +222,7 @@ class TerminalDisplay(PlainDisplay):
         self.epoch, self.next_draw = epoch, 0.0
 
     def step(self, step: int, loss: float | None, accuracy: float | None, lr: float) -> None:
+        """Move the bar, a few times a second."""
         self.steps_done += 1
         now = time.monotonic()
         if self.bar is None or self.began is None or (now < self.next_draw and step < self.steps_per_epoch):
@@ -233,6 +240,7 @@ class TerminalDisplay(PlainDisplay):
         return f"{steps}  loss {loss:<6}  acc {accuracy:>7}  rate {lr:<7}  {left:>5} left"
 
     def close_bar(self) -> None:
+        """Take the bar away."""
         if self.bar is not None:
             self.bar.stop()
             self.bar = None
@@ -322,6 +330,7 @@ def number(value: float) -> str:
 
 
 def percent(share: float, digits: int = 2) -> str:
+    """A share as "98.76 %"."""
     return f"{100 * share:.{digits}f} %"
 
 

@@ -11,6 +11,7 @@ from tinytorch_course.training.config import TrainConfig
 
 
 def find_device(name: str) -> torch.device:
+    """The device of that name; InputError if there is none."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda"):
@@ -56,6 +57,7 @@ def generator_states() -> dict[str, Any]:
 
 
 def set_generator_states(states: dict[str, Any]) -> None:
+    """Put the generators back into states that were kept."""
     torch.set_rng_state(states["cpu"])
     if torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(states["cuda"])

@@ -132,7 +132,7 @@ class ScratchLearner(Learner):
         return loss, logits, grads, params | learned, state, opt_state
 
     @torch.no_grad()  # there is nothing for autograd to record; this line is the promise
-    def train_step(self, x: Tensor, y: Tensor, generator: torch.Generator, rates: Rates) -> tuple[Tensor, Tensor]:
+    def train_step(self, x: Tensor, y: Tensor, generator: torch.Generator, rates: Rates) -> tuple[Tensor, Tensor]:  # noqa: D102 - Learner says it
         loss, logits, grads, self.params, self.state, self.opt_state = self.step(
             self.params, self.state, self.opt_state, x, y, generator, **rates
         )
@@ -142,27 +142,34 @@ class ScratchLearner(Learner):
 
     @torch.no_grad()
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss, without class weights or smoothing, and the logits of a batch."""
         logits = self.predict(x)
         return self.plain_loss.forward(logits, y)[0], logits
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
+        """The logits of a batch, in evaluation."""
         return self.net.forward(self.params, self.state, x, training=False)[0]
 
     def state_dict(self) -> Tensors:
+        """Parameters and state, under torch's keys."""
         return self.params | self.state
 
     def load_state_dict(self, tensors: Tensors) -> None:
+        """Go on with these parameters and this state."""
         self.params = self._move({name: tensors[name] for name in self.params})
         self.state = self._move({name: tensors[name] for name in self.state})
 
     def optimizer_state(self) -> dict[str, Any]:
+        """The optimizer's state, as torch.optim's state_dict."""
         return self.optimizer.to_torch(self.opt_state)
 
     def load_optimizer_state(self, state: dict[str, Any]) -> None:
+        """Go on with this state of the optimizer."""
         self.opt_state = self.optimizer.from_torch(state, self._learned(self.params))
 
     def parameter_count(self) -> int:
+        """How many numbers are learned or frozen."""
         return sum(tensor.numel() for tensor in self.params.values())
 
     def _learned(self, tensors: dict[str, Tensor]) -> dict[str, Any]:
@@ -208,6 +215,7 @@ class TorchLearner(Learner):
         self.compiled = CompiledModule(self.net) if config.compile else None
 
     def train_step(self, x: Tensor, y: Tensor, generator: torch.Generator, rates: Rates) -> tuple[Tensor, Tensor]:
+        """One step; returns the loss and the logits, on the device."""
         self.net.train()
         reference.layers.set_generator(self.net, generator)
         logits = self.net(x) if self.compiled is None else self.compiled(x, generator)
@@ -226,27 +234,34 @@ class TorchLearner(Learner):
 
     @torch.no_grad()
     def evaluate(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss, without class weights or smoothing, and the logits of a batch."""
         logits = self.predict(x)
         return self.plain_loss(logits, y), logits
 
     @torch.no_grad()
     def predict(self, x: Tensor) -> Tensor:
+        """The logits of a batch, in evaluation."""
         self.net.eval()
         return self.net(x)
 
     def state_dict(self) -> Tensors:
+        """Parameters and state."""
         return self.net.state_dict()
 
     def load_state_dict(self, tensors: Tensors) -> None:
+        """Go on with these parameters and this state."""
         self.net.load_state_dict(tensors, strict=True)
 
     def optimizer_state(self) -> dict[str, Any]:
+        """The optimizer's state."""
         return self.optimizer.state_dict()
 
     def load_optimizer_state(self, state: dict[str, Any]) -> None:
+        """Go on with this state of the optimizer."""
         self.optimizer.load_state_dict(state)
 
     def parameter_count(self) -> int:
+        """How many numbers are learned or frozen."""
         return sum(tensor.numel() for tensor in self.net.parameters())
 
 

@@ -39,6 +39,7 @@ class Spread(NamedTuple):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
+        """The spread of at least two values."""
         return cls(math.fsum(values) / len(values), statistics.stdev(values), min(values), max(values))
 
 
@@ -52,17 +53,21 @@ class SeedRuns:
 
     @property
     def test_accuracy(self) -> Spread:
+        """Over the runs, a share from 0 to 1."""
         return Spread.of([run.test_accuracy for run in self.runs])
 
     @property
     def test_loss(self) -> Spread:
+        """Over the runs."""
         return Spread.of([run.test_loss for run in self.runs])
 
     @property
     def val_accuracy(self) -> Spread:
+        """Over the runs, a share from 0 to 1."""
         return Spread.of([run.val_accuracy for run in self.runs])
 
     def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
         spreads = {name: getattr(self, name)._asdict() for name in ("test_accuracy", "test_loss", "val_accuracy")}
         return {
             "folder": self.folder,

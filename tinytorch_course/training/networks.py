@@ -42,6 +42,7 @@ class Pictures:
 
     @classmethod
     def of(cls, dataset: Dataset) -> "Pictures":
+        """Those of a data set."""
         _, channels, _, side = dataset.train.images.shape
         return cls(
             dataset.name, dataset.title, tuple(dataset.classes), channels, side, tuple(dataset.mean), tuple(dataset.std)
@@ -63,26 +64,32 @@ class Network:
 
     @property
     def data(self) -> str | None:
+        """What it was trained on, as --data takes it; None: unknown."""
         return self.pictures.name
 
     @property
     def classes(self) -> tuple[str, ...]:
+        """Their names, in the order of the logits."""
         return self.pictures.classes
 
     @property
     def channels(self) -> int:
+        """Of its pictures: 1 or 3."""
         return self.pictures.channels
 
     @property
     def image_size(self) -> int:
+        """Pixels along each side."""
         return self.pictures.image_size
 
     @property
     def mean(self) -> tuple[float, ...]:
+        """Of each channel, from 0 to 1: what is subtracted."""
         return self.pictures.mean
 
     @property
     def std(self) -> tuple[float, ...]:
+        """Of each channel, from 0 to 1: what is divided by."""
         return self.pictures.std
 
     def normalise(self, images: Tensor) -> Tensor:
@@ -115,6 +122,7 @@ class Network:
 
 @functools.cache  # says it once
 def print_note(sentence: str) -> None:
+    """One line on stderr."""
     print(f"Note: {sentence}", file=sys.stderr)
 
 

@@ -71,6 +71,7 @@ class Result:
         )
 
     def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
         return dataclasses.asdict(self)
 
 
@@ -103,10 +104,12 @@ class Progress:
 
     @property
     def best(self) -> dict[str, Any] | None:
+        """The row of the best epoch so far; None before the first."""
         return next((row for row in reversed(self.history) if row["best"]), None)
 
     @property
     def epochs_since_best(self) -> int:
+        """How many epochs have passed since."""
         return self.epoch - self.best["epoch"] if self.best else 0
 
     def end_epoch(self, validation: Metrics, *, seconds: float, lr: float, impl: str) -> dict[str, Any]:

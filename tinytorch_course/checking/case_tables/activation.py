@@ -1,3 +1,5 @@
+"""Activations: cases, layers, sizes, likely mistakes."""
+
 import torch
 import torch.nn.functional as F
 

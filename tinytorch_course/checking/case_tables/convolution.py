@@ -1,3 +1,5 @@
+"""Convolution: cases, layers, sizes."""
+
 from typing import Any
 
 import torch.nn.functional as F

@@ -1,3 +1,5 @@
+"""Dropout: cases, layers, sizes."""
+
 import torch
 
 from tinytorch_course.checking.cases import IMAGE, Case, LayerCase, Op, Timed, noncontiguous

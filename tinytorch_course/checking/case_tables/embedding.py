@@ -1,3 +1,5 @@
+"""Embedding: cases, layers, sizes."""
+
 import torch
 import torch.nn.functional as F
 

@@ -1,3 +1,5 @@
+"""Linear layers: cases, layers, sizes."""
+
 import torch.nn.functional as F
 
 from tinytorch_course.checking.cases import IMAGE, ROWS, Case, LayerCase, Op, Timed, noncontiguous

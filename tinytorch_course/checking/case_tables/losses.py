@@ -1,3 +1,5 @@
+"""Losses: cases, with every reduction, weight and kind of target."""
+
 from itertools import product
 
 import torch
@@ -25,10 +27,12 @@ def normal(*shape):
 
 
 def without_classes(shape):
+    """The shape of one loss for each prediction: (N, C, d...) without C."""
     return shape[:1] * (len(shape) > 1) + shape[2:]
 
 
 def of(*values, dtype=torch.float64):
+    """A tensor of these numbers."""
     return torch.tensor(values, dtype=dtype)
 
 
@@ -86,6 +90,7 @@ POSITIVE_WEIGHTS = (
 
 
 def weighted_answers(inputs, weights):
+    """Cases with every reduction, without and with weights."""
     return [
         Case((inputs(3, 4), uniform(3, 4)), {"reduction": reduction, **weight})
         for weight, reduction in product(weights, REDUCTIONS)

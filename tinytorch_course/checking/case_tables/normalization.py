@@ -1,3 +1,5 @@
+"""Batch normalisation: cases, layers, sizes."""
+
 import torch
 import torch.nn.functional as F
 
@@ -25,10 +27,13 @@ def batch_norm_twin(x, running_mean, running_var, *args, **kwargs):
 
 
 def batch_norm_long_twin(x, weight, bias, eps=1e-5):
+    """In training, by the batch's own mean and variance, keeping none."""
     return F.batch_norm(x, None, None, weight, bias, training=True, eps=eps)
 
 
 def variance(*shape):
+    """Positive numbers, from 0.5 to 1.5."""
+
     def variance_draw(generator):
         return torch.rand(shape, dtype=torch.float64, generator=generator) + 0.5
 

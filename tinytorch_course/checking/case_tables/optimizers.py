@@ -38,6 +38,8 @@ class GroupCase(NamedTuple):
 
 
 class OptimizerCase(NamedTuple):
+    """One run of one optimizer."""
+
     kwargs: dict[str, Any] = {}  # noqa: RUF012
     groups: tuple[GroupCase, ...] = ()
     factors: dict[int, float] = {}  # noqa: RUF012 - from this step on, every rate times this
@@ -163,6 +165,7 @@ def cases_of(name: str) -> list[OptimizerCase]:
 
 
 def all_cases() -> list[OptimizerCase]:
+    """All cases of all optimizers."""
     return [case for name in OPTIMIZERS for case in cases_of(name)]
 
 
@@ -261,6 +264,7 @@ class Theirs:
         self.initial = [param_group["lr"] for param_group in self.optimizer.param_groups]
 
     def update(self, grads: dict[str, Tensor | None], step: int) -> None:
+        """One step, with the rates that the case has in force."""
         for name, param in self.params.items():
             grad = grads[name]
             param.grad = None if grad is None else grad.clone()
@@ -274,6 +278,7 @@ class Theirs:
         self.optimizer.step()
 
     def slot(self, name: str) -> dict[str, Tensor]:
+        """The state that torch keeps of one parameter; empty before its first update."""
         return self.optimizer.state.get(self.params[name], {})
 
 

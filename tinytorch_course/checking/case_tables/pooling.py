@@ -1,3 +1,5 @@
+"""Pooling: cases, layers, sizes."""
+
 from typing import Any
 
 import torch
@@ -39,6 +41,7 @@ ALL_MINUS_INF = torch.full((1, 1, 4, 4), -torch.inf, dtype=torch.float64)
 
 
 def on_other_shapes(**keywords):
+    """Cases of the shapes that are easily forgotten."""
     shapes = {"unbatched": (3, 5, 6), "one image": (1, 1, 4, 4), "empty batch": (0, 3, 4, 4)}
     cases = [Case((shape,), keywords, note=note) for note, shape in shapes.items()]
     return [*cases, Case((noncontiguous(2, 3, 4, 6),), keywords)]

@@ -1,3 +1,5 @@
+"""Flattening and padding: cases, layers."""
+
 import torch
 import torch.nn.functional as F
 

@@ -1,3 +1,5 @@
+"""The sum of a residual block: cases, layers."""
+
 import torch
 
 from tinytorch_course.checking.cases import Case, Op, noncontiguous
@@ -5,6 +7,7 @@ from tinytorch_course.scratch.ops import residual
 
 
 def add_twin(x, shortcut, alpha=1):
+    """``x + alpha · shortcut``."""
     return torch.add(x, shortcut, alpha=alpha)
 
 

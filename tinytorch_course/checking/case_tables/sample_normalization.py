@@ -1,3 +1,5 @@
+"""Layer and group normalisation: cases, layers, sizes, likely mistakes."""
+
 import functools
 import math
 from collections.abc import Callable

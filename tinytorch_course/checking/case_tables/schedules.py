@@ -9,6 +9,8 @@ TOLERANCE = 1e-12  # of the largest value on the way
 
 
 class ScheduleCase(NamedTuple):
+    """One schedule, compared step by step."""
+
     schedule: str  # the factory's name in ``scratch.schedules``
     kwargs: dict[str, Any]
     steps: int  # are compared, from 0 on

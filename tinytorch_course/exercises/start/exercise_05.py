@@ -8,6 +8,8 @@ Check it with: tinytorch exercise 05 --check exercise_05.py
 
 
 class SGD:
+    """Stochastic gradient descent with weight decay."""
+
     def __init__(self, params, lr=1e-3, weight_decay=0.0):
         """params: tensors of any shape, each with its gradient in .grad when step() is called."""
         self.params = list(params)

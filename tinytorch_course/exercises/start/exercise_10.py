@@ -10,6 +10,8 @@ import torch
 
 
 class SGD:
+    """Stochastic gradient descent with momentum."""
+
     def __init__(self, params, lr=1e-3, momentum=0.0):
         """params: tensors of any shape, each with its gradient in .grad when step() is called."""
         self.params = list(params)
@@ -25,6 +27,8 @@ class SGD:
 
 
 class Adam:
+    """Adam."""
+
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8):
         """params: as above."""
         self.params = list(params)

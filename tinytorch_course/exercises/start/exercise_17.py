@@ -10,6 +10,8 @@ import torch
 
 
 class AdamW:
+    """AdamW."""
+
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2):
         """params: tensors of any shape, each with its gradient in .grad when step() is called."""
         self.params = list(params)

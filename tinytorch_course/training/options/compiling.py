@@ -64,6 +64,7 @@ class CompiledGradients:
         self._compiled = torch.compile(with_masks, fullgraph=True, dynamic=False, backend=BACKEND)
 
     def __call__(self, params: Any, state: Any, x: Tensor, y: Tensor, generator: torch.Generator) -> Any:
+        """Loss, logits and gradients of one batch."""
         masks = self._masks.draw(generator, x, params, state)
         try:
             return self._compiled(params, state, x, y, masks)
@@ -86,6 +87,7 @@ class CompiledModule:
         ]
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """The logits of one batch."""
         for layer, mask in zip(self._layers, self._masks.draw(generator, x), strict=True):
             layer.mask = mask
         return self._compiled(x)

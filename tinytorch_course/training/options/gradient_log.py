@@ -39,9 +39,11 @@ class GradientLog(Watcher):
         self.rows = [row for row in _read(self.path) if int(row[1]) <= done]
 
     def step(self, epoch: int, batch: int, x: Tensor) -> None:
+        """A step begins."""
         self.epoch, self.batch = epoch, batch
 
     def gradients(self, grads: Mapping[str, Tensor]) -> None:
+        """Keep the norms of every gradient, at every so many steps."""
         if self.batch % self.every:
             return
         step = self.epoch * self.steps_per_epoch + self.batch + 1
@@ -50,6 +52,7 @@ class GradientLog(Watcher):
             self.rows.append([str(self.epoch + 1), str(step), name, repr(norm)])
 
     def save(self) -> None:
+        """Write the file anew."""
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([COLUMNS, *self.rows])
         write_atomically(self.path, text.getvalue().encode())

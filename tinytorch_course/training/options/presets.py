@@ -7,6 +7,8 @@ from tinytorch_course.errors import InputError, did_you_mean
 
 
 class Preset(NamedTuple):
+    """Settings that go together."""
+
     purpose: str
     settings: dict[str, Any]  # fields of TrainConfig that differ from its defaults
 

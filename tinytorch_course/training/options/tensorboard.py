@@ -59,16 +59,19 @@ class Board(Watcher):
         self.last: dict[str, Tensor] = {}  # gradients of an epoch's last step
 
     def step(self, epoch: int, batch: int, x: Tensor) -> None:
+        """A step begins; the first one's pictures are shown."""
         self.batch = batch
         if (epoch, batch) == (0, 0):
             images = x[:IMAGES].detach().float().cpu() * self.std + self.mean
             self.writer.add_images("train/images", images.clamp(0, 1), 1)
 
     def gradients(self, grads: Mapping[str, Tensor]) -> None:
+        """Keep those of an epoch's last step."""
         if self.batch == self.steps_per_epoch - 1:
             self.last = {name: grad.detach().cpu().clone() for name, grad in grads.items()}
 
     def epoch_end(self, row: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Write the epoch's numbers, and histograms of parameters and gradients."""
         for tag, name in SCALARS.items():
             self.writer.add_scalar(tag, row[name], row["epoch"])
         for name, tensor in tensors.items():
@@ -78,7 +81,9 @@ class Board(Watcher):
             self.writer.add_histogram(f"gradients/{name}", grad, row["epoch"])
 
     def save(self) -> None:
+        """Write what is held back."""
         self.writer.flush()
 
     def close(self) -> None:
+        """Close the file."""
         self.writer.close()

@@ -14,14 +14,14 @@ def l1(*, reduction: str = "mean") -> nn.Module:
 
 
 def binary_cross_entropy(*, weight: Tensor | None = None, reduction: str = "mean") -> nn.Module:
-    """The loss of probabilities, between 0 and 1."""
+    """The cross-entropy of probabilities with targets, both from 0 to 1."""
     return nn.BCELoss(weight=weight, reduction=reduction)
 
 
 def binary_cross_entropy_with_logits(
     *, weight: Tensor | None = None, reduction: str = "mean", pos_weight: Tensor | None = None
 ) -> nn.Module:
-    """The loss of logits, of one yes or no each."""
+    """The cross-entropy of logits with targets from 0 to 1."""
     return nn.BCEWithLogitsLoss(weight=weight, reduction=reduction, pos_weight=pos_weight)
 
 
@@ -37,7 +37,7 @@ def cross_entropy(
     reduction: str = "mean",
     label_smoothing: float = 0.0,
 ) -> nn.Module:
-    """The loss of logits over classes."""
+    """The cross-entropy of logits with classes or their probabilities."""
     return nn.CrossEntropyLoss(
         weight=weight, ignore_index=ignore_index, reduction=reduction, label_smoothing=label_smoothing
     )

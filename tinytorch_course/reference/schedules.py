@@ -41,7 +41,7 @@ def one_cycle(
     final_div_factor: float = 1e4,
     three_phase: bool = False,
 ) -> Schedule:
-    """Up to ``max_lr`` and far below where it began."""
+    """Up to ``max_lr``, then down to far below where it began."""
     return _read(
         max_lr,
         lr_scheduler.OneCycleLR,

@@ -52,6 +52,7 @@ def final_state(folder):
     for number, slot in last["optimizer"]["state"].items():
         flat |= {f"optimizer {number} {name}": value for name, value in slot.items()}
     flat |= {f"best {name}": tensor for name, tensor in checkpoints.load(folder / "model.pt").items()}
+    flat |= {f"average {name}": tensor for name, tensor in last.get("average", {}).items()}
     flat["position"] = (last["epoch"], last["batch"])
     flat["history"] = [{key: value for key, value in row.items() if key != "seconds"} for row in last["history"]]
     return flat

@@ -14,10 +14,11 @@ from tinytorch_course.data.loaders import MemoryLoader
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import find_model
 from tinytorch_course.reference import layers as twins
-from tinytorch_course.training import checkpoints, resuming
+from tinytorch_course.training import checkpoints, resuming, setup
 from tinytorch_course.training.learners import LEARNERS, make_learner
 from tinytorch_course.training.loop import Interrupted, Trainer, resume, train
 from tinytorch_course.training.metrics import Metrics
+from tinytorch_course.training.options import averaging
 from tinytorch_course.training.setup import Setup
 
 
@@ -176,6 +177,51 @@ def test_whatever_is_forgotten_in_a_checkpoint_shows(tmp_path, forget):
     checkpoints.save(tmp_path / "run" / "last.pt", saved)
     resume(str(tmp_path / "run"), {}, display=Display())
     assert not same(final_state(tmp_path / "run"), final_state(tmp_path / "whole"))
+
+
+def forget_average(patch):
+    patch.setattr(averaging.Average, "load", lambda *_: None)
+
+
+def forget_order(patch):
+    patch.setattr(setup, "epoch_order", lambda count, seed, epoch: torch.arange(count))
+
+
+def forget_masks(patch):
+    patch.setattr(setup.Setup, "masks", lambda *_: torch.Generator().manual_seed(0))
+
+
+def forget_schedule(patch):
+    make = setup.Setup.make_schedule
+    patch.setattr(setup.Setup, "make_schedule", lambda own: lambda step: make(own)(step - 1))
+
+
+def forget_generators(patch):
+    patch.setattr(resuming, "set_generator_states", lambda _: None)
+
+
+@pytest.mark.parametrize("impl", LEARNERS)
+@pytest.mark.parametrize(
+    "forget",
+    [lambda _: None, forget_average, forget_order, forget_masks, forget_schedule, forget_generators],
+    ids=["nothing", "average", "order", "masks", "schedule", "generators"],
+)
+def test_whatever_a_resumed_run_forgets_shows(tmp_path, monkeypatch, impl, forget, request):
+    """More controls: what is not in the checkpoint but follows from the position, and what an option adds.
+
+    The masks are drawn from torch's own generator where that is what is forgotten, as a layer of one's own may draw.
+    """
+    config = dataclasses.replace(SMALL, impl=impl, ema=0.9)
+    if forget is forget_generators:
+        monkeypatch.setattr(setup.Setup, "masks", lambda *_: torch.default_generator)
+    train(config, out=str(tmp_path / "whole"), display=Display())
+    with pytest.raises(Interrupted):
+        train(config, out=str(tmp_path / "run"), display=Display(stop_before=1))
+    torch.manual_seed(99)  # another process
+    forget(monkeypatch)
+    resume(str(tmp_path / "run"), {}, display=Display())
+    alike = same(final_state(tmp_path / "run"), final_state(tmp_path / "whole"))
+    assert alike == ("nothing" in request.node.callspec.id)
 
 
 def test_sigterm_saves_too(tmp_path):

@@ -21,6 +21,7 @@ from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.display import QUIET, Display
 from tinytorch_course.training.metrics import Metrics
 from tinytorch_course.training.networks import Pictures
+from tinytorch_course.training.options.anomaly import AnomalyDetector, watched
 from tinytorch_course.training.options.averaging import Average, copied, holding
 from tinytorch_course.training.options.freezing import describe
 from tinytorch_course.training.options.transfer import start_from
@@ -33,6 +34,7 @@ from tinytorch_course.training.setup import Setup
 from tinytorch_course.training.signals import StopRequested, StopSignals
 from tinytorch_course.training.watching import admit_watchers
 
+DIVERGED = 20  # times the loss of a network that knows nothing
 READ_EVERY = 50  # steps, where to read a loss Python has to wait for the device
 
 
@@ -113,6 +115,11 @@ class Trainer:
         self.setup, self.display, config = setup, display, setup.config
         self.learner = setup.make_learner()
         self.schedule = setup.make_schedule()
+        self.detector = AnomalyDetector() if config.detect_anomaly else None
+        self.train_step = (
+            self.learner.train_step if self.detector is None else watched(self.learner.train_step, self.detector)
+        )
+        self.has_diverged = False
         if config.from_ is not None and resumed_from is None:
             display.notice(start_from(config.from_, self.learner, len(setup.dataset.classes)))
         if config.freeze is not None:
@@ -174,7 +181,7 @@ class Trainer:
             rates = self.schedule(step)
             for watcher in self.watchers:
                 watcher.step(epoch, progress.batch, x)
-            loss, logits = self.learner.train_step(x, y, setup.masks(epoch, progress.batch), rates)
+            loss, logits = self.train_step(x, y, setup.masks(epoch, progress.batch), rates)
             if self.average is not None:
                 self.average.update(self.learner.state_dict(), step + 1)
             progress.metrics.add(loss, logits, y)
@@ -196,6 +203,8 @@ class Trainer:
         self.unread.clear()
         for number, loss in enumerate(losses, self.progress.batch - len(losses) + 1):
             if not math.isfinite(loss):
+                if self.detector is not None and self.detector.finding:
+                    raise InputError(f"training diverged: {self.detector.finding}")
                 raise InputError(
                     f"training diverged: the loss is {loss} in step {number} of epoch {self.progress.epoch + 1}; "
                     f"try a smaller --lr than {self.setup.config.lr:g}, or --clip-norm 1"
@@ -218,6 +227,17 @@ class Trainer:
         folder.remove(RESULT)  # of fewer epochs
         self.saver.save()
         self.display.epoch_end(row)
+        self._tell_divergence(row)
+
+    def _tell_divergence(self, row: Mapping[str, Any]) -> None:
+        """Say so, once, if the loss is finite but far beyond that of a network that knows nothing."""
+        ignorant = math.log(len(self.setup.dataset.classes))
+        if row["train_loss"] > DIVERGED * ignorant and not self.has_diverged:
+            self.has_diverged = True
+            self.display.notice(
+                f"Training has diverged: the loss of epoch {row['epoch']} is {row['train_loss']:.3g}, and a network "
+                f"that knows nothing has {ignorant:.2f}; try a smaller --lr than {self.setup.config.lr:g}."
+            )
 
     def _has_stalled(self) -> bool:
         """Whether --patience ends the run here; it says so."""

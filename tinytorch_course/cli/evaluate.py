@@ -2,6 +2,8 @@
 
 import contextlib
 import json as json_module
+import sys
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from tinytorch_course.cli.options import (
@@ -14,18 +16,29 @@ from tinytorch_course.cli.options import (
     check_names,
     check_split,
     check_trust,
+    one_of,
     option,
 )
+from tinytorch_course.data_names import data_names
+from tinytorch_course.errors import InputError
+from tinytorch_course.files import printable
+from tinytorch_course.pictures import FORM_NAMES
 
 if TYPE_CHECKING:
     from tinytorch_course.evaluation.evaluate import Evaluation
+
+FORM_HELP = (
+    "Bring the images to what the network knows, as `predict` does: mnist finds the ink and centres it, things are set "
+    "light on black, plain only resizes. (default: they are taken as they are)"
+)
 
 
 def evaluate(
     checkpoint: Annotated[str, CHECKPOINT],
     data: Annotated[str | None, option("--data", "NAME", "The images. (default: the network's own set)")] = None,
-    split: Annotated[str, option("--split", "NAME", "Which of them: test or val. (default: test)")] = "test",
+    split: Annotated[str, option("--split", "NAME", "Which of them: test, val or all. (default: test)")] = "test",
     limit: Annotated[int | None, option("--limit", "N", "No more than N of them. (default: all)")] = None,
+    form: Annotated[str | None, option("--form", "NAME", FORM_HELP)] = None,
     impl: Annotated[str | None, IMPL] = None,
     model: Annotated[str | None, MODEL] = None,
     trust: Annotated[bool, TRUST] = False,
@@ -40,9 +53,12 @@ def evaluate(
     check_split(split, limit)
     check_names(impl, device)
     check_trust(model, trust)
+    if form is not None and form not in FORM_NAMES:
+        raise InputError(f"--form must be {one_of(FORM_NAMES)}, but it is '{form}'")
 
     from tinytorch_course.evaluation.display import lines
     from tinytorch_course.evaluation.evaluate import evaluate
+    from tinytorch_course.pictures.prediction import in_form
     from tinytorch_course.report.folder import new_folder
 
     with contextlib.nullcontext() if out is None else new_folder(out) as folder:
@@ -56,13 +72,18 @@ def evaluate(
             data_dir=data_dir,
             limit=limit,
             device=device,
+            prepare=None if form is None else partial(in_form, form=form),
         )
         files = [] if folder is None else save(folder, found)
     if json:
         print(json_module.dumps(found.to_dict(), indent=2))
         return
     for line in lines(found):
-        print(line)
+        print(printable(line))
+    if data is not None and split != "all" and data not in data_names():
+        print(
+            f"Only the images set apart for --split {split} were scored; --split all takes every one.", file=sys.stderr
+        )
     if files:
         print(f"\nSaved: {', '.join(files)}")
 

@@ -22,7 +22,7 @@ from tinytorch_course.training.config import (
 from tinytorch_course.training.options.presets import PRESETS
 from tinytorch_course.training.parsing import AUGMENTATIONS
 
-SPLITS = ("test", "val")
+SPLITS = ("test", "val", "all")
 LONGEST = 86_400.0  # seconds that code of one's own may take
 Number = TypeVar("Number", int, float)
 

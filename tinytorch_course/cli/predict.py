@@ -1,7 +1,9 @@
 """``tinytorch predict``: what a trained network says to pictures."""
 
+import io
 import json as json_module
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,10 +21,12 @@ from tinytorch_course.cli.options import (
     option,
 )
 from tinytorch_course.errors import InputError
-from tinytorch_course.files import printable
+from tinytorch_course.files import explain, printable, write_atomically
 from tinytorch_course.pictures import FORM_NAMES
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from tinytorch_course.pictures.prediction import Prediction
     from tinytorch_course.training.networks import Network
 
@@ -42,6 +46,9 @@ def predict(
     images: Annotated[list[str], PICTURES],
     top: Annotated[int, option("--top", "K", "Show the K likeliest classes. (default: 3)")] = 3,
     show: Annotated[bool, option("--show", None, "Draw what the network sees.")] = False,
+    save_seen: Annotated[
+        str | None, option("--save-seen", "FOLDER", "Save what the network sees as PNG files in a new folder.")
+    ] = None,
     form: Annotated[str | None, option("--form", "NAME", FORM_HELP)] = None,
     impl: Annotated[str | None, IMPL] = None,
     model: Annotated[str | None, MODEL] = None,
@@ -66,8 +73,10 @@ def predict(
     if form is not None and form not in FORM_NAMES:
         raise InputError(f"--form must be {one_of(FORM_NAMES)}, but it is '{form}'")
 
-    from tinytorch_course.pictures.reading import find_sources
+    from tinytorch_course.pictures.reading import SUFFIXES, find_sources
 
+    if checkpoint.lower().endswith(SUFFIXES):
+        raise InputError(f"{checkpoint} is a picture, but the first argument is the network: a run folder or a file")
     sources = find_sources(images)  # before torch is imported, which takes seconds
 
     from tinytorch_course.pictures.prediction import predict
@@ -78,13 +87,41 @@ def predict(
     where = str(find_device(device))
     network = open_network(checkpoint, model=model, trust=trust, impl=impl, data=data, data_dir=data_dir, device=where)
     predictions = []
+    folder = None if save_seen is None else new_folder(save_seen)
     for prediction in predict(network, sources, form):
         predictions.append(prediction)
+        if folder is not None and prediction.seen is not None:
+            save(prediction.seen, folder / f"{len(predictions):04}.png")
         if not json and prediction.problem is None:
             print_prediction(prediction, network, top, show, max(len(printable(source.name)) for source in sources))
     if json:
         print(json_module.dumps(to_dict(network, predictions, top, show), indent=2))
     raise_problems(predictions)
+
+
+def new_folder(name: str) -> Path:
+    """An empty folder of that name.
+
+    Raises:
+        InputError: if something is there, or it cannot be made.
+    """
+    folder = Path(name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise InputError(f"{folder} is there already and is not empty: choose a new one for --save-seen")
+    except OSError as error:
+        raise InputError(f"cannot use {folder} for --save-seen: {explain(error)}") from error
+    return folder
+
+
+def save(seen: "Tensor", file: Path) -> None:
+    """A picture (C, S, S), uint8, as a PNG file."""
+    from PIL import Image
+
+    pixels, buffer = seen.permute(1, 2, 0).numpy(), io.BytesIO()
+    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).save(buffer, "PNG")
+    write_atomically(file, buffer.getvalue())
 
 
 def print_prediction(prediction: "Prediction", network: "Network", top: int, show: bool, width: int) -> None:
@@ -141,4 +178,6 @@ def raise_problems(predictions: list["Prediction"]) -> None:
     if len(problems) == 1:
         raise InputError(problems[0])
     if problems:
-        raise InputError(f"{len(problems)} of {len(predictions)} pictures have no answer: {'; '.join(problems)}")
+        for problem in problems:
+            print(printable(problem), file=sys.stderr)
+        raise InputError(f"{len(problems)} of {len(predictions)} pictures have no answer")

@@ -73,6 +73,8 @@ def choose_file(out: str | None, folders: list[str]) -> Path:
     """
     if out is not None and not out.strip():
         raise InputError(f"--out must be the path of a file, but it is {out!r}")
+    if out is not None and not out.lower().endswith((".html", ".htm")):
+        raise InputError(f"--out must end in .html, because the report is an HTML file, but it is {out!r}")
     alone = len(folders) == 1 and not runs_of_seeds(Path(folders[0]))  # a folder of seeds holds nothing else
     path = Path(out) if out is not None else Path(folders[0] if alone else "") / "report.html"
     try:

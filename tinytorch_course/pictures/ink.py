@@ -10,8 +10,8 @@ import numpy as np
 from scipy import ndimage
 
 from tinytorch_course.pictures.lines import without_lines
-from tinytorch_course.pictures.sheet import sheet_in
-from tinytorch_course.pictures.sizes import COARSE_SIDE, resized, shrunk
+from tinytorch_course.pictures.sheet import otsu, sheet_in
+from tinytorch_course.pictures.sizes import COARSE_SIDE, resized, rim_of, shrunk
 
 WIDEST_STROKE = 0.3  # of the longer side; what is wider is taken for paper in the shade
 RING = 0.05  # of the shorter side: the rim that is mostly paper
@@ -19,6 +19,8 @@ NARROW = (0.05, 0.1, 0.2)  # of the longer side: strokes, and the gaps between t
 FAINTEST = 0.045  # contrast to the paper (1: black on white) below which nothing counts as ink
 CLEAREST_NOISE = 0.08  # noise that is left after smoothing, as a share of the ink's strength
 SURE, POSSIBLE = 0.6, 0.4  # strength that makes ink, and that belongs to ink that it touches
+TWO_TONES, PURE, MOST_BETWEEN = 0.4, 0.15, 0.1  # a scan's tones are so far apart, and hardly a pixel is in between
+MARGIN = 0.25  # of the longer side, that a scan is given whose ink reaches the rim
 ISOLATED = 0.35  # strength by which a speck of one pixel stands out from all around it
 SMALLEST_PART = 0.04  # area of a part of the character, as a share of the largest part's
 PALEST_PART = 0.7  # its strength, likewise
@@ -39,6 +41,7 @@ def find_ink(colors: np.ndarray) -> Ink | None:
     Args:
         colors: (H, W, 3), from 0 to 1.
     """
+    colors = with_margin(colors)
     sheet = sheet_in(colors)
     colors = colors if sheet is None else sheet
     dark = sheet is not None or is_dark_on_light(colors)
@@ -57,6 +60,31 @@ def find_ink(colors: np.ndarray) -> Ink | None:
     mask = ndimage.binary_propagation(strength > SURE, mask=strength > POSSIBLE, structure=np.ones((3, 3)))
     mask = one_character(mask, strength)
     return Ink(strength, mask, dark) if mask.any() else None
+
+
+def with_margin(colors: np.ndarray) -> np.ndarray:
+    """A scan in two tones whose ink reaches the rim, with paper around it: all that follows takes the rim for paper.
+
+    The paper is the tone that most of the picture has, its corners counting twice.
+    """
+    grey = colors.mean(axis=2)
+    light = grey > otsu(grey)
+    if not light.any() or light.all():
+        return colors
+    tones = grey[~light].mean(), grey[light].mean()
+    off = np.minimum(np.abs(grey - tones[0]), np.abs(grey - tones[1])) > PURE * (tones[1] - tones[0])
+    if tones[1] - tones[0] < TWO_TONES or off.mean() > MOST_BETWEEN:
+        return colors
+    corners = light[[0, 0, -1, -1], [0, -1, 0, -1]].mean()
+    paper_is_light = light.mean() + corners > 1
+    if not rim_of(light != paper_is_light).any():
+        return colors
+    margin = max(1, round(MARGIN * max(grey.shape)))
+    paper = np.median(colors[light == paper_is_light], axis=0)
+    padded = np.empty((grey.shape[0] + 2 * margin, grey.shape[1] + 2 * margin, 3), colors.dtype)
+    padded[:] = paper
+    padded[margin:-margin, margin:-margin] = colors
+    return padded
 
 
 def is_dark_on_light(colors: np.ndarray) -> bool:

@@ -94,6 +94,16 @@ def as_trained(colors: np.ndarray, network: Network, form: str) -> Tensor | None
     return torch.from_numpy(looks)[:, None].expand(-1, network.channels, -1, -1).contiguous()
 
 
+def in_form(network: Network, images: Tensor, form: str) -> Tensor:
+    """Images (N, C, H, W), uint8, each as the network's own are: (N, C, S, S), uint8; black where one holds nothing."""
+    side, made = network.image_size, []
+    for image in images:
+        colors = (image.float() / 255).permute(1, 2, 0).expand(-1, -1, 3).numpy()
+        looks = as_trained(colors, network, form)
+        made.append(torch.zeros(network.channels, side, side, dtype=torch.uint8) if looks is None else looks[0])
+    return torch.stack(made)
+
+
 def light_on_black(colors: np.ndarray, side: int) -> np.ndarray:
     """A thing in grey on black, cut out and enlarged until it fills the square: (side, side), uint8."""
     grey = colors.mean(axis=2)

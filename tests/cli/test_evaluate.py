@@ -150,7 +150,7 @@ def test_bad_input_is_one_sentence(evaluated, tmp_path, monkeypatch):
         ("run", ["--data", "none"], "none contains no images"),
         ("run", ["--data", "text.txt"], "text.txt is not an .npz file, or is damaged"),
         ("run", ["--data", "mnits"], "--data must be one of"),
-        ("run", ["--split", "train"], "--split must be test or val, but it is 'train'"),
+        ("run", ["--split", "train"], "--split must be test, val or all, but it is 'train'"),
         ("run", ["--limit", "0"], "--limit must be at least 1, but it is 0"),
         ("run", ["--impl", "jax"], "--impl must be scratch or torch, but it is 'jax'"),
         ("run", ["--device", "tpu"], "--device"),

@@ -73,8 +73,6 @@ def choose_file(out: str | None, folders: list[str]) -> Path:
     """
     if out is not None and not out.strip():
         raise InputError(f"--out must be the path of a file, but it is {out!r}")
-    if out is not None and not out.lower().endswith((".html", ".htm")):
-        raise InputError(f"--out must end in .html, because the report is an HTML file, but it is {out!r}")
     alone = len(folders) == 1 and not runs_of_seeds(Path(folders[0]))  # a folder of seeds holds nothing else
     path = Path(out) if out is not None else Path(folders[0] if alone else "") / "report.html"
     try:
@@ -86,4 +84,6 @@ def choose_file(out: str | None, folders: list[str]) -> Path:
             raise InputError(f"the folder {path.parent} of --out does not exist: create it first")
     except OSError as error:
         raise InputError(f"cannot use {path} for the report: {error.strerror}") from error
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--out must end in .html, because the report is an HTML file, but it is {out!r}")
     return path

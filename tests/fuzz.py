@@ -25,7 +25,7 @@ from tinytorch_course.data.arrays import read_npz
 from tinytorch_course.data_names import Place
 from tinytorch_course.errors import InputError
 from tinytorch_course.pictures.reading import Source, read_picture
-from tinytorch_course.report.gather import _read_history, _read_result
+from tinytorch_course.report.gather import read_history, read_result
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig, read_config
 from tinytorch_course.training.networks import read_pictures
@@ -83,8 +83,8 @@ READERS = {  # what reads, what it may be given to begin with
         [tomli_w.dumps({k: v for k, v in TrainConfig().to_dict().items() if v is not None}).encode()],
     ),
     "data.json": (read_pictures, [as_json(DATA)]),
-    "history.jsonl": (_read_history, [as_json(ROW | {"seconds": 1.0, "impl": "torch", "best": True})]),
-    "result.json": (_read_result, [as_json(RESULT)]),
+    "history.jsonl": (read_history, [as_json(ROW | {"seconds": 1.0, "impl": "torch", "best": True})]),
+    "result.json": (read_result, [as_json(RESULT)]),
     "card": (lambda path: runs_of(read_card(path), path), [as_json(CARD)]),
 }
 

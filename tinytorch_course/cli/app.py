@@ -32,6 +32,7 @@ from tinytorch_course.cli.models import models
 from tinytorch_course.cli.options import GroupedHelp
 from tinytorch_course.cli.predict import predict
 from tinytorch_course.cli.report import report
+from tinytorch_course.cli.runs import runs
 from tinytorch_course.cli.summary import summary
 from tinytorch_course.cli.train import train
 from tinytorch_course.errors import InputError, did_you_mean
@@ -67,6 +68,7 @@ app.command(cls=GroupedHelp, short_help="Train both implementations side by side
 app.command(cls=GroupedHelp, short_help="Score a trained network on images with labels.")(evaluate)
 app.command(cls=GroupedHelp, short_help="Ask a trained network about pictures: photographs, scans, drawings.")(predict)
 app.command(cls=GroupedHelp, short_help="Make one HTML file about one run or several.")(report)
+app.command(cls=GroupedHelp, short_help="List the runs there are, the best first, and what differs.")(runs)
 app.command(cls=GroupedHelp, short_help="Time both implementations, alternately.")(bench)
 app.command(cls=GroupedHelp, short_help="List the networks there are.")(models)
 app.add_typer(data, name="data", cls=Commands, short_help="List, fetch, show or verify the data sets.")

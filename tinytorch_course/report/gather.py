@@ -59,13 +59,13 @@ def read_run(path: Path, name: str) -> Run:
     notes: list[str] = []
     refuse_links(path)
     config = read_config(path / CONFIG)
-    history = _read_history(path / HISTORY)
+    history = read_history(path / HISTORY)
     return Run(
         path,
         name,
         config,
         history,
-        _or_note(_read_result, path / RESULT, None, notes),
+        _or_note(read_result, path / RESULT, None, notes),
         _or_note(_read_versions, path / LAST, {}, notes),
         _or_note(read_gradients, path / GRADIENTS, {}, notes),
         notes,
@@ -105,7 +105,8 @@ def read_gradients(path: Path) -> dict[str, list[tuple[int, float]]]:
     return dict(norms)
 
 
-def _read_history(path: Path) -> list[dict[str, Any]]:
+def read_history(path: Path) -> list[dict[str, Any]]:
+    """The rows of a ``history.jsonl``; InputError if one is none."""
     history: list[dict[str, Any]] = []
     try:
         for line in read_bounded(path, MOST_JSON).decode("utf-8").splitlines():
@@ -119,7 +120,8 @@ def _read_history(path: Path) -> list[dict[str, Any]]:
     return history
 
 
-def _read_result(path: Path) -> dict[str, Any]:
+def read_result(path: Path) -> dict[str, Any]:
+    """What a ``result.json`` says; InputError if that is no result."""
     try:
         result = read_json(path)
         for field, highest in (("test_accuracy", 1), ("test_count", LARGEST), ("parameters", LARGEST)):

@@ -8,7 +8,7 @@ Time: about 15 s on 2 CPU cores
 
 Expected output (excerpt):
     healthy: loss at the start ...; log 10 is 2.303
-    healthy: one batch learnt by heart: True
+    healthy: one batch learnt by heart: True ...
     a bias of -5: ... of 64 units of the first layer are dead
     the first value that is not finite comes out of: log
     five planted mistakes, each shown by its test: True

@@ -34,6 +34,7 @@ OTHER = {
     "freeze": "conv*",
     "log_gradients": True,
     "tensorboard": True,
+    "ops": "textbook",
     "checkpoint_every": 40,
     "detect_anomaly": True,
     "seed": 3,

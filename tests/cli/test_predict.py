@@ -122,7 +122,7 @@ def test_a_picture_without_an_answer_does_not_stop_the_others(tinytorch):
     assert code == 2
     blank, zero = json.loads(out)["pictures"]
     assert (blank["answer"], blank["top"], zero["answer"]) == (None, [], "0")
-    assert "holds nothing" in blank["error"]
+    assert "contains nothing" in blank["error"]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_picture_without_an_answer_does_not_stop_the_others(tinytorch):
         (["net", "blank.png"], "blank.png contains nothing that stands out from its background"),
         (["net", "cut.jpg"], "cut.jpg is a damaged picture"),
         (["net", "empty.png"], "empty.png is empty (0 bytes), not a picture"),
-        (["net", "empty"], "the folder empty holds no picture"),
+        (["net", "empty"], "the folder empty contains no picture"),
         (["net", "good/one.png", "--top", "0"], "--top must be at least 1, but it is 0"),
         (["net", "good/one.png", "--form", "cursive"], "--form must be mnist, things or plain, but it is 'cursive'"),
         (["net", "good/one.png", "--impl", "jax"], "--impl"),

@@ -53,5 +53,5 @@ def test_a_log_goes_on_where_the_run_does(tmp_path, done):
 @pytest.mark.parametrize("text", ["", "a,b\n", "epoch,step,name,norm\n1,one,w,2\n", "epoch,step,name,norm\n1,1,w\n"])
 def test_another_file_of_that_name_is_not_lost(tmp_path, text):
     (tmp_path / "gradients.csv").write_text(text)
-    with pytest.raises(InputError, match=r"gradients.csv is not what --log-gradients wrote"):
+    with pytest.raises(InputError, match=r"gradients.csv was not written by --log-gradients"):
         GradientLog(tmp_path, 2, 0)

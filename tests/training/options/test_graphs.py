@@ -152,8 +152,8 @@ def test_a_recorded_step_is_the_step(settings):
     ("settings", "device", "words"),
     [
         ({}, "cpu", "--cuda-graph is for NVIDIA GPUs, but this run is on the CPU: leave it out"),
-        ({"compile": True}, "cuda", "not beside --compile"),
-        ({"impl": "torch"}, "cuda", "not beside --impl torch"),
+        ({"compile": True}, "cuda", "cannot be combined with --compile"),
+        ({"impl": "torch"}, "cuda", "cannot be combined with --impl torch"),
     ],
 )
 def test_where_there_can_be_none(settings, device, words):

@@ -71,7 +71,7 @@ def test_list(tinytorch, tiny, tmp_path):
     states = [sets[name]["state"] for name in ("mnist", "fashion-mnist", "kmnist", "usps", "digits")]
     assert states == ["present", "incomplete", "unusable", "absent", "embedded"]
     assert sets["fashion-mnist"]["missing"] == [name for name in tiny.contents if name != "train-labels-idx1-ubyte"]
-    assert "is a file, but a folder was expected" in sets["kmnist"]["problem"]
+    assert "is a file, but a folder" in sets["kmnist"]["problem"]
     assert "auto" not in sets
 
 

@@ -85,7 +85,7 @@ def test_an_endless_answer_is_stopped(here, capsys):
         (["8", "--out", "nowhere"], "there is no folder 'nowhere"),
         (["8", "--out", "there.py"], "'there.py' already exists, and may be your work"),
         (["8", "--out", "x" * 300 + ".py"], "cannot be written"),
-        (["8", "--check", "bytes.py"], "'bytes.py' is no Python file"),
+        (["8", "--check", "bytes.py"], "'bytes.py' is not a Python file"),
         (["8", "--check", "nowhere.py"], "the file 'nowhere.py' does not exist"),
         (["8", "--check", "there.py", "--out", "x"], "leave out one"),
         (["8", "--check", "there.py", "--timeout", "0"], "--timeout must be above 0"),

@@ -138,7 +138,7 @@ def test_a_changed_pixel_shows_beside_the_archive(kmnist, serve_files, tmp_path)
     ("name", "damage", "expected"),
     [
         ("train-images-idx3-ubyte", lambda good: good[:-5], "is cut short"),
-        ("train-images-idx3-ubyte", lambda good: good[:7] + b"\x09" + good[8:], "size and header do not fit together"),
+        ("train-images-idx3-ubyte", lambda good: good[:7] + b"\x09" + good[8:], "size and its header do not match"),
         ("train-labels-idx1-ubyte", lambda good: good[:-1] + b"\x0a", "has labels outside 0 to 9"),
         ("t10k-labels-idx1-ubyte", lambda good: b"<html>", "is a web page"),
         ("t10k-images-idx3-ubyte", lambda good: b"PK" + good[2:], "is not an IDX file of images"),

@@ -18,7 +18,7 @@ numbers = itertools.count()
 def repair(tmp_path):
     """Search for the repair of ``forward`` and ``backward`` in a source text."""
 
-    def repaired(source: str, shapes: str | None = None, like: str | None = None, budget: float = 10.0):
+    def repaired(source: str, shapes: str | None = None, like: str | None = None, budget: float = 60.0):
         name = f"learners_code_{next(numbers)}"
         path = tmp_path / f"{name}.py"
         path.write_text(f"import torch\n{source}")

@@ -105,6 +105,23 @@ def my_net(L, num_classes):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("settings", [{"steps": 0}, {"steps": 2, "epochs": 1}, {"tolerance": -1.0}])
+def test_compare_refuses_what_the_command_refuses(settings):
+    with pytest.raises(tt.InputError):
+        tt.compare("mlp", data="digits", **settings)
+
+
+def test_images_that_are_no_bytes_are_refused(run):
+    with pytest.raises(tt.InputError, match="must be a uint8 tensor"):
+        tt.load_run(str(run[0])).predict(torch.rand(2, 1, 28, 28))
+    with pytest.raises(tt.InputError, match="impl must be scratch or torch"):
+        tt.load_run(str(run[0]), impl="jax")
+
+
+def test_a_network_of_ours_may_be_given_itself():
+    assert tt.models.find_model(tt.models.mlp) is tt.models.MODELS["mlp"]
+
+
 def test_a_function_is_a_network(tmp_path):
     folder = str(tmp_path / "own")
     result = tt.train(my_net, out=folder, **SMALL)

@@ -4,7 +4,7 @@ from own_file import MY_NET
 
 from tinytorch_course import reference, scratch
 from tinytorch_course.errors import InputError
-from tinytorch_course.models import find_model, mlp
+from tinytorch_course.models import MODELS, find_model, mlp
 from tinytorch_course.own_networks import is_own, parse_own, short_name
 
 
@@ -33,13 +33,20 @@ def test_a_function_may_ask_for_less(file):
     assert params["1.weight"].shape == (10, 784)
 
 
+def a_network(L, num_classes):
+    return L.sequential(flatten=L.flatten(), fc=L.linear(784, num_classes))
+
+
 def test_a_function_itself_is_a_network():
-    model = find_model(mlp)
-    assert model.code.text.startswith('"""Every network, written once')
-    assert model.name.endswith("models.py:mlp")
+    model = find_model(a_network)
+    assert "def a_network(L, num_classes):" in model.code.text
+    assert model.name.endswith("test_own_networks.py:a_network")
     module = model.build(reference.layers, num_classes=3)
     assert module(torch.zeros(2, 1, 28, 28)).shape == (2, 3)
     assert find_model(model) is model
+    assert find_model(mlp) is MODELS["mlp"]  # ours stays ours
+    with pytest.raises(InputError, match="a lambda has no name"):
+        find_model(lambda L: L.relu())
 
 
 def test_the_file_is_run_once_and_again_when_it_changes(file, capsys):

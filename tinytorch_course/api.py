@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tinytorch_course import reference
-from tinytorch_course.errors import did_you_mean
+from tinytorch_course.errors import InputError, did_you_mean
 from tinytorch_course.evaluation.evaluate import Evaluation, evaluate_network
 from tinytorch_course.lockstep import compare as lockstep
 from tinytorch_course.models import Model, find_model
@@ -71,6 +71,12 @@ def compare(
     """
     found, config = _configure("compare", model, settings)
     config.validate()
+    if steps is not None and steps < 1:
+        raise InputError(f"steps must be at least 1, but it is {steps}")
+    if steps is not None and config.epochs is not None:
+        raise InputError("steps and epochs each say how long: give one of them")
+    if tolerance is not None and not tolerance >= 0:
+        raise InputError(f"tolerance must be at least 0, but it is {tolerance}")
     if steps is None and config.epochs is None:
         steps = lockstep.DEFAULT_STEPS
     if tolerance is None:
@@ -142,7 +148,14 @@ class TrainedRun:
         return dict(self._network.learner.state_dict())
 
     def logits(self, images: Tensor) -> Tensor:
-        """Its answers to images, uint8 (N, C, H, W): float (N, classes), before any softmax."""
+        """Its answers to images, uint8 (N, C, H, W): float (N, classes), before any softmax.
+
+        Raises:
+            InputError: if they are none such.
+        """
+        if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.dim() != 4:
+            got = f"{tuple(images.shape)}, {images.dtype}" if isinstance(images, Tensor) else type(images).__name__
+            raise InputError(f"images must be a uint8 tensor (N, C, H, W) of pixels from 0 to 255, but it is {got}")
         return self._network.logits(images)
 
     def predict(self, images: Tensor) -> Tensor:

@@ -302,6 +302,8 @@ def find_model(name: str | Callable[..., Any] | Model) -> Model:
     if isinstance(name, Model):
         return name
     if callable(name):
+        if (ours := next((model for model in MODELS.values() if model.build is name), None)) is not None:
+            return ours
         code = code_of(name)
         return Model(f"{code.file}:{code.function}", adapt(name, code.file), _purpose(name), code)
     require_model_name(name)

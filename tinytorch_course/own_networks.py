@@ -91,10 +91,15 @@ def _line_of(function: Callable[..., Any]) -> int:
 
 def code_of(function: Callable[..., Any]) -> Code:
     """Where a function of L is written that was given as such, from Python."""
+    if not getattr(function, "__name__", "network").isidentifier():
+        raise InputError("a lambda has no name under which a run could find it again: write def net(L): ...")
     try:
         text = inspect.getsource(function)
         file = Path(inspect.getsourcefile(function) or "<python>.py")
-        text = file.read_text(encoding="utf-8") if file.is_file() else text
+        if file.suffix == ".py" and file.is_file():
+            text = file.read_text(encoding="utf-8")
+        else:  # a cell of IPython, a doctest
+            file = Path("<python>.py")
     except (OSError, TypeError, UnicodeDecodeError):  # typed into an interpreter that keeps nothing
         file, text = Path("<python>.py"), ""
     return Code(file, getattr(function, "__name__", "network"), text, _line_of(function))

@@ -209,7 +209,22 @@ def test_a_kink_is_a_note_and_no_mistake():
     result = check_gradient(forward, lambda dout, x: dout * (x > 0), (torch.zeros(4, dtype=torch.float64),))
     assert result.ok
     assert ["kink" in note for note in result.notes] == [True]
-    assert result.difference_errors == {}
+    assert list(result.difference_errors) == ["dx"]  # measured beside it
+
+
+@pytest.mark.parametrize("slope", [0.0, 5.0, -1.0])
+def test_a_wrong_backward_does_not_hide_in_a_kink(slope):
+    x = torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64)
+    result = check_gradient(lambda x: (x.abs(), x), lambda dout, x: dout * slope, (x,))
+    assert [problem.what for problem in result.problems] == ["dx"]
+
+
+def test_what_cannot_be_checked_is_not_right():
+    x = torch.ones(3, dtype=torch.float64)
+    random = check_gradient(lambda x: (x * torch.rand_like(x), x), lambda dout, x: dout, (x,))
+    assert "forward gives another output each time" in str(random.problems[0])
+    nothing = check_gradient(lambda x: (2 * x, x), lambda dout, x: 2 * dout, (x,), differences=False)
+    assert [problem.key for problem in nothing.problems] == ["unchecked"]
 
 
 def test_differences_of_some_arguments_only():

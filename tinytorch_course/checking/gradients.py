@@ -21,6 +21,7 @@ STEPS = (STEP, STEP / 10, STEP * 10)  # one after the other, until one agrees
 # Of errors against autograd, and against the central difference (which is taken in float64 even for float32).
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
 DIFFERENCE_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
+BESIDE = 1e-3  # how far from a kink it is looked at again, beside the size of the inputs
 NUDGES = 10  # in float32 an error also passes if changing the inputs by so many roundings could have made it
 MEASURABLE = 2000  # entries: for larger tensors, one difference an entry takes too long
 
@@ -162,6 +163,13 @@ def check_gradient(
         _compare_with_differences(check, forward, measured, difference_tolerance, generator)
     if "out" in evidence.wrong:
         _forgive_what_follows_the_forward(check, difference_tolerance)
+    if twin is None and not check.problems:
+        unmeasured = {i: evidence.label(i) for i in _comparable(evidence) if evidence.inputs[i].numel()}
+        unmeasured = {i: label for i, label in unmeasured.items() if label not in check.difference_errors}
+        if unmeasured and differences is True:
+            _check_beside_the_kink(check, forward, backward, kwargs, unmeasured, seed)
+        elif len(unmeasured) == len(_comparable(evidence)) > 0:
+            check.report("unchecked", "backward", "nothing was checked, for want of a twin or of differences")
 
     if check.problems and dtype != torch.float64:
         double, double_kwargs = _doubled(evidence.inputs), {key: _doubled(value) for key, value in kwargs.items()}
@@ -383,6 +391,32 @@ def _compare_with_differences(check: GradientCheck, forward, positions, toleranc
         )
     if evidence.twin is None and any(problem.key == "difference" for problem in check.problems):
         _measure_every_entry(evidence, run)
+
+
+def _check_beside_the_kink(
+    check: GradientCheck, forward, backward, kwargs: dict, unmeasured: dict[int, str], seed: int
+) -> None:
+    """Where no difference can be measured, and no twin knows better, the inputs are moved a little."""
+    evidence, labels = check.evidence, ", ".join(unmeasured.values())
+    with torch.no_grad():
+        again = forward(*(_copied(x) for x in evidence.inputs), **kwargs)[0]
+    if not _same(again, evidence.got["out"]):
+        why = "forward gives another output each time; let it take its random numbers as an argument"
+        check.report("unchecked", labels, f"{labels} cannot be checked: {why}")
+        return
+    generator = torch.Generator().manual_seed(derive_seed("beside a kink", seed))
+
+    def moved(x: Any) -> Any:
+        return x + BESIDE * (x.abs().mean() + BESIDE) * _random_like(x, generator) if _is_float(x) else _copied(x)
+
+    nearby = check_gradient(
+        forward, backward, tuple(map(moved, evidence.inputs)), kwargs=kwargs, differences=list(unmeasured), seed=seed
+    )
+    check.difference_errors |= nearby.difference_errors
+    check.problems += [problem for problem in nearby.problems if problem.key != "unchecked"]
+    for label in unmeasured.values():
+        if not check.problems and label not in nearby.difference_errors:
+            check.report("unchecked", label, f"{label} could not be checked: forward has a kink wherever it was tried")
 
 
 class _Slope(NamedTuple):

@@ -11,6 +11,7 @@ from tinytorch_course.checking.case_tables import layers
 from tinytorch_course.checking.cases import Case, LayerCase, Op, moved
 from tinytorch_course.checking.evidence import Evidence
 from tinytorch_course.checking.gradients import GradientCheck, check_gradient
+from tinytorch_course.errors import did_you_mean
 from tinytorch_course.scratch.tuned import chosen
 
 
@@ -31,7 +32,7 @@ def find_op(name: str) -> Op:
         ValueError: if there is no such op.
     """
     if name not in OPS:
-        raise ValueError(f"there is no op {name!r}; there are {', '.join(OPS)}")
+        raise ValueError(f"there is no op {name!r}{did_you_mean(name, OPS).rstrip('?')}; there are {', '.join(OPS)}")
     return OPS[name]
 
 

@@ -19,7 +19,7 @@ from tinytorch_course.files import read_json, refuse_links
 from tinytorch_course.models import Model, find_model
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.learners import Learner, make_learner
+from tinytorch_course.training.learners import LEARNERS, Learner, make_learner
 from tinytorch_course.training.own_model import model_of_run
 from tinytorch_course.training.runs import CONFIG, DATA, MODEL, read_config
 
@@ -162,6 +162,8 @@ def open_network(
     else:
         raise InputError(f"{path} does not say which network it holds: name it with --model")
     impl = impl or (config.impl if config else "scratch")
+    if impl not in LEARNERS:
+        raise InputError(f"impl must be {' or '.join(LEARNERS)}, but it is {impl!r}")
     pictures = (
         _pictures(run, config, data_dir) if run and config and data is None else _guess(tensors, data, data_dir, path)
     )

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # there are as many processes as cores; torch reads this when it is imported
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -11,6 +12,11 @@ import torch
 from fake_cuda import FakeCuda, pretend
 
 from tinytorch_course.instruments.rounding import RoundingAdversary
+
+# Whoever starts the tests in the background, or under nohup, has these ignored; a run would ignore them as well.
+for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    if signal.getsignal(number := getattr(signal, name, signal.SIGINT)) == signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 def pytest_addoption(parser):

@@ -36,7 +36,8 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-MODULES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
+# Installed, the lessons lie in the package; they may import all of it.
+MODULES = {module_name(path): path for path in sorted(ROOT.rglob("*.py")) if "examples" not in path.parts}
 
 
 def imported(tree: ast.AST) -> set[str]:

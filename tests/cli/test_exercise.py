@@ -40,13 +40,13 @@ def test_from_start_to_answer(here, capsys):
     file = here / "exercise_05.py"
     assert run(["exercise", "05", "--check", "exercise_05.py"]) == 1
     out = capsys.readouterr().out
-    assert "TO DO: SGD.step (line 21) is still to be written" in out
+    assert "TO DO: SGD.step (line 23) is still to be written" in out
     assert out.splitlines()[-1] == "Exercise 05: 0 of 1 right."
     assert run(["exercise", "05", "--check", "exercise_05.py", "--json"]) == 1
     document = json.loads(capsys.readouterr().out)
     (task,) = document["tasks"]
     assert (document["ok"], task["task"], task["ok"], task["row"]) == (False, "SGD", False, None)
-    assert task["problem"].startswith("SGD.step (line 21) is still to be written")
+    assert task["problem"].startswith("SGD.step (line 23) is still to be written")
 
     file.write_text(answer_to("05"), encoding="utf-8")
     assert run(["exercise", "05", "--check", "exercise_05.py", "--json"]) == 0

@@ -18,8 +18,10 @@ def facts(evidences: Sequence[Evidence]) -> dict[str, str]:
 
 def fact(evidences: Sequence[Evidence], quantity: Quantity) -> str:
     """Where a quantity is wrong, and what is right about it."""
-    known = [e for e in evidences if quantity in e.got and quantity in e.right]
+    known = [e for e in evidences if quantity in e.got and quantity in e.right and not _is_empty(e)]
     wrong = [e for e in known if quantity in e.wrong]
+    if not wrong:
+        return "it is wrong"
     parts = [_where(known, wrong, quantity)]
     shapes = [(e.got[quantity].shape, e.right[quantity].shape) for e in wrong]
     if all(got != right for got, right in shapes):
@@ -32,6 +34,11 @@ def fact(evidences: Sequence[Evidence], quantity: Quantity) -> str:
         return f"{parts[0]}; it is inf or nan"
     parts.append(_ratio(finite, quantity) or _other(finite, quantity) or _entries(finite[0], quantity))
     return "; ".join(part for part in parts if part)
+
+
+def _is_empty(e: Evidence) -> bool:
+    """Whether there are no numbers of which anything could be said."""
+    return any(isinstance(x, Tensor) and x.numel() == 0 for x in e.inputs)
 
 
 def _where(known: list[Evidence], wrong: list[Evidence], quantity: Quantity) -> str:

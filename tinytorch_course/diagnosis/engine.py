@@ -25,7 +25,7 @@ from tinytorch_course.diagnosis import (
     pooling,
     structure,
 )
-from tinytorch_course.diagnosis.facts import fact
+from tinytorch_course.diagnosis.facts import fact, wrong_quantities
 from tinytorch_course.diagnosis.hypotheses import Hypothesis, Predictions, agree, function, predictions_of
 
 FAMILIES = (activation, convolution, pooling, normalization, movement, losses, optimizers)
@@ -109,7 +109,7 @@ def _merged(findings: Iterable[Finding]) -> list[Finding]:
 
 def _of_values(evidences: list[Evidence]) -> list[Finding]:
     """Findings about numbers: forward's first, and last what is only not finite."""
-    wrong = sorted({q for evidence in evidences for q in evidence.wrong}, key=lambda q: (isinstance(q, int), str(q)))
+    wrong = wrong_quantities(evidences)
     unexplained = [quantity for quantity in wrong if _ordinary(evidences, quantity)]
     not_finite = [_not_finite(evidences, quantity) for quantity in wrong if quantity not in unexplained]
     findings = []

@@ -12,8 +12,13 @@ from tinytorch_course.checking.ops import OPS
 
 def facts(evidences: Sequence[Evidence]) -> dict[str, str]:
     """Label -> a sentence, of each quantity that is wrong somewhere."""
-    wrong = sorted({q for evidence in evidences for q in evidence.wrong}, key=lambda q: (isinstance(q, int), str(q)))
+    wrong = wrong_quantities(evidences)
     return {next(e for e in evidences if q in e.wrong).label(q): fact(evidences, q) for q in wrong}
+
+
+def wrong_quantities(evidences: Sequence[Evidence]) -> list[Quantity]:
+    """What is wrong somewhere: forward's results first."""
+    return sorted({q for evidence in evidences for q in evidence.wrong}, key=lambda q: (isinstance(q, int), str(q)))
 
 
 def fact(evidences: Sequence[Evidence], quantity: Quantity) -> str:
@@ -71,10 +76,9 @@ def _features(evidences: list[Evidence]):
                         f"with {key}={value!r}",
                         lambda e, key=key, value=value, default=default: _equal(e.kwargs.get(key, default), value),
                     )
-    for key in ("stride",):
-        if any(key in e.kwargs for e in evidences):
-            yield "where windows overlap", lambda e: _step(e) < _window(e)
-            yield "where windows leave gaps", lambda e: _step(e) > _window(e)
+    if any("stride" in e.kwargs for e in evidences):
+        yield "where windows overlap", lambda e: _step(e) < _window(e)
+        yield "where windows leave gaps", lambda e: _step(e) > _window(e)
 
 
 def _window(e: Evidence) -> int:

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from tinytorch_course.checking import gradients
 from tinytorch_course.checking.cases import draw, scaled
 from tinytorch_course.diagnosis import check_gradient
 from tinytorch_course.scratch.ops.activation import softmax_backward, softmax_forward
@@ -217,6 +218,26 @@ def test_a_wrong_backward_does_not_hide_in_a_kink(slope):
     x = torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64)
     result = check_gradient(lambda x: (x.abs(), x), lambda dout, x: dout * slope, (x,))
     assert [problem.what for problem in result.problems] == ["dx"]
+
+
+def test_beside_a_kink_what_is_constant_stays_so():
+    """And so do the names of the arguments and the tolerances."""
+    x, scale = torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64), torch.ones(3, dtype=torch.float64)
+
+    def beside(slope, **keywords):
+        return gradients.check_gradient(
+            lambda a, b: (b * a.abs(), (a, b)),
+            lambda dout, cache: slope * dout * cache[1] * cache[0].sign(),
+            (x, scale),
+            constant=(1,),
+            names=("x", "scale"),
+            **keywords,
+        )
+
+    assert list(beside(1).difference_errors) == ["dx"]
+    assert beside(1).ok
+    assert [problem.what for problem in beside(1.001).problems] == ["dx"]
+    assert beside(1.001, difference_tolerance=0.1).ok
 
 
 def test_what_cannot_be_checked_is_not_right():

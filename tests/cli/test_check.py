@@ -1,5 +1,6 @@
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -243,6 +244,18 @@ def test_a_right_autograd_function_is_not_accused(here, capsys):
     assert document["ok"]
     assert document["results"][0]["cases"] > 1
     assert document["results"][0]["diagnosis"] == []
+
+
+@pytest.mark.slow
+def test_a_forward_that_is_called_otherwise_than_its_name(tmp_path, monkeypatch, capsys):
+    """As after a decorator of the learner's own: backward belongs to the name in the file."""
+    monkeypatch.chdir(tmp_path)
+    Path("my_ops.py").write_text(
+        "inner = lambda x: (x.clamp(min=0), x)\nmy_relu_forward = inner\n"
+        "def my_relu_backward(dout, x):\n    return dout * (x > 0)\n"
+    )
+    assert check("my_ops.py:my_relu") == 0
+    assert "WRONG" not in capsys.readouterr().out
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ Both comparisons use a RANDOM cotangent. With all ones (``out.sum().backward()``
 norm are zero whatever the formula, and wrong rules pass.
 """
 
+import functools
 import inspect
 import math
 from collections.abc import Callable, Collection
@@ -137,15 +138,18 @@ def check_gradient(
         TypeError: if forward does not return (out, cache), or backward neither a tensor nor a tuple.
     """
     kwargs = kwargs or {}
-    dtype = next((x.dtype for x in inputs if _is_float(x)), torch.float64)
+    again = functools.partial(
+        check_gradient, forward, backward, op=op, twin=twin, constant=constant, names=names, seed=seed, name=name
+    )
+    dtype = next((x.dtype for x in inputs if is_float(x)), torch.float64)
     tolerance = tolerance or TOLERANCE.get(dtype, TOLERANCE[torch.float32])
     difference_tolerance = difference_tolerance or DIFFERENCE_TOLERANCE.get(dtype, DIFFERENCE_TOLERANCE[torch.float32])
 
     evidence = Evidence(
         op=op,
         case=name or op or _name(forward),
-        inputs=tuple(_copied(x) for x in inputs),
-        kwargs={key: _copied(value) for key, value in kwargs.items()},
+        inputs=copied(tuple(inputs)),
+        kwargs={key: copied(value) for key, value in kwargs.items()},
         names=names or _argument_names(forward, inputs),
         tolerance=tolerance,
         twin=twin,
@@ -154,7 +158,7 @@ def check_gradient(
     generator = torch.Generator().manual_seed(derive_seed("cotangent", seed))  # not what the inputs are drawn from
 
     grads = _run(check, forward, backward, inputs, kwargs, generator)
-    slots = [i for i, x in enumerate(inputs) if i not in constant and (x is None or _is_float(x))]
+    slots = [i for i, x in enumerate(inputs) if i not in constant and (x is None or is_float(x))]
     _sort_gradients(check, grads, slots)
     if twin is not None:
         _compare_with_twin(check, twin, [i for i in slots if inputs[i] is not None])
@@ -167,25 +171,14 @@ def check_gradient(
         unmeasured = {i: evidence.label(i) for i in _comparable(evidence) if evidence.inputs[i].numel()}
         unmeasured = {i: label for i, label in unmeasured.items() if label not in check.difference_errors}
         if unmeasured and differences is True:
-            _check_beside_the_kink(check, forward, backward, kwargs, unmeasured, seed)
+            nearby = functools.partial(again, tolerance=tolerance, difference_tolerance=difference_tolerance)
+            _check_beside_the_kink(check, forward, kwargs, unmeasured, seed, nearby)
         elif len(unmeasured) == len(_comparable(evidence)) > 0:
             check.report("unchecked", "backward", "nothing was checked, for want of a twin or of differences")
 
     if check.problems and dtype != torch.float64:
-        double, double_kwargs = _doubled(evidence.inputs), {key: _doubled(value) for key, value in kwargs.items()}
-        check.in_double = check_gradient(
-            forward,
-            backward,
-            double,
-            kwargs=double_kwargs,
-            op=op,
-            twin=twin,
-            constant=constant,
-            names=names,
-            differences=differences,
-            seed=seed,
-            name=name,
-        )
+        double_kwargs = {key: _doubled(value) for key, value in kwargs.items()}
+        check.in_double = again(_doubled(evidence.inputs), kwargs=double_kwargs, differences=differences)
     return check
 
 
@@ -194,7 +187,7 @@ def _run(check: GradientCheck, forward, backward, inputs: tuple, kwargs: dict, g
     evidence = check.evidence
     with torch.no_grad():
         results = forward(*inputs, **kwargs)
-        if not (isinstance(results, tuple) and len(results) >= 2 and _is_float(results[0])):
+        if not (isinstance(results, tuple) and len(results) >= 2 and is_float(results[0])):
             raise TypeError(f"{_name(forward)} must return (out, cache), but it returned {_spell_result(results)}")
         out, *extras, cache = results
         evidence.got["out"] = out.clone()
@@ -222,7 +215,7 @@ def _run(check: GradientCheck, forward, backward, inputs: tuple, kwargs: dict, g
 
 def _ask_again(check: GradientCheck, backward: Callable, grads: Any, cache: Any) -> None:
     """A second backward gives the same, or else the first has changed what forward saved. (It may refuse to run.)"""
-    first = _copied(tuple(flat(grads)))
+    first = copied(tuple(flat(grads)))
     try:
         second = flat(backward(check.evidence.dout.clone(), cache))
     except Exception:
@@ -349,7 +342,7 @@ def _nudge(dtype: torch.dtype) -> Callable[[Any], Any]:
             return tuple(nudged(one) for one in x)
         x = _doubled(x)
         # Equal numbers stay equal, so that ties do; and none leaves [0, 1].
-        return x * (1 - eps * torch.sin(12345 * x).abs()) if _is_float(x) else x
+        return x * (1 - eps * torch.sin(12345 * x).abs()) if is_float(x) else x
 
     return nudged
 
@@ -361,7 +354,7 @@ def _compare_with_differences(check: GradientCheck, forward, positions, toleranc
 
     def run(args):
         with torch.no_grad():
-            return forward(*(_copied(x) for x in args), **kwargs)[0].to(torch.float64)
+            return forward(*copied(tuple(args)), **kwargs)[0].to(torch.float64)
 
     for position in positions:
         x, label = _doubled(evidence.inputs[position]), evidence.label(position)
@@ -394,24 +387,22 @@ def _compare_with_differences(check: GradientCheck, forward, positions, toleranc
 
 
 def _check_beside_the_kink(
-    check: GradientCheck, forward, backward, kwargs: dict, unmeasured: dict[int, str], seed: int
+    check: GradientCheck, forward, kwargs: dict, unmeasured: dict[int, str], seed: int, again: Callable
 ) -> None:
     """Where no difference can be measured, and no twin knows better, the inputs are moved a little."""
     evidence, labels = check.evidence, ", ".join(unmeasured.values())
     with torch.no_grad():
-        again = forward(*(_copied(x) for x in evidence.inputs), **kwargs)[0]
-    if not _same(again, evidence.got["out"]):
+        out = forward(*copied(evidence.inputs), **kwargs)[0]
+    if not _same(out, evidence.got["out"]):
         why = "forward gives another output each time; let it take its random numbers as an argument"
         check.report("unchecked", labels, f"{labels} cannot be checked: {why}")
         return
     generator = torch.Generator().manual_seed(derive_seed("beside a kink", seed))
 
     def moved(x: Any) -> Any:
-        return x + BESIDE * (x.abs().mean() + BESIDE) * _random_like(x, generator) if _is_float(x) else _copied(x)
+        return x + BESIDE * (x.abs().mean() + BESIDE) * _random_like(x, generator) if is_float(x) else copied(x)
 
-    nearby = check_gradient(
-        forward, backward, tuple(map(moved, evidence.inputs)), kwargs=kwargs, differences=list(unmeasured), seed=seed
-    )
+    nearby = again(tuple(map(moved, evidence.inputs)), kwargs=kwargs, differences=list(unmeasured))
     check.difference_errors |= nearby.difference_errors
     check.problems += [problem for problem in nearby.problems if problem.key != "unchecked"]
     for label in unmeasured.values():
@@ -506,9 +497,10 @@ def _random_like(x: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randn(x.shape, dtype=x.dtype, generator=generator).to(x.device)
 
 
-def _copied(x: Any) -> Any:
+def copied(x: Any) -> Any:
+    """A copy, if it is a tensor or a tuple in which there are some."""
     if isinstance(x, tuple):
-        return tuple(_copied(one) for one in x)
+        return tuple(copied(one) for one in x)
     return x.clone() if isinstance(x, Tensor) else x
 
 
@@ -516,7 +508,7 @@ def _doubled(x: Any) -> Any:
     """A copy, in float64 what is floating point."""
     if isinstance(x, tuple):
         return tuple(_doubled(one) for one in x)
-    return x.to(torch.float64, copy=True) if _is_float(x) else _copied(x)
+    return x.to(torch.float64, copy=True) if is_float(x) else copied(x)
 
 
 def flat(results: Any) -> tuple:
@@ -542,7 +534,8 @@ def _spell_result(result: Any) -> str:
     return f"a {type(result).__name__}" if result is not None else "None"
 
 
-def _is_float(x: Any) -> bool:
+def is_float(x: Any) -> bool:
+    """Whether it is a tensor that may have a gradient."""
     return isinstance(x, Tensor) and x.is_floating_point()
 
 

@@ -112,9 +112,8 @@ class _Checked:
         twin = _twin(self.request.twin, name) if self.request.twin else None
         roots = self._roots(code, module)
         self.subject = subject_of_pair(pair, roots, folder, like=like, shapes=shapes, twin=twin, seed=seed)
-        _, backward_name = (*self.request.names, f"{name.removesuffix('_forward')}_backward")[:2]
         pair = pair._replace(
-            forward=self._staged(pair.forward, name), backward=self._staged(pair.backward, backward_name)
+            forward=self._staged(pair.forward, name), backward=self._staged(pair.backward, self.backward_name)
         )
         if shapes is not None:
             outcome = self._running(lambda: check_shapes(pair, shapes, like, twin=twin, **self.options))
@@ -139,13 +138,18 @@ class _Checked:
             code = find_in(module, wanted, self.request.path)
         return name, code
 
+    @property
+    def backward_name(self) -> str:
+        """Of the function that the request names, or that belongs to the forward it names."""
+        forward, *backward = self.request.names
+        return backward[0] if backward else f"{forward.removesuffix('_forward')}_backward"
+
     def _pair(self, name: str, code: Any, module: ModuleType) -> Pair:
         if isinstance(code, type) and issubclass(code, torch.autograd.Function):
             return pair_of_autograd(code)
         if isinstance(code, type) and len(self.request.names) == 1 and hasattr(code, "backward"):
             return pair_of_class(code)
-        _, backward_name = (*self.request.names, f"{name.removesuffix('_forward')}_backward")[:2]
-        backward = getattr(module, backward_name, None)
+        backward = getattr(module, self.backward_name, None)
         if not callable(backward):
             if next(iter(inspect.signature(code).parameters), None) == "L":
                 raise InputError(
@@ -153,10 +157,10 @@ class _Checked:
                     f"{self.request.path}:{name}"
                 )
             raise InputError(
-                f"{self.request.path} has {name}, but no {backward_name} beside it: name both, FILE:FORWARD,BACKWARD"
+                f"{self.request.path} has {name}, but no {self.backward_name} beside it: name both, "
+                "FILE:FORWARD,BACKWARD"
             )
-        name = name.removesuffix("_forward")
-        return pair_of_functions(name, code, backward)
+        return pair_of_functions(name.removesuffix("_forward"), code, backward)
 
     def _roots(self, code: Any, module: ModuleType) -> tuple[list[Any], list[Any]]:
         """What forward and backward are made of, as the learner wrote them."""
@@ -165,8 +169,7 @@ class _Checked:
             return [code.forward, code.setup_context], [code.backward]
         if is_class and len(self.request.names) == 1:
             return [vars(code).get("__init__"), code.forward], [code.backward]
-        _, backward_name = (*self.request.names, f"{code.__name__.removesuffix('_forward')}_backward")[:2]
-        return [code], [getattr(module, backward_name)]
+        return [code], [getattr(module, self.backward_name)]
 
     def repair(self) -> dict[str, Any] | None:
         """The smallest edit that makes the code right, if there is one within the budget."""
@@ -207,8 +210,9 @@ class _Checked:
 
     def _summary(self, name: str, like: str | None, outcome: PairChecks, pair: Pair | None = None) -> Row:
         with quiet_and_exact():  # what is suspected is run beside it, and may warn
-            row = summarise("own code", name.removesuffix("_forward"), outcome.plain, diagnose)
-            if not self.request.strict and only_conventions(outcome.plain, diagnose(outcome.plain)):
+            findings = diagnose(outcome.plain)
+            row = summarise("own code", name.removesuffix("_forward"), outcome.plain, lambda checks: findings)
+            if not self.request.strict and only_conventions(outcome.plain, findings):
                 row.notes.append(f"right, but not torch's convention: {row.diagnosis[0]['text']}")
                 row.failed, row.problems, row.diagnosis = 0, [], []
         row.notes = [*_about(like, self.request), *row.notes, *_beyond(outcome, self.request.explain)]

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from tinytorch_course.checking.evidence import Quantity
-from tinytorch_course.checking.gradients import flat, measured_gradient, twin_results
+from tinytorch_course.checking.gradients import copied, flat, is_float, measured_gradient, twin_results
 from tinytorch_course.seeds import derive_seed
 
 EXACT, MEASURED = 1e-9, 2e-5  # tolerances beside autograd and beside differences, relative above 1
@@ -122,8 +122,7 @@ class GradientProbe:
 
     def _forward(self, rerun: bool) -> tuple:
         if rerun or self._kept is None:
-            inputs = tuple(x.clone() if isinstance(x, Tensor) else x for x in self.inputs)
-            kwargs = {key: x.clone() if isinstance(x, Tensor) else x for key, x in self.kwargs.items()}
+            inputs, kwargs = copied(self.inputs), {key: copied(x) for key, x in self.kwargs.items()}
             out, *extras, cache = self.forward(*inputs, **kwargs)
             kept = (out, [extra for extra in flat(extras) if extra is not None], cache)
             if rerun:
@@ -181,7 +180,7 @@ def gradient_probe(
     seed: int = 0,
 ) -> GradientProbe | None:
     """A probe whose truth is the twin's, or else that of the learner's own forward; None if there is none."""
-    slots = [i for i, x in enumerate(inputs) if i not in constant and (x is None or _is_float(x))]
+    slots = [i for i, x in enumerate(inputs) if i not in constant and (x is None or is_float(x))]
     positions = [i for i in slots if inputs[i] is not None]
     generator = torch.Generator().manual_seed(derive_seed("probe", seed))
     if twin is not None:
@@ -190,7 +189,7 @@ def gradient_probe(
         return GradientProbe(name, pair, inputs, kwargs, dout, results | vjp(dout), slots)
     try:
         with torch.no_grad():
-            out = pair[0](*_copied(inputs), **kwargs)[0].clone()
+            out = pair[0](*copied(inputs), **kwargs)[0].clone()
     except Exception:
         return None
     dout = torch.randn(out.shape, dtype=out.dtype, generator=generator)
@@ -202,7 +201,7 @@ def gradient_probe(
 
         def run(args: tuple) -> Tensor:
             with torch.no_grad():
-                return pair[0](*_copied(args), **kwargs)[0]
+                return pair[0](*copied(args), **kwargs)[0]
 
         right = {i: measured_gradient(run, inputs, i, dout) for i in positions}
         tolerance = MEASURED
@@ -230,7 +229,7 @@ def _agrees_with_differences(forward, inputs, kwargs, right, dout, generator) ->
         direction = torch.randn(inputs[position].shape, dtype=torch.float64, generator=generator)
         ends = []
         for step in (1e-6, -1e-6):
-            args = list(_copied(inputs))
+            args = list(copied(inputs))
             args[position] = args[position] + step * direction
             with torch.no_grad():
                 ends.append((forward(*args, **kwargs)[0] * dout).sum().item())
@@ -265,14 +264,6 @@ def other_shapes(shapes: list[list[int]]) -> list[list[list[int]]]:
             alone[i][axis] += 4
             found.append(alone)
     return found
-
-
-def _copied(inputs: tuple) -> tuple:
-    return tuple(x.clone() if isinstance(x, Tensor) else x for x in inputs)
-
-
-def _is_float(x: Any) -> bool:
-    return isinstance(x, Tensor) and x.is_floating_point()
 
 
 class RunProbe:

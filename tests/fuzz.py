@@ -26,7 +26,7 @@ from tinytorch_course.data_names import Place
 from tinytorch_course.errors import InputError
 from tinytorch_course.pictures.reading import Source, read_picture
 from tinytorch_course.report.gather import read_history, read_result
-from tinytorch_course.training import checkpoints
+from tinytorch_course.training import checkpoints, safe_tensors
 from tinytorch_course.training.config import TrainConfig, read_config
 from tinytorch_course.training.networks import read_pictures
 
@@ -73,6 +73,10 @@ def as_json(value):
 READERS = {  # what reads, what it may be given to begin with
     "IDX": (read_idx, [LABELS]),
     "checkpoint": (checkpoints.load, [checkpoint()]),
+    "safetensors": (
+        lambda path: safe_tensors.parse(path.read_bytes(), path),
+        [safe_tensors.dump({"w": torch.ones(2, 3), "n": torch.tensor(1)}, {"title": "x"})],
+    ),
     "npz": (lambda path: read_npz(Place(path)), [npz()]),
     "picture": (
         lambda path: read_picture(Source(str(path), path)),

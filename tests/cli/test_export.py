@@ -59,7 +59,7 @@ def test_one_that_does_not_agree(here, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["export", "mlp.pt"], "say what to write: --onnx FILE, --exported FILE or --torchscript FILE"),
+        (["export", "mlp.pt"], "say what to write: --onnx, --exported, --torchscript or --safetensors FILE"),
         (["export", "mlp.pt", "--exported", "x"], "does not say which network it holds: name it with --model"),
         (["export", "mlp.pt", "--exported", "x", "--model", "lenet5"], "lacks"),
         (["export", "nowhere", "--exported", "x"], "nowhere"),

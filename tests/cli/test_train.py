@@ -35,6 +35,7 @@ OTHER = {
     "log_gradients": True,
     "tensorboard": True,
     "ops": "textbook",
+    "format": "safetensors",
     "checkpoint_every": 40,
     "detect_anomaly": True,
     "seed": 3,

@@ -47,7 +47,7 @@ def test_what_is_written_is_the_network(save, tmp_path, form, model, dtype):
     assert result.to_dict()["error"] <= TOLERANCE
     data = (tmp_path / "file").read_bytes()
     assert len(data) == result.size
-    run = form.read(data)
+    run = form.read(data, twin)
     for count in (1, 3, 64):
         images = pictures(scratch, count)
         with torch.no_grad():
@@ -112,8 +112,8 @@ def test_a_batch_that_is_not_free_is_noticed(save, tmp_path):
     """A form that only takes the batch it was made by fails on the others."""
     twin, scratch = save("mlp-8")
 
-    def fixed(data):
-        run = PLAIN[0].read(data)
+    def fixed(data, network):
+        run = PLAIN[0].read(data, network)
         return lambda images: run(images)[:2]
 
     result = export(twin, scratch, PLAIN[0]._replace(read=fixed), tmp_path / "file")
@@ -123,7 +123,7 @@ def test_a_batch_that_is_not_free_is_noticed(save, tmp_path):
 
 
 def test_what_cannot_be_written_is_one_sentence(save, tmp_path):
-    def fails(module, images, notes):
+    def fails(network, images):
         raise RuntimeError("no such operator\nand a stack of lines")
 
     twin, scratch = save("mlp-8")

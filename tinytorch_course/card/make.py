@@ -36,6 +36,7 @@ OF_ONE_RUN = (
     "loader",
     "log_gradients",
     "tensorboard",
+    "format",
     "checkpoint_every",
     "detect_anomaly",
 )

@@ -80,7 +80,7 @@ def _settings(card: dict[str, Any]) -> list[str]:
     lines += [entry["command"] for entry in card["runs"]]
     lines += ["```", "", "Every setting, defaults included:", ""]
     lines += _table(("setting", "value"), [(f"`{name}`", f"`{value}`") for name, value in card["settings"].items()])
-    lines += ["", "Weights (`model.pt`):", ""]
+    lines += ["", "Weights:", ""]
     rows = [(entry["seed"], f"`{entry['folder']}`", f"`{entry['weights_sha256']}`") for entry in card["runs"]]
     return lines + _table(("seed", "run folder", "SHA-256"), rows)
 

@@ -19,6 +19,12 @@ def export(
     torchscript: Annotated[
         Path | None, option("--torchscript", "FILE", "Write TorchScript, for older programs that load it.")
     ] = None,
+    safetensors: Annotated[
+        Path | None,
+        option(
+            "--safetensors", "FILE", "Write the weights alone, to share: it holds no program, and predict takes it."
+        ),
+    ] = None,
     model: Annotated[str | None, MODEL] = None,
     trust: Annotated[bool, TRUST] = False,
     data: Annotated[
@@ -30,9 +36,10 @@ def export(
     """Write a trained network in other forms, each read again and compared with the from-scratch forward.
 
     The file takes float32 pictures (N, channels, height, width) with pixels from 0 to 1, as many at once as you like,
-    normalises them itself, and gives logits. Ends with exit code 1, and without a file, if the two do not agree.
+    normalises them itself, and gives logits; safetensors holds the weights alone. Ends with exit code 1, and without a
+    file, if the two do not agree.
     """
-    asked = {"--onnx": onnx, "--exported": exported, "--torchscript": torchscript}
+    asked = {"--onnx": onnx, "--exported": exported, "--torchscript": torchscript, "--safetensors": safetensors}
     targets = {flag: file for flag, file in asked.items() if file is not None}
     check_files(targets)
     check_trust(model, trust)
@@ -66,7 +73,7 @@ def export(
 def check_files(targets: dict[str, Path]) -> None:
     """Refuse what cannot be written, before torch is imported."""
     if not targets:
-        raise InputError("say what to write: --onnx FILE, --exported FILE or --torchscript FILE")
+        raise InputError("say what to write: --onnx, --exported, --torchscript or --safetensors FILE")
     if len({file.absolute() for file in targets.values()}) < len(targets):
         raise InputError(f"{' and '.join(targets)} name the same file: give each its own")
     for flag, file in targets.items():

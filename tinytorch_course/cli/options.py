@@ -212,6 +212,7 @@ WHERE = {
     "loader": Line("NAME", "memory holds all images in memory, stream reads them batch by batch."),
     "log_gradients": Line(None, "Write the norms of all gradients to gradients.csv."),
     "out": Line("FOLDER", "The run folder to write.", "a new one in runs/"),
+    "format": Line("NAME", "The form of the weights: pt, or safetensors, which is safe to share."),
     "checkpoint_every": Line(
         "N", "Save the run every N steps, so that a kill costs no more.", "about every 30 seconds of training"
     ),

@@ -55,6 +55,7 @@ def train(
     loader: Annotated[str, setting("loader")] = DEFAULT.loader,
     log_gradients: Annotated[bool, setting("log_gradients")] = DEFAULT.log_gradients,
     tensorboard: Annotated[bool, setting("tensorboard")] = DEFAULT.tensorboard,
+    format: Annotated[str, setting("format")] = DEFAULT.format,
     checkpoint_every: Annotated[int | None, setting("checkpoint_every")] = DEFAULT.checkpoint_every,
     detect_anomaly: Annotated[bool, setting("detect_anomaly")] = DEFAULT.detect_anomaly,
     config: Annotated[str | None, setting("config")] = None,

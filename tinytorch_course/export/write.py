@@ -8,7 +8,7 @@ from torch import Tensor
 
 from tinytorch_course.checking.evidence import entry_errors
 from tinytorch_course.errors import InputError
-from tinytorch_course.export.forms import EXAMPLES, Form, Run, module_of, notes_of
+from tinytorch_course.export.forms import EXAMPLES, Form, Run
 from tinytorch_course.files import write_atomically
 from tinytorch_course.seeds import derive_seed
 from tinytorch_course.training.networks import Network, open_network
@@ -50,8 +50,8 @@ def export(twin: Network, scratch: Network, form: Form, file: Path) -> Exported:
     """
     images = pictures(twin, EXAMPLES)
     try:
-        data = form.make(module_of(twin), images / 255, notes_of(twin))
-        run = form.read(data)
+        data = form.make(twin, images / 255)
+        run = form.read(data, twin)
         exported = Exported(form, file, len(data), worst_error(run, scratch))
     except InputError:
         raise

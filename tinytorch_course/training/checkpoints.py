@@ -25,6 +25,7 @@ from torch import Tensor
 
 from tinytorch_course.errors import InputError
 from tinytorch_course.files import write_atomically
+from tinytorch_course.training import safe_tensors
 
 DIGEST_LABEL = b"tinytorch-sha256:"
 COMMENT_LENGTH = len(DIGEST_LABEL) + 64  # the digest in hexadecimal
@@ -41,18 +42,22 @@ COUNTERS = ("num_batches_tracked",)  # the only entries of a state dict that cou
 FLOAT_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
-def save(path: str | os.PathLike, obj: Any) -> None:
+def save(path: str | os.PathLike, obj: Any, notes: Mapping[str, str] | None = None) -> None:
     """Save tensors, numbers, texts and dicts, lists and tuples of them as a checkpoint.
 
     Tensors are stored on the CPU, so that a machine without the device can read them, and each with memory of its
-    own, because a view would bring along all that it is a view of.
+    own, because a view would bring along all that it is a view of. A path that ends in ``.safetensors`` is written in
+    that form, which holds a dict of tensors, and ``notes`` beside it.
 
     Raises:
         InputError: if a tensor holds NaN or infinity, or the file cannot be written; an older file is then left as
             it was. TypeError: if something in ``obj`` is of a type that could not be loaded again.
     """
+    portable = _portable(obj, "", path)
+    if safe_tensors.is_named(path):
+        return write_atomically(path, safe_tensors.dump(portable, notes or {}))
     buffer = io.BytesIO()
-    torch.save(_portable(obj, "", path), buffer)
+    torch.save(portable, buffer)
     write_atomically(path, _add_digest(buffer.getvalue()))
 
 
@@ -95,6 +100,9 @@ def load(path: str | os.PathLike, *, device: str | torch.device = "cpu", require
     Raises:
         InputError: if the file is missing, damaged, hostile or something else; the sentence says which.
     """
+    if safe_tensors.is_named(path):
+        tensors, _ = load_safe(path, require_digest=require_digest)
+        return {name: tensor.to(device) for name, tensor in tensors.items()}
     data = _read(Path(path))
     _verify(data, path, require_digest)
     try:
@@ -108,6 +116,15 @@ def load(path: str | os.PathLike, *, device: str | torch.device = "cpu", require
         raise InputError(f"{path} was refused: {HOSTILE}") from error
     except Exception as error:  # bytes from anywhere make the reader fail in any way at all
         raise InputError(f"{path} cannot be read as a checkpoint: its content is malformed") from error
+
+
+def load_safe(path: str | os.PathLike, *, require_digest: bool) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and the notes of a ``.safetensors`` file.
+
+    Raises:
+        InputError: as :func:`load`.
+    """
+    return safe_tensors.parse(_read(Path(path)), path, require_digest=require_digest)
 
 
 def _read(path: Path) -> bytes:

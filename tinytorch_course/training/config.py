@@ -23,6 +23,7 @@ OPS_NAMES = ("tuned", "textbook")
 SCHEDULE_NAMES = ("constant", "step", "cosine", "linear-warmup", "one-cycle")
 PRECISION_NAMES = ("float32", "tf32", "bfloat16")
 DTYPE_NAMES = ("float32", "float64")
+FORMAT_NAMES = ("pt", "safetensors")
 LOADER_NAMES = ("memory", "stream")
 INIT_NAMES = ("default", "zeros", "normal", "xavier-uniform", "xavier-normal", "kaiming-uniform", "kaiming-normal")
 
@@ -91,6 +92,7 @@ class TrainConfig:
     loader: str = "memory"
     log_gradients: bool = False
     tensorboard: bool = False
+    format: str = "pt"
     checkpoint_every: int | None = None  # steps; None: about every 30 seconds, see saving.py
     detect_anomaly: bool = False
 
@@ -105,6 +107,7 @@ class TrainConfig:
         self._require_name("dtype", DTYPE_NAMES)
         self._require_name("precision", PRECISION_NAMES)
         self._require_name("loader", LOADER_NAMES)
+        self._require_name("format", FORMAT_NAMES)
         self._require_name("init", INIT_NAMES)
         self._require_device()
         for name, value in dataclasses.asdict(self).items():

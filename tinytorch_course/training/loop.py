@@ -20,7 +20,7 @@ from tinytorch_course.training import checkpoints, resuming
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.display import QUIET, Display
 from tinytorch_course.training.metrics import Metrics
-from tinytorch_course.training.networks import Pictures
+from tinytorch_course.training.networks import Pictures, notes_of
 from tinytorch_course.training.options.anomaly import AnomalyDetector, watched
 from tinytorch_course.training.options.averaging import Average, copied, holding
 from tinytorch_course.training.options.freezing import describe
@@ -293,7 +293,8 @@ class Trainer:
 
     def _write_best(self, folder: RunFolder) -> None:
         if not self.best_is_saved:
-            checkpoints.save(folder.model_path, self.best)
+            notes = notes_of(self.setup.model.name, Pictures.of(self.setup.dataset))
+            checkpoints.save(folder.model_path, self.best, notes)
             self.best_is_saved = True
 
     def _restore_best(self, folder: RunFolder) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,15 +16,17 @@ from tinytorch_course.data.loaders import MemoryLoader
 from tinytorch_course.data.splits import Dataset, Split
 from tinytorch_course.data_names import LARGEST_SIDE
 from tinytorch_course.errors import InputError
-from tinytorch_course.files import read_json, refuse_links
+from tinytorch_course.files import MOST_JSON, parse_json, read_bounded, refuse_links
 from tinytorch_course.models import Model, find_model
-from tinytorch_course.training import checkpoints
+from tinytorch_course.own_networks import is_own
+from tinytorch_course.training import checkpoints, safe_tensors
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import LEARNERS, Learner, make_learner
 from tinytorch_course.training.own_model import model_of_run
-from tinytorch_course.training.runs import CONFIG, DATA, MODEL, read_config
+from tinytorch_course.training.runs import CONFIG, DATA, MODELS, read_config
 
 BATCH = 128
+NETWORK_NOTE, PICTURES_NOTE = "tinytorch-model", "tinytorch-data"  # in a file of weights that carries notes
 MOST_CLASSES, MOST_CHANNELS, LONGEST_NAME = 10_000, 64, 4096  # of what is not a mistake or an attack
 MNIST_SIZE, MNIST_MEAN, MNIST_STD = 28, (0.1307,), (0.3081,)  # for a bare state dict that nothing is known of
 
@@ -153,20 +156,25 @@ def open_network(
     Raises:
         InputError: if there is no such file, it is no checkpoint, or one of another network (the keys are named).
     """
-    path, run, tensors = read_state_dict(checkpoint)
+    path, run, tensors, notes = read_state_dict(checkpoint)
     config = read_config(run / CONFIG) if run else None
     if run is not None and config is not None:
         found = model_of_run(run, config.model, model, trust=trust, notify=notify)
     elif model is not None:
         found = find_model(model)
+    elif NETWORK_NOTE in notes and not is_own(notes[NETWORK_NOTE]):  # whose code would be run unasked
+        found = find_model(notes[NETWORK_NOTE])
     else:
         raise InputError(f"{path} does not say which network it holds: name it with --model")
     impl = impl or (config.impl if config else "scratch")
     if impl not in LEARNERS:
         raise InputError(f"impl must be {' or '.join(LEARNERS)}, but it is {impl!r}")
-    pictures = (
-        _pictures(run, config, data_dir) if run and config and data is None else _guess(tensors, data, data_dir, path)
-    )
+    if run and config and data is None:
+        pictures = _pictures(run, config, data_dir)
+    elif PICTURES_NOTE in notes and data is None:
+        pictures = parse_pictures(notes[PICTURES_NOTE], path)
+    else:
+        pictures = _guess(tensors, data, data_dir, path)
     settings = dataclasses.replace(
         config or TrainConfig(),
         model=found.name,
@@ -190,31 +198,39 @@ def open_network(
     return Network(path, run, found.name, impl, config, pictures, learner, where)
 
 
-def read_state_dict(checkpoint: str) -> tuple[Path, Path | None, dict[str, Tensor]]:
+def notes_of(model: str, pictures: Pictures) -> dict[str, str]:
+    """What a file of weights says of its network, so that it can be used without a run folder."""
+    return {NETWORK_NOTE: model, PICTURES_NOTE: json.dumps(dataclasses.asdict(pictures))}
+
+
+def read_state_dict(checkpoint: str) -> tuple[Path, Path | None, dict[str, Tensor], dict[str, str]]:
     """The tensors in a run folder, in a file of one, or in any file that holds a state dict.
 
     Returns:
-        The file, the run folder that it lies in (None: in none), and the tensors by name.
+        The file, the run folder that it lies in (None: in none), the tensors by name, and what the file notes of them.
 
     Raises:
         InputError: if there is no such file, or it holds something else.
     """
     path = Path(checkpoint)
-    path = path / MODEL if path.is_dir() else path
+    if path.is_dir():
+        path = path / next((name for name in MODELS.values() if (path / name).is_file()), MODELS["pt"])
     run = path.parent if (path.parent / CONFIG).is_file() else None
     if Path(checkpoint).is_dir() and not path.exists():
         raise InputError(
-            f"{checkpoint} has no {MODEL}: "
+            f"{checkpoint} has no {' or '.join(MODELS.values())}: "
             + ("its run has not finished its first epoch" if run else "it is not a run folder")
         )
     if run is not None:
         refuse_links(run)
+    if safe_tensors.is_named(path):
+        return path, run, *checkpoints.load_safe(path, require_digest=run is not None)
     tensors = checkpoints.load(path, require_digest=run is not None)
     if isinstance(tensors, dict) and isinstance(tensors.get("model"), dict):
         tensors = tensors["model"]  # last.pt, which holds more than the parameters
     if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
         raise InputError(f"{path} does not hold a state dict, so it is not a saved network")
-    return path, run, tensors
+    return path, run, tensors, {}
 
 
 def read_pictures(path: Path) -> Pictures:
@@ -224,15 +240,25 @@ def read_pictures(path: Path) -> Pictures:
         InputError: if it cannot be read, or says something else.
     """
     try:
-        held = read_json(path)
+        return parse_pictures(read_bounded(path, MOST_JSON), path)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+
+
+def parse_pictures(text: str | bytes, path: Path) -> Pictures:
+    """What a file says of its pictures.
+
+    Raises:
+        InputError: if that is something else.
+    """
+    try:
+        held = parse_json(text)
         for name in ("classes", "mean", "std"):
             held[name] = tuple(held[name])
         pictures = Pictures(**held)
         if not _makes_sense(pictures):
             raise ValueError
         return pictures
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path} is malformed: it does not describe a data set") from error
 

@@ -5,7 +5,7 @@
     history.jsonl   one JSON object a line, one line an epoch
     last.pt         everything that is needed to go on
     model.py, model.json    the network's code, where it is the user's own: see own_model.py
-    model.pt        the parameters of the best epoch, a plain state dict
+    model.pt        the parameters of the best epoch, a plain state dict; or model.safetensors
     result.json     the outcome
     loss.png        the curves
     .lock           the number of the process that trains here, or trained here last
@@ -40,7 +40,7 @@ else:
 CONFIG = "config.toml"
 DATA = "data.json"
 LAST = "last.pt"
-MODEL = "model.pt"
+MODELS = {"pt": "model.pt", "safetensors": "model.safetensors"}  # by --format
 RESULT = "result.json"
 LOCK = ".lock"
 BEFORE_FIRST_SAVE = {CONFIG, DATA, "model.py", "model.json", LOCK}
@@ -58,7 +58,7 @@ class RunFolder:
         """Use :meth:`create` or :meth:`open`."""
         self.path, self.config = path, config
         self._lock: int | None = lock
-        self.last_path, self.model_path = path / LAST, path / MODEL
+        self.last_path, self.model_path = path / LAST, path / MODELS[config.format]
 
     @classmethod
     def create(cls, path: str | os.PathLike | None, config: TrainConfig) -> "RunFolder":

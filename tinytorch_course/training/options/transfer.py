@@ -27,7 +27,7 @@ def start_from(checkpoint: str, learner: Learner, classes: int) -> str:
     Raises:
         InputError: if the checkpoint cannot be read, or differs from the network in anything else, by its keys.
     """
-    path, _, tensors = read_state_dict(checkpoint)
+    path, _, tensors, _ = read_state_dict(checkpoint)
     own = learner.state_dict()
     head = _head(own, tensors, classes)
     shapes = {name: tuple((tensors if name in head else own)[name].shape) for name in own}

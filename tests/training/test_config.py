@@ -73,6 +73,7 @@ NAN, INF = math.nan, math.inf
         ("cuda_graph", 1, "--cuda-graph must be true or false, but it is 1"),
         ("precision", "float16", "--precision must be one of float32, tf32, bfloat16, but it is 'float16'"),
         ("loader", "disk", "--loader must be one of memory, stream, but it is 'disk'"),
+        ("format", "onnx", "--format must be one of pt, safetensors, but it is 'onnx'"),
         ("device", "gpu", "--device must be one of auto, cpu, cuda, cuda:N, but it is 'gpu'; did you mean cuda?"),
         ("device", "cuda:", "--device must be one of auto, cpu, cuda, cuda:N, but it is 'cuda:'; did you mean cuda?"),
         ("device", "cuda:-1", "but it is 'cuda:-1'"),

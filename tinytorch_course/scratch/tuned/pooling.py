@@ -38,7 +38,7 @@ def max_pool2d_forward(
     """As its textbook form."""
     windows = pool_windows(x, kernel_size, stride, padding, dilation, ceil_mode)
     out = _empty_as(x, windows.output).fill_(-math.inf)
-    for _, inside, taps in _taps(windows):
+    for inside, taps in _taps(windows):
         torch.maximum(out[inside], x[taps], out=out[inside])
     cache = MaxPool2dCache(x, out, windows)
     return (out, winners(cache), cache) if return_indices else (out, cache)
@@ -52,7 +52,7 @@ def max_pool2d_backward(dout: Tensor, cache: MaxPool2dCache) -> Tensor:
     wins = torch.empty_like(out)
     disjoint = all(stride >= kernel for stride, kernel in zip(windows.stride, windows.kernel, strict=True))
     disjoint &= windows.dilation == (1, 1)  # then no pixel is in two windows, and there is nothing to add up
-    for _, inside, taps in _taps(windows):
+    for inside, taps in _taps(windows):
         # out = max over the taps: the first tap that equals it takes its dout, and nothing is left for the next.
         # (Written into floats, the comparison is twice as fast as into bools.)
         won = torch.eq(x[taps], out[inside], out=wins[inside])
@@ -78,7 +78,7 @@ def avg_pool2d_forward(
     windows = pool_windows(x, kernel_size, stride, padding, 1, ceil_mode)
     divisor = pool_divisor(x, windows, count_include_pad, divisor_override)
     out = _empty_as(x, windows.output).zero_()
-    for _, inside, taps in _taps(windows):
+    for inside, taps in _taps(windows):
         out[inside] += x[taps]
     return out / divisor, AvgPool2dCache(divisor, windows)
 
@@ -88,7 +88,7 @@ def avg_pool2d_backward(dout: Tensor, cache: AvgPool2dCache) -> Tensor:
     divisor, windows = cache
     dx = _empty_as(dout, windows.image).zero_()
     share = dout / divisor  # (..., P, Q)
-    for _, inside, taps in _taps(windows):
+    for inside, taps in _taps(windows):
         # out = Σ taps / divisor
         dx[taps] += share[inside]
     return dx
@@ -101,7 +101,7 @@ def _empty_as(x: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.empty((*x.shape[:-2], *size), dtype=x.dtype, device=x.device, memory_format=order)
 
 
-def _taps(windows: Windows) -> Iterator[tuple[tuple[int, int], tuple[Any, ...], tuple[Any, ...]]]:
+def _taps(windows: Windows) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
     """For each tap (a, b) in row order: the outputs whose tap lies inside the image, and the pixels it lies on.
 
     Both are index tuples of one shape: ``out[inside]`` pairs with ``x[taps]``.
@@ -109,7 +109,7 @@ def _taps(windows: Windows) -> Iterator[tuple[tuple[int, int], tuple[Any, ...], 
     for a in range(windows.kernel[0]):
         for b in range(windows.kernel[1]):
             spans = [_span(axis, tap, windows) for axis, tap in enumerate((a, b))]
-            yield (a, b), (..., *(span[0] for span in spans)), (..., *(span[1] for span in spans))
+            yield (..., *(span[0] for span in spans)), (..., *(span[1] for span in spans))
 
 
 def _span(axis: int, tap: int, windows: Windows) -> tuple[slice, slice]:

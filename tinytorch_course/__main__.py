@@ -5,17 +5,18 @@ import signal
 import sys
 from typing import NoReturn
 
+from tinytorch_course.training.signals import heard
+
 
 def main() -> None:
     """Run what was typed, and end with its exit code."""
     fill_closed_streams()
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    heard = [number for name in names if signal.getsignal(number := getattr(signal, name)) != signal.SIG_IGN]
-    for number in heard:
+    numbers = heard()
+    for number in numbers:
         signal.signal(number, end_at_once)
     from tinytorch_course.cli.app import main
 
-    for number in heard:
+    for number in numbers:
         signal.signal(number, interrupt)
     main()
 

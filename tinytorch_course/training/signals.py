@@ -8,6 +8,11 @@ from typing import Any
 NUMBERS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
+def heard() -> list[int]:
+    """Those that are not ignored: ``nohup`` asks that SIGHUP be."""
+    return [number for number in NUMBERS if signal.getsignal(number) != signal.SIG_IGN]
+
+
 class StopRequested(Exception):
     """Raised by :meth:`StopSignals.check` after a signal came."""
 
@@ -19,7 +24,7 @@ class StopRequested(Exception):
 class StopSignals:
     """While this is open, the first signal only sets a mark. A second one interrupts at once, saving nothing.
 
-    A signal that is ignored stays so: ``nohup`` asks for that.
+    A signal that is ignored stays so.
     """
 
     def __init__(self) -> None:
@@ -28,8 +33,7 @@ class StopSignals:
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():  # only there may handlers be set
-            heard = [number for number in NUMBERS if signal.getsignal(number) != signal.SIG_IGN]
-            self.before = {number: signal.signal(number, self._mark) for number in heard}
+            self.before = {number: signal.signal(number, self._mark) for number in heard()}
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -1,7 +1,6 @@
 """``tinytorch check``: are the hand-written gradients right? Ours, or a learner's own."""
 
 import json as json_module
-import re
 import time
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -116,17 +115,13 @@ def check_options(code, op, ops, like, shapes, dtype, device, seed, timeout) -> 
         raise InputError("--op is for our own ops: to compare your code with one of them, say --like")
     if code is not None and ops != DEFAULT.ops:
         raise InputError("--ops is for our own ops: your code is checked as it is")
-    TrainConfig(ops=ops).validate()
+    TrainConfig(ops=ops, device=device, seed=seed).validate()
     if code is None and (like or shapes):
         raise InputError(
             f"{'--like' if like else '--shapes'} is for code of your own: name it, as in my_ops.py:my_relu"
         )
     if dtype not in DTYPES:
         raise InputError(f"--dtype must be one of {', '.join(DTYPES)}, but it is '{dtype}'")
-    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", device):
-        raise InputError(f"--device must be one of auto, cpu, cuda, cuda:N, but it is '{device}'")
-    if not 0 <= seed < 2**63:
-        raise InputError(f"--seed must be at least 0 and below 2**63, but it is {seed}")
     if not 0 < timeout <= LONGEST:
         raise InputError(f"--timeout must be above 0 and at most {LONGEST:g} seconds, but it is {timeout:g}")
 

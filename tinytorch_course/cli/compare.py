@@ -2,7 +2,6 @@
 
 import contextlib
 import json as json_module
-import math
 import shutil
 import textwrap
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +10,7 @@ import typer
 
 from tinytorch_course.cli.options import DEFAULT, HEADINGS, option, setting, was_typed
 from tinytorch_course.errors import InputError
+from tinytorch_course.lockstep.settings import DEFAULT_STEPS, DEFAULT_TOLERANCE, check_settings
 from tinytorch_course.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -111,7 +111,8 @@ def compare(
         return
     settings = {name: context.params[name] for name in SETTINGS}
     typed = {name for name in context.params if was_typed(context, name)}
-    check_options(steps, tolerance, seeds, typed)
+    check_settings(steps, epochs, tolerance)
+    check_seeds(seeds, tolerance)
     TrainConfig(**settings).validate()  # before torch is imported, which takes seconds
     injection = None
     if inject is not None:
@@ -119,7 +120,7 @@ def compare(
     config = TrainConfig(**settings)
     config.validate()
     if steps is None and epochs is None and seeds is None:
-        from tinytorch_course.lockstep.compare import DEFAULT_STEPS as steps
+        steps = DEFAULT_STEPS
 
     from tinytorch_course.report.folder import new_folder
 
@@ -133,14 +134,8 @@ def compare(
         raise typer.Exit(1)
 
 
-def check_options(steps: int | None, tolerance: float | None, seeds: int | None, typed: set[str]) -> None:
-    """Raise InputError for what no comparison can have."""
-    if {"steps", "epochs"} <= typed:
-        raise InputError("--steps and --epochs both say how long to train: give one of them")
-    if steps is not None and steps < 1:
-        raise InputError(f"--steps must be at least 1, but it is {steps}")
-    if tolerance is not None and not 0 <= tolerance < math.inf:
-        raise InputError(f"--tolerance must be a finite number of at least 0, but it is {tolerance}")
+def check_seeds(seeds: int | None, tolerance: float | None) -> None:
+    """Raise InputError for what no comparison of accuracies can have."""
     if seeds is not None and seeds < FEWEST_SEEDS:
         raise InputError(
             f"--seeds must be at least {FEWEST_SEEDS}, for a deviation to mean anything, but it is {seeds}"
@@ -170,7 +165,7 @@ def run_steps(
     """Compare step by step; returns whether nothing was out of tolerance."""
     import torch
 
-    from tinytorch_course.lockstep.compare import DEFAULT_TOLERANCE, compare
+    from tinytorch_course.lockstep.compare import compare
     from tinytorch_course.lockstep.display import make_display
     from tinytorch_course.report.timeline import draw_timeline
 

@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from tinytorch_course.lockstep.display import PlainDisplay
 
 IMPLS = ("scratch", "torch")
-DEFAULT_STEPS = 100
-DEFAULT_TOLERANCE = {"float64": 1e-9, "float32": None}
 ROUNDING = {"float64": 1e-12, "float32": 1e-4}  # up to this relative error two tensors differ by rounding alone
 
 

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from tinytorch_course import reference
-from tinytorch_course.errors import InputError, did_you_mean
+from tinytorch_course.errors import did_you_mean, naming_arguments
 from tinytorch_course.evaluation.evaluate import Evaluation, evaluate_network
 from tinytorch_course.lockstep import compare as lockstep
+from tinytorch_course.lockstep.settings import DEFAULT_STEPS, DEFAULT_TOLERANCE, check_settings
 from tinytorch_course.models import Model, find_model
 from tinytorch_course.training import loop
 from tinytorch_course.training.config import TrainConfig
@@ -21,9 +22,11 @@ from tinytorch_course.training.learners import ScratchLearner, TorchLearner
 from tinytorch_course.training.networks import Network, open_network
 from tinytorch_course.training.progress import Result
 
+SETTINGS = [field.name for field in dataclasses.fields(TrainConfig)]
 NetworkName = str | Callable[..., Any]  # as --model takes it, or a function of L itself
 
 
+@naming_arguments(*SETTINGS)
 def train(
     model: NetworkName = TrainConfig.model, *, out: str | None = None, display: Display = QUIET, **settings: Any
 ) -> Result:
@@ -46,6 +49,7 @@ def train(
     return loop.train(config, out=out, display=display, model=found)
 
 
+@naming_arguments(*SETTINGS)
 def compare(
     model: NetworkName = TrainConfig.model,
     *,
@@ -71,19 +75,15 @@ def compare(
     """
     found, config = _configure("compare", model, settings)
     config.validate()
-    if steps is not None and steps < 1:
-        raise InputError(f"steps must be at least 1, but it is {steps}")
-    if steps is not None and config.epochs is not None:
-        raise InputError("steps and epochs each say how long: give one of them")
-    if tolerance is not None and not tolerance >= 0:
-        raise InputError(f"tolerance must be at least 0, but it is {tolerance}")
+    check_settings(steps, config.epochs, tolerance)
     if steps is None and config.epochs is None:
-        steps = lockstep.DEFAULT_STEPS
+        steps = DEFAULT_STEPS
     if tolerance is None:
-        tolerance = lockstep.DEFAULT_TOLERANCE[config.dtype]
+        tolerance = DEFAULT_TOLERANCE[config.dtype]
     return lockstep.compare(config, steps=steps, tolerance=tolerance, display=display, model=found)
 
 
+@naming_arguments(*SETTINGS)
 def load_run(
     path: str, *, model: NetworkName | None = None, trust: bool = False, impl: str | None = None, device: str = "cpu"
 ) -> "TrainedRun":
@@ -147,21 +147,20 @@ class TrainedRun:
         """Its parameters and running statistics: what model.pt holds."""
         return dict(self._network.learner.state_dict())
 
+    @naming_arguments(*SETTINGS)
     def logits(self, images: Tensor) -> Tensor:
         """Its answers to images, uint8 (N, C, H, W): float (N, classes), before any softmax.
 
         Raises:
             InputError: if they are none such.
         """
-        if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.dim() != 4:
-            got = f"{tuple(images.shape)}, {images.dtype}" if isinstance(images, Tensor) else type(images).__name__
-            raise InputError(f"images must be a uint8 tensor (N, C, H, W) of pixels from 0 to 255, but it is {got}")
         return self._network.logits(images)
 
     def predict(self, images: Tensor) -> Tensor:
         """The likeliest class of each image, uint8 (N, C, H, W): int64 (N,), places in ``classes``."""
         return self.logits(images).argmax(dim=1)
 
+    @naming_arguments(*SETTINGS)
     def evaluate(self, data: str | None = None, *, split: str = "test", limit: int | None = None) -> Evaluation:
         """Its scores on labelled images: ``.scores.accuracy``, ``.interval``, ``.loss``, and more.
 
@@ -188,10 +187,9 @@ class TrainedRun:
 
 def _configure(function: str, model: NetworkName, settings: dict[str, Any]) -> tuple[Model, TrainConfig]:
     """The network, and the run's configuration."""
-    fields = [field.name for field in dataclasses.fields(TrainConfig)]
     for name in settings:
-        if name not in fields:
-            raise TypeError(f"{function}() has no setting '{name}'{did_you_mean(name, fields)}")
+        if name not in SETTINGS:
+            raise TypeError(f"{function}() has no setting '{name}'{did_you_mean(name, SETTINGS)}")
     found = find_model(model)
     return found, TrainConfig(model=found.name, **settings)
 

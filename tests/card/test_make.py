@@ -61,7 +61,7 @@ def test_a_changed_pixel_changes_the_checksum(runs, monkeypatch):
     images = dataset.train.images.clone()
     images[5, 0, 14, 14] += 1
     other = dataset._replace(train=Split(images, dataset.train.labels))
-    monkeypatch.setattr(data, "load", lambda *args, **options: other)
+    monkeypatch.setattr(data.sources, "load", lambda *args, **options: other)
     after = make_card([str(runs / "seed-0")], runs)["data"]
     assert after["train"]["sha256"] != before["train"]["sha256"]
     assert after["test"] == before["test"]
@@ -71,7 +71,7 @@ def test_test_images_that_were_trained_on_are_counted(runs, monkeypatch):
     dataset = data.load("digits", limit=64)
     images = torch.cat([dataset.test.images[:3], dataset.train.images[3:]])
     leaking = dataset._replace(train=Split(images, dataset.train.labels))
-    monkeypatch.setattr(data, "load", lambda *args, **options: leaking)
+    monkeypatch.setattr(data.sources, "load", lambda *args, **options: leaking)
     assert make_card([str(runs / "seed-0")], runs)["data"]["test_images_seen_in_training"] == 3
 
 

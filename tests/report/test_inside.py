@@ -138,7 +138,7 @@ def test_a_linear_layer_that_sees_the_image_has_filters_too(torch_trained):
 
 def test_the_data_lie_where_the_caller_says(trained, monkeypatch):
     run, asked = read_run(trained, "one"), []
-    monkeypatch.setattr(data, "load", lambda *args, **options: asked.append((args, options)))
+    monkeypatch.setattr(data.sources, "load", lambda *args, **options: asked.append((args, options)))
     load_data(run, "elsewhere", print)
     load_data(run, None, print)
     assert [args for args, _ in asked] == [("digits", "elsewhere"), ("digits", None)]

@@ -80,7 +80,7 @@ def make_card(
         raise InputError(f"{folders[0]} is a comparison, and a card is about runs of `tinytorch train`")
     _refuse_strangers(runs)
     config = runs[0].config
-    dataset = data.load(config.data, data_dir or config.data_dir, val_size=config.val_size, limit=config.limit)
+    dataset = data.sources.load(config.data, data_dir or config.data_dir, val_size=config.val_size, limit=config.limit)
     own = model if is_own(config.model) else None
     networks = [
         open_network(str(run.path), data_dir=data_dir, device=str(where), model=own, trust=trust) for run in runs

@@ -127,8 +127,8 @@ def show(
         raise InputError(f"--out is '{out}', but the name of a contact sheet ends in .png")
     if out is not None and not out.absolute().parent.is_dir():
         raise InputError(f"--out is '{out}', but there is no folder {out.absolute().parent}")
-    from tinytorch_course.data import load
     from tinytorch_course.data.gallery import write_sheet
+    from tinytorch_course.data.sources import load
     from tinytorch_course.data.status import about_of
 
     dataset = load(name, data_dir, notify=note)

@@ -98,7 +98,7 @@ def evaluate_network(
     name, config = data_name or network.data, network.config
     if name is None:
         raise InputError(f"{network.path} does not say which data it was trained on: name them with --data")
-    dataset = data.load(
+    dataset = data.sources.load(
         name,
         data_dir or (config.data_dir if config else None),
         val_size=config.val_size if config and name == network.data else None,

@@ -145,7 +145,7 @@ def load_data(run: Run, data_dir: str | None, notify: Callable[[str], None]) -> 
         InputError: if they are not to be had.
     """
     config = run.config
-    return data.load(
+    return data.sources.load(
         config.data, data_dir or config.data_dir, val_size=config.val_size, limit=config.limit, notify=notify
     )
 

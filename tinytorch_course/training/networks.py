@@ -103,8 +103,11 @@ class Network:
         """The network's answers to uint8 images (N, C, H, W): (N, classes), on the CPU.
 
         Raises:
-            InputError: if the images are not of the network's channels and size, or an answer is not finite.
+            InputError: if they are none such, or not of the network's channels and size, or an answer is not finite.
         """
+        if not isinstance(images, Tensor) or images.dtype != torch.uint8 or images.dim() != 4:
+            got = f"{tuple(images.shape)}, {images.dtype}" if isinstance(images, Tensor) else type(images).__name__
+            raise InputError(f"images must be a uint8 tensor (N, C, H, W) of pixels from 0 to 255, but it is {got}")
         wanted = (self.channels, self.image_size, self.image_size)
         if tuple(images.shape[1:]) != wanted:
             raise InputError(
@@ -282,13 +285,13 @@ def _makes_sense(pictures: Pictures) -> bool:
 def _pictures(run: Path, config: TrainConfig, data_dir: str | None) -> Pictures:
     if (run / DATA).is_file():
         return read_pictures(run / DATA)
-    return Pictures.of(data.load(config.data, data_dir or config.data_dir))
+    return Pictures.of(data.sources.load(config.data, data_dir or config.data_dir))
 
 
 def _guess(tensors: dict[str, Tensor], name: str | None, data_dir: str | None, path: Path) -> Pictures:
     """What a network was trained on, from its first and last weight and the name of the data, if that is known."""
     if name is not None:
-        return Pictures.of(data.load(name, data_dir))
+        return Pictures.of(data.sources.load(name, data_dir))
     weights = [tensor for key, tensor in tensors.items() if key.endswith("weight") and tensor.dim() in (2, 4)]
     if not weights:
         raise InputError(f"{path} has no weights, so it is not a saved network")

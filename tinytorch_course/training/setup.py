@@ -61,7 +61,9 @@ class Setup:
         keep_freed_memory()
         # Nothing here draws from torch's own generator, but what a learner adds may.
         torch.manual_seed(derive_seed("global", config.seed))
-        dataset = data.load(config.data, config.data_dir, val_size=config.val_size, limit=config.limit, notify=notify)
+        dataset = data.sources.load(
+            config.data, config.data_dir, val_size=config.val_size, limit=config.limit, notify=notify
+        )
         # "auto" and "the default" are settled now, so that the run can be resumed wherever it is.
         epochs = config.epochs or dataset.default_epochs
         config = dataclasses.replace(config.resolved(), data=dataset.name, epochs=epochs)

@@ -7,6 +7,7 @@ import torch
 
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.runs import MODELS
 
 # Batch norm and dropout on, three batches an epoch.
 SMALL = TrainConfig(model="mnist_cnn", data="digits", limit=24, batch_size=8, epochs=2, seed=3)
@@ -48,10 +49,11 @@ class Display:
 def final_state(folder):
     """All that a run leaves behind but its clock times, as one flat dict."""
     last = checkpoints.load(folder / "last.pt")
+    best = next(folder / name for name in MODELS.values() if (folder / name).exists())
     flat = {f"model {name}": tensor for name, tensor in last["model"].items()}
     for number, slot in last["optimizer"]["state"].items():
         flat |= {f"optimizer {number} {name}": value for name, value in slot.items()}
-    flat |= {f"best {name}": tensor for name, tensor in checkpoints.load(folder / "model.pt").items()}
+    flat |= {f"best {name}": tensor for name, tensor in checkpoints.load(best).items()}
     flat |= {f"average {name}": tensor for name, tensor in last.get("average", {}).items()}
     flat["position"] = (last["epoch"], last["batch"])
     flat["history"] = [{key: value for key, value in row.items() if key != "seconds"} for row in last["history"]]

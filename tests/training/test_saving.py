@@ -1,5 +1,6 @@
 """Runs whose disk fills, whose folder is deleted, which are killed: nothing is lost."""
 
+import contextlib
 import dataclasses
 import errno
 import itertools
@@ -7,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -163,8 +165,6 @@ class Actor4(Display):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
 def test_killed_at_writes_and_at_random(tmp_path):
     """The short form of ``python tests/kills.py 200``, in a process of its own."""
-    import subprocess
-
     script = os.path.join(os.path.dirname(os.path.dirname(__file__)), "kills.py")
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run([sys.executable, script, "12"], env=environment, capture_output=True, text=True, timeout=500)
@@ -199,6 +199,54 @@ def test_a_full_disk_is_said_and_tried_again(tmp_path, monkeypatch, whole):
     assert "last.pt" in said[0]
     assert "the disk is full" in said[0]
     assert said[1].startswith("Saving works again")
+    assert same(final_state(folder), whole)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A real disk of 2 MB, where this user may mount one."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    try:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", place], check=True, capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("no disk can be mounted here")
+    yield place
+    subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def fill_up(disk):
+    with contextlib.suppress(OSError), open(disk / "ballast", "wb", buffering=0) as ballast:
+        while True:
+            ballast.write(bytes(4096))
+
+
+def test_a_real_disk_that_fills_up(small_disk, whole):
+    """It is full for the rest of the run; what was saved before is whole, and with room again the run ends alike."""
+    folder = small_disk / "run"
+    display = Actor(2, lambda: fill_up(small_disk))
+    with pytest.raises(WriteFailed, match="the disk is full"):
+        train(CONFIG, out=str(folder), display=display)
+    assert sum(notice.startswith("Not saved") for notice in display.notices) == 1
+    assert checkpoints.load(folder / "last.pt")["batch"] == 1
+    assert not list(folder.glob("*.tmp"))
+    (small_disk / "ballast").unlink()
+    resume(str(folder))
+    assert same(final_state(folder), whole)
+
+
+def test_a_real_disk_with_room_again(small_disk, whole):
+    folder = small_disk / "run"
+
+    class Cleaned(Actor):
+        def epoch_start(self, epoch, start_step):
+            super().epoch_start(epoch, start_step)
+            if epoch == 2:
+                (small_disk / "ballast").unlink()
+
+    display = Cleaned(2, lambda: fill_up(small_disk))
+    train(CONFIG, out=str(folder), display=display)
+    assert any(notice.startswith("Saving works again") for notice in display.notices)
     assert same(final_state(folder), whole)
 
 

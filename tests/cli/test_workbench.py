@@ -41,7 +41,7 @@ def test_predict_saves_what_the_network_sees(net, tmp_path, three, capsys):
     assert seen.shape == (28, 28)
     assert seen.max() > 200
     assert run(["predict", str(net), str(tmp_path / "three.png"), "--save-seen", str(tmp_path / "seen")]) == 2
-    assert "is not empty" in capsys.readouterr().err
+    assert "is not an empty folder: choose a new one for --save-seen" in capsys.readouterr().err
 
 
 def test_exchanged_arguments_are_told(net, tmp_path, three, capsys):

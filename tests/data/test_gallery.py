@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from tinytorch_course.data.gallery import first_of_each_class, in_colour, in_letters, write_sheet
+from tinytorch_course.data.gallery import first_of_each_class, in_letters, shrunk, write_sheet
 from tinytorch_course.data.splits import Dataset, Split
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -23,16 +23,10 @@ def quarters(side=8):
 
 
 def test_pixels_stand_where_they_are_in_their_colours():
-    top, bottom = in_colour(quarters(), 4)
-    assert top.tolist() == [[list(RED)] * 2] * 2 + [[list(BLUE)] * 2] * 2  # upper and lower pixel of each column
-    assert bottom.tolist() == [[list(GREEN)] * 2] * 2 + [[list(WHITE)] * 2] * 2
-    ((upper, lower), _) = in_colour(quarters(), 2)[0].tolist()
-    assert (upper, lower) == (list(RED), list(GREEN))
-
-
-def test_grey_images_have_three_equal_colours():
-    (line,) = in_colour(torch.full((1, 4, 4), 9, dtype=torch.uint8), 2)
-    assert line.tolist() == [[[9] * 3] * 2] * 2
+    small = shrunk(quarters(), 2, 2)
+    assert small.dtype == torch.uint8
+    assert small.permute(1, 2, 0).tolist() == [[list(RED), list(BLUE)], [list(GREEN), list(WHITE)]]
+    assert shrunk(quarters(), 1, 1).flatten().tolist() == [128, 128, 128]  # 127.5 in each channel
 
 
 def test_letters_are_denser_where_it_is_lighter():

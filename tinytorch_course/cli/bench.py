@@ -1,13 +1,11 @@
 """``tinytorch bench``: how fast is the from-scratch layer beside torch?"""
 
-import json as json_module
-import re
 import sys
 from typing import Annotated, Any
 
 import typer
 
-from tinytorch_course.cli.options import DEFAULT, option, parser, setting
+from tinytorch_course.cli.options import DEFAULT, option, parser, print_json, setting
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS, find_model
 from tinytorch_course.training.config import TrainConfig
@@ -24,8 +22,7 @@ def bench(
     model: Annotated[str | None, option("--model", "NAME", "Time this network's training step alone.", WHAT)] = None,
     ops: Annotated[str, setting("ops")] = DEFAULT.ops,
     batch_size: Annotated[
-        str | None,
-        option("--batch-size", "LIST", f"Pictures in a batch: 32, or 1,32. (default: {USUAL_BATCHES})", HOW),
+        str | None, option("--batch-size", "LIST", f"Pictures in a batch: 32, or 1,32. (default: {USUAL_BATCHES})", HOW)
     ] = None,
     repeat: Annotated[
         int | None, option("--repeat", "N", f"Rounds, each of which runs both. (default: {ROUNDS})", HOW)
@@ -65,12 +62,7 @@ def bench(
     for flag, value in (*sizes, ("--repeat", repeat), ("--threads", threads)):
         if value is not None and not 1 <= value <= MOST:
             raise InputError(f"{flag} must be at least 1 and at most {MOST:,}, but it is {value}")
-    TrainConfig(ops=ops).validate()
-    if dtype not in ("float32", "float64"):
-        raise InputError(f"--dtype must be one of float32, float64, but it is '{dtype}'")
-    if not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", device):
-        raise InputError(f"--device must be one of auto, cpu, cuda, cuda:N, but it is '{device}'")
-
+    TrainConfig(ops=ops, dtype=dtype, device=device).validate()
     if gpu_report is not None:
         others = {"--op": op, "--model": model, "--batch-size": batch_size, "--repeat": repeat, "--threads": threads}
         others |= {"--compile": compile, "--cuda-graph": cuda_graph, "--price-list": price_list, "--json": json}
@@ -118,7 +110,7 @@ def bench(
         }
         display.tables(measured, about)
     if json:
-        print(json_module.dumps(about | {"results": [one.to_dict() for one in measured]}, indent=2))
+        print_json(about | {"results": [one.to_dict() for one in measured]})
 
 
 def report_on_gpu(path: str, device: str, quick: bool, others: list[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinytorch_course.cli.options import DEVICE, OWN_MODEL, TRUST, check_names, check_trust, option
+from tinytorch_course.cli.options import DEVICE, OWN_MODEL, TRUST, check_network, option, print_json
 from tinytorch_course.errors import InputError
 from tinytorch_course.report.sources import find_sources, runs_of_seeds
 
@@ -41,8 +41,7 @@ def card(
 
     All figures are computed from the weights. --verify computes them again and ends with exit code 1 if any differs.
     """
-    check_names(None, device)
-    check_trust(model, trust)
+    check_network(model, trust, device=device)
     options = {"data_dir": data_dir, "device": device, "model": model, "trust": trust}
     if verify is not None:
         if out is not None:
@@ -102,7 +101,7 @@ def check(file: Path, folders: list[str], json: bool, **options: Any) -> None:
         end(contradiction)
     if json:
         findings = [one._asdict() for one in differences]
-        print(json_module.dumps({"ok": not differences, "card": str(file), "differences": findings}, indent=2))
+        print_json({"ok": not differences, "card": str(file), "differences": findings})
     else:
         for one in differences:
             print(f"{one.figure}: the card says {one.says}, but the run gives {one.gives}")

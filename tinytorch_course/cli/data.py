@@ -1,31 +1,22 @@
 """``tinytorch data``: the data sets there are, fetching one, looking at one, and whether their files are whole."""
 
-import json as json_module
 import shutil
 import sys
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinytorch_course.cli.options import GroupedHelp
+from tinytorch_course.cli.options import GroupedHelp, option, print_filled, print_json
 from tinytorch_course.data_names import CHOICES, DATA_SETS, check_data_name
 from tinytorch_course.errors import InputError, did_you_mean
 
 if TYPE_CHECKING:
     from tinytorch_course.data import Dataset
 
-Folder = Annotated[
-    str | None,
-    typer.Option(
-        "--data-dir",
-        metavar="FOLDER",
-        help="Where data sets lie. (default: $TINYTORCH_DATA, else the user's cache folder)",
-        show_default=False,
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead.")]
+WHERE = "Where data sets lie. (default: $TINYTORCH_DATA, else the user's cache folder)"
+Folder = Annotated[str | None, option("--data-dir", "FOLDER", WHERE)]
+Json = Annotated[bool, option("--json", None, "Print one JSON document instead.")]
 DRAWN = 16  # columns of an image in the terminal
 MOST_DRAWN = 30  # classes
 
@@ -42,9 +33,10 @@ def without_command(context: typer.Context) -> None:
 @data.command("list", cls=GroupedHelp, short_help="List the data sets, and which of them are here.")
 def list_sets(data_dir: Folder = None, json: Json = False) -> None:
     """List the data sets: classes, images, their size, and whether they are here."""
-    folder = find_folder(data_dir)
+    from tinytorch_course.data.sources import find_data_dir
     from tinytorch_course.data.status import STATES, all_statuses
 
+    folder = find_data_dir(data_dir)
     statuses = all_statuses(folder)
     if json:
         print_json({"data_dir": str(folder), "sets": [status.to_dict() for status in statuses]})
@@ -72,8 +64,7 @@ def list_sets(data_dir: Folder = None, json: Json = False) -> None:
 def fetch(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The set; `tinytorch data list` lists them.")],
     mirror: Annotated[
-        str | None,
-        typer.Option(metavar="URL", help="Take the archives from this folder instead of the usual places."),
+        str | None, option("--mirror", "URL", "Take the archives from this folder instead of the usual places.")
     ] = None,
     data_dir: Folder = None,
     json: Json = False,
@@ -88,10 +79,11 @@ def fetch(
         raise InputError(
             f"--mirror must be the URL of a folder, such as https://example.org/data, but it is '{mirror}'"
         )
-    folder = find_folder(data_dir)
     from tinytorch_course.data import catalog
+    from tinytorch_course.data.sources import find_data_dir
     from tinytorch_course.data.status import status_of
 
+    folder = find_data_dir(data_dir)
     before = status_of(name, folder)
     if before.state == "unusable":
         raise InputError(before.problem)
@@ -109,9 +101,7 @@ def fetch(
 @data.command("show", cls=GroupedHelp, short_help="Show a data set: images, counts, mean and deviation.")
 def show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A set, a folder of images or an .npz file.")],
-    out: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Draw a contact sheet, a line for each class.")
-    ] = None,
+    out: Annotated[Path | None, option("--out", "FILE.png", "Draw a contact sheet, a line for each class.")] = None,
     count: Annotated[int, typer.Option(metavar="N", help="Images of each class on the sheet.")] = 12,
     data_dir: Folder = None,
     json: Json = False,
@@ -156,10 +146,11 @@ def verify(
     """
     if name is not None:
         require_name(name)
-    folder = find_folder(data_dir)
+    from tinytorch_course.data.sources import find_data_dir
     from tinytorch_course.data.status import all_statuses, status_of
     from tinytorch_course.data.status import verify as verify_set
 
+    folder = find_data_dir(data_dir)
     if name is None:
         chosen = [status.name for status in all_statuses(folder) if status.state in ("present", "incomplete")]
     else:
@@ -232,11 +223,9 @@ def print_description(dataset: "Dataset", made_of: str) -> None:
     print()
     names = max(5, *(len(name) for name in dataset.classes))
     print(f"{'class':<{names}}{'train':>9}{'val':>8}{'test':>8}")
-    for label, name in enumerate(dataset.classes):
-        train, val, test = (known["class_counts"][part][label] for part in ("train", "val", "test"))
+    by_class = zip(dataset.classes, *known["class_counts"].values(), strict=True)
+    for name, train, val, test in [*by_class, ("all", *known["sizes"].values())]:
         print(f"{name:<{names}}{train:>9,}{val:>8,}{test:>8,}")
-    train, val, test = known["sizes"].values()
-    print(f"{'all':<{names}}{train:>9,}{val:>8,}{test:>8,}")
     print()
 
 
@@ -245,7 +234,8 @@ def print_pictures(dataset: "Dataset") -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from tinytorch_course.data.gallery import first_of_each_class, in_colour, in_letters
+    from tinytorch_course.data.gallery import first_of_each_class, in_letters, shrunk
+    from tinytorch_course.pictures.display import draw
 
     console = Console(highlight=False, soft_wrap=True)
     coloured = sys.stdout.isatty() and console.color_system in ("256", "truecolor") and "utf" in console.encoding
@@ -254,27 +244,17 @@ def print_pictures(dataset: "Dataset") -> None:
     for start in range(0, len(firsts), across):
         shown = [images[0] for images in firsts[start : start + across]]
         names = dataset.classes[start : start + across]
-        print("  ".join(f"{shorten(name):^{DRAWN}}" for name in names).rstrip())
+        names = [name if len(name) <= DRAWN else f"{name[: DRAWN - 3]}..." for name in names]
+        print("  ".join(f"{name:^{DRAWN}}" for name in names).rstrip())
         if coloured:
-            for lines in zip(*(in_colour(image, DRAWN) for image in shown), strict=True):
-                line = Text("  ").join(half_blocks(pairs) for pairs in lines)
-                console.print(line)
+            for line in zip(*(draw(shrunk(image, DRAWN, DRAWN), console) for image in shown), strict=True):
+                console.print(Text("  ").join(line))
         else:
             for lines in zip(*(in_letters(image, DRAWN) for image in shown), strict=True):
                 print("  ".join(lines).rstrip())
         print()
     if len(dataset.classes) > MOST_DRAWN:
         print(f"and {len(dataset.classes) - MOST_DRAWN} classes more: --out FILE.png draws all of them")
-
-
-def half_blocks(pairs: Any) -> Any:
-    """A line of pixel pairs: the upper as the letter's colour, the lower as its background's."""
-    from rich.text import Text
-
-    line = Text()
-    for upper, lower in pairs:
-        line.append("\u2580", f"rgb({','.join(map(str, upper))}) on rgb({','.join(map(str, lower))})")
-    return line
 
 
 def require_name(name: str) -> None:
@@ -284,21 +264,9 @@ def require_name(name: str) -> None:
         raise InputError(f"NAME must be one of {', '.join(DATA_SETS)}, but it is '{name}'{near}")
 
 
-def find_folder(data_dir: str | None) -> Path:
-    """Where data sets are."""
-    from tinytorch_course.data import default_data_dir
-
-    return Path(data_dir).expanduser() if data_dir else default_data_dir()
-
-
 def note(sentence: str) -> None:
     """One line on stderr."""
     print(f"Note: {sentence}", file=sys.stderr)
-
-
-def shorten(name: str) -> str:
-    """A class's name, cut where it is too long for a table."""
-    return name if len(name) <= DRAWN else f"{name[: DRAWN - 3]}..."
 
 
 def megabytes(count: int) -> str:
@@ -310,13 +278,3 @@ def spell(shape: tuple[int, int, int]) -> str:
     """(channels, height, width) as "28x28" or "32x32x3"."""
     channels, height, width = shape
     return f"{height}x{width}" + ("" if channels == 1 else f"x{channels}")
-
-
-def print_json(document: Any) -> None:
-    """One JSON document on stdout."""
-    print(json_module.dumps(document, indent=2))
-
-
-def print_filled(text: str) -> None:
-    """A paragraph, as wide as the terminal within reason."""
-    print(textwrap.fill(text, max(60, min(shutil.get_terminal_size().columns, 120))))

@@ -1,12 +1,13 @@
 """``tinytorch doctor``: is everything here that tinytorch needs, and does it work?"""
 
-import json as json_module
 import shutil
 import sys
 import textwrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from tinytorch_course.cli.options import print_json
 
 if TYPE_CHECKING:
     from tinytorch_course.doctor.checks import Finding
@@ -43,7 +44,7 @@ def doctor(
             print_finding(finding)
     wrong = [finding for finding in findings if finding.state == WRONG]
     if json:
-        print(json_module.dumps({"ok": not wrong, "findings": [one.to_dict() for one in findings]}, indent=2))
+        print_json({"ok": not wrong, "findings": [one.to_dict() for one in findings]})
     else:
         print()
         print(f"{len(wrong)} of {len(findings)} WRONG." if wrong else "All that is needed is here, and works.")
@@ -93,7 +94,7 @@ def look_at_determinism(json: bool) -> None:
         rows.append({**trial._asdict(), **{impl: one._asdict() for impl, one in found.items()}})
     same = not any(row["scratch"]["differ"] for row in rows)
     if json:
-        print(json_module.dumps({"ok": same, "threads": THREADS, "networks": rows}, indent=2))
+        print_json({"ok": same, "threads": THREADS, "networks": rows})
     show("\nFrom scratch: " + ("the same bits for any of them." if same else "NOT the same bits for all of them."))
     if not same:
         raise typer.Exit(1)

@@ -1,6 +1,5 @@
 """``tinytorch evaluate``: what a trained network is worth."""
 
-import contextlib
 import json as json_module
 import sys
 from functools import partial
@@ -13,16 +12,13 @@ from tinytorch_course.cli.options import (
     IMPL,
     MODEL,
     TRUST,
-    check_names,
+    check_network,
     check_split,
-    check_trust,
-    one_of,
     option,
+    print_json,
 )
 from tinytorch_course.data_names import data_names
-from tinytorch_course.errors import InputError
 from tinytorch_course.files import printable
-from tinytorch_course.pictures import FORM_NAMES
 
 if TYPE_CHECKING:
     from tinytorch_course.evaluation.evaluate import Evaluation
@@ -51,17 +47,14 @@ def evaluate(
 ) -> None:
     """Score a trained network: accuracy with its interval, loss, every class, confusions, calibration."""
     check_split(split, limit)
-    check_names(impl, device)
-    check_trust(model, trust)
-    if form is not None and form not in FORM_NAMES:
-        raise InputError(f"--form must be {one_of(FORM_NAMES)}, but it is '{form}'")
+    check_network(model, trust, impl=impl, device=device, form=form)
 
     from tinytorch_course.evaluation.display import lines
     from tinytorch_course.evaluation.evaluate import evaluate
     from tinytorch_course.pictures.prediction import in_form
     from tinytorch_course.report.folder import new_folder
 
-    with contextlib.nullcontext() if out is None else new_folder(out) as folder:
+    with new_folder(out) as folder:
         found = evaluate(
             checkpoint,
             data_name=data,
@@ -76,14 +69,13 @@ def evaluate(
         )
         files = [] if folder is None else save(folder, found)
     if json:
-        print(json_module.dumps(found.to_dict(), indent=2))
+        print_json(found.to_dict())
         return
     for line in lines(found):
         print(printable(line))
     if data is not None and split != "all" and data not in data_names():
-        print(
-            f"Only the images set apart for --split {split} were scored; --split all takes every one.", file=sys.stderr
-        )
+        note = f"Only the images set apart for --split {split} were scored; --split all takes every one."
+        print(note, file=sys.stderr)
     if files:
         print(f"\nSaved: {', '.join(files)}")
 

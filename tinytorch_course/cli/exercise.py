@@ -1,15 +1,12 @@
 """``tinytorch exercise``: the exercises listed, one's starting file written, or a learner's file graded."""
 
-import json as json_module
 import shlex
-import shutil
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinytorch_course.cli.options import LONGEST, option
+from tinytorch_course.cli.options import LONGEST, option, print_filled, print_json
 from tinytorch_course.errors import InputError
 from tinytorch_course.exercises import EXERCISES, Exercise, find_exercise, write_start
 
@@ -27,8 +24,7 @@ def exercise(
     ] = None,
     check: Annotated[Path | None, typer.Option(metavar="FILE", help="Grade this file instead.")] = None,
     timeout: Annotated[
-        float,
-        option("--timeout", "X", "Seconds after which a task's code is stopped. (default: 60)"),
+        float, option("--timeout", "X", "Seconds after which a task's code is stopped. (default: 60)")
     ] = 60.0,
     json: Annotated[bool, typer.Option("--json", help="Print the list or the grades as one JSON document.")] = False,
 ):
@@ -76,7 +72,7 @@ def grade_file(chosen: Exercise, file: Path, timeout: float, json: bool) -> "lis
         display.table.print(f"Exercise {chosen.number}: {verdict}.")
     if json:
         document = {"ok": right == len(grades), "exercise": chosen.number, "file": str(file)}
-        print(json_module.dumps({**document, "tasks": [one.to_dict() for one in grades]}, indent=2))
+        print_json({**document, "tasks": [one.to_dict() for one in grades]})
     return grades
 
 
@@ -97,19 +93,11 @@ def print_grade(display, one: "Grade") -> None:
 
 def print_list(json: bool) -> None:
     """The exercises."""
+    tasks = {one.number: [task.names[-1] for task in one.tasks] for one in EXERCISES}
     if json:
-        exercises = [
-            {
-                "number": one.number,
-                "title": one.title,
-                "purpose": one.purpose,
-                "tasks": [task.names[-1] for task in one.tasks],
-            }
-            for one in EXERCISES
-        ]
-        print(json_module.dumps(exercises, indent=2))
+        about = [{"number": one.number, "title": one.title, "purpose": one.purpose} for one in EXERCISES]
+        print_json([one | {"tasks": tasks[one["number"]]} for one in about])
         return
-    width = max(60, min(shutil.get_terminal_size().columns, 120))
     for one in EXERCISES:
-        print(f"{one.number}  {one.title}: {', '.join(task.names[-1] for task in one.tasks)}")
-        print(textwrap.fill(one.purpose, width, initial_indent=" " * 4, subsequent_indent=" " * 4))
+        print(f"{one.number}  {one.title}: {', '.join(tasks[one.number])}")
+        print_filled(one.purpose, indent=4)

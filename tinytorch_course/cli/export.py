@@ -1,12 +1,11 @@
 """``tinytorch export``: a trained network as a file that other programs run."""
 
-import json as json_module
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tinytorch_course.cli.options import CHECKPOINT, DATA_DIR, MODEL, TRUST, check_trust, option
+from tinytorch_course.cli.options import CHECKPOINT, DATA_DIR, MODEL, TRUST, check_network, option, print_json
 from tinytorch_course.errors import InputError
 
 
@@ -42,7 +41,7 @@ def export(
     asked = {"--onnx": onnx, "--exported": exported, "--torchscript": torchscript, "--safetensors": safetensors}
     targets = {flag: file for flag, file in asked.items() if file is not None}
     check_files(targets)
-    check_trust(model, trust)
+    check_network(model, trust)
     if "--onnx" in targets:
         from tinytorch_course.export.packages import require_onnx
 
@@ -65,7 +64,7 @@ def export(
             print(f"  largest error beside the from-scratch forward: {one.error:.1e} (tolerance {TOLERANCE:g})")
     ok = all(one.ok for one in results)
     if json:
-        print(json_module.dumps({"ok": ok, "files": [one.to_dict() for one in results]}, indent=2))
+        print_json({"ok": ok, "files": [one.to_dict() for one in results]})
     if not ok:
         raise typer.Exit(1)
 

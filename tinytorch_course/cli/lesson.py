@@ -1,14 +1,12 @@
 """``tinytorch lesson``: the example scripts listed, one of them run, or made a notebook."""
 
-import json as json_module
 import os
-import shutil
-import textwrap
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tinytorch_course.cli.options import print_filled, print_json, text_width
 from tinytorch_course.errors import InputError
 from tinytorch_course.lessons import Lesson, find_lesson, find_lessons, run_lesson, write_notebook
 
@@ -80,10 +78,9 @@ def print_list(lessons: list[Lesson], json: bool) -> None:
     """The lessons."""
     if json:
         fields = ("number", "title", "learn", "seconds")
-        print(json_module.dumps([{name: getattr(one, name) for name in fields} for one in lessons], indent=2))
+        print_json([{name: getattr(one, name) for name in fields} for one in lessons])
         return
-    width = max(60, min(shutil.get_terminal_size().columns, 120))
     for one in lessons:
         time = f"about {one.seconds} s"
-        print(f"{one.number}  {one.title}{time:>{width - 4 - len(one.title)}}")
-        print(textwrap.fill(one.learn, width, initial_indent=" " * 4, subsequent_indent=" " * 4))
+        print(f"{one.number}  {one.title}{time:>{text_width() - 4 - len(one.title)}}")
+        print_filled(one.learn, indent=4)

@@ -1,26 +1,23 @@
 """``tinytorch models``: the networks there are."""
 
-import json as json_module
-import shutil
-import textwrap
 from typing import Annotated, Any
 
 import typer
+
+from tinytorch_course.cli.options import print_filled, print_json
 
 
 def models(json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False):
     """List the networks: name, number of parameters, and what each is for."""
     networks = describe_models()
     if json:
-        print(json_module.dumps(networks, indent=2))
+        print_json(networks)
         return
-    width = max(60, min(shutil.get_terminal_size().columns, 120))
     names = max(len(network["name"]) for network in networks)
-    indent = " " * (names + 14)
     print(f"{'name':<{names}}{'parameters':>12}  what it is for")
     for network in networks:
-        purpose = textwrap.fill(network["purpose"], width, initial_indent=indent, subsequent_indent=indent)
-        print(f"{network['name']:<{names}}{network['parameters']:>12,}{purpose[names + 12 :]}")
+        first = f"{network['name']:<{names}}{network['parameters']:>12,}"
+        print_filled(network["purpose"], indent=names + 14, first=first)
 
 
 def describe_models() -> list[dict[str, Any]]:

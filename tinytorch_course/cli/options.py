@@ -1,7 +1,11 @@
 """What the commands have in common: their options, each with its default at the end of its line, under headings."""
 
+import inspect
+import json
+import shutil
+import textwrap
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar, get_type_hints
 
 import typer
 from typer.core import TyperCommand
@@ -9,6 +13,7 @@ from typer.core import TyperCommand
 from tinytorch_course.data_names import data_names
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import require_model_name
+from tinytorch_course.pictures import FORM_NAMES
 from tinytorch_course.training.config import (
     DTYPE_NAMES,
     IMPL_NAMES,
@@ -75,10 +80,31 @@ def parser(typed: str, convert: Callable[[Any], Number], wanted: str) -> Callabl
     return parse
 
 
+def typed_in(context: typer.Context) -> set[str]:
+    """The names of the options that stand on the command line, even with the value that is their default."""
+    return {name for name in context.params if was_typed(context, name)}
+
+
 def was_typed(context: typer.Context, name: str) -> bool:
     """Whether the option stood on the command line, even with the value that is its default."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout."""
+    print(json.dumps(document, indent=2))
+
+
+def text_width() -> int:
+    """The terminal's width, within reason."""
+    return max(60, min(shutil.get_terminal_size().columns, 120))
+
+
+def print_filled(text: str, indent: int = 0, first: str = "") -> None:
+    """A paragraph of :func:`text_width`; ``first`` stands in the indent of its first line."""
+    lines = textwrap.fill(text, text_width(), initial_indent=" " * indent, subsequent_indent=" " * indent)
+    print(first + lines[len(first) :])
 
 
 # --- what is used: a trained network ---------------------------------------------------------------------------------
@@ -86,9 +112,7 @@ def was_typed(context: typer.Context, name: str) -> bool:
 CHECKPOINT = typer.Argument(metavar="CHECKPOINT", help="A run folder, or a file of weights.", show_default=False)
 IMPL = option("--impl", "NAME", "Who computes: scratch or torch, whichever trained it. (default: the run's own)")
 MODEL = option(
-    "--model",
-    "NAME",
-    "The network, if a file does not say it; FILE:NAME for your own. (default: the run's own)",
+    "--model", "NAME", "The network, if a file does not say it; FILE:NAME for your own. (default: the run's own)"
 )
 OWN_MODEL = option("--model", "FILE:NAME", "The network of runs that were trained with one of your own.")
 TRUST = option("--trust", None, "Or run the code that the run folder keeps of such a network, wherever it comes from.")
@@ -104,18 +128,17 @@ def check_split(split: str, limit: int | None) -> None:
         raise InputError(f"--limit must be at least 1, but it is {limit}")
 
 
-def check_trust(model: str | None, trust: bool) -> None:
-    """Raise InputError for a network that does not exist, and where it is not clear whose code is to be run."""
+def check_network(
+    model: str | None, trust: bool, *, impl: str | None = None, device: str = "auto", form: str | None = None
+) -> None:
+    """Raise InputError for a name that does not exist, and where it is not clear whose code is to be run."""
     if model is not None:
         require_model_name(model)
     if model is not None and trust:
         raise InputError("--model and --trust each say which code to run: give one of them")
-
-
-def check_names(impl: str | None, device: str) -> None:
-    """Raise InputError unless they name an implementation (or None) and a device."""
-    if impl is not None and impl not in IMPL_NAMES:
-        raise InputError(f"--impl must be {one_of(IMPL_NAMES)}, but it is '{impl}'")
+    for typed, name, names in (("--impl", impl, IMPL_NAMES), ("--form", form, FORM_NAMES)):
+        if name is not None and name not in names:
+            raise InputError(f"{typed} must be {one_of(names)}, but it is '{name}'")
     TrainConfig(device=device).validate()
 
 
@@ -202,22 +225,21 @@ HOW = {
 }
 WHERE = {
     "device": Line("NAME", "auto, cpu, cuda or cuda:N. auto is a GPU where there is one."),
+    "dtype": Line("NAME", f"The precision of all numbers: {one_of(DTYPE_NAMES)}."),
     "precision": Line(
-        "NAME",
-        "What networks compute in, weights staying float32: float32, tf32 (on NVIDIA GPUs) or bfloat16.",
+        "NAME", "What networks compute in, weights staying float32: float32, tf32 (on NVIDIA GPUs) or bfloat16."
     ),
     "compile": Line(None, "Compile forward and backward pass with torch.compile; the first step takes a minute or so."),
     "cuda_graph": Line(None, "Send the from-scratch step to an NVIDIA GPU as one CUDA graph."),
-    "dtype": Line("NAME", f"The precision of all numbers: {one_of(DTYPE_NAMES)}."),
     "loader": Line("NAME", "memory holds all images in memory, stream reads them batch by batch."),
     "log_gradients": Line(None, "Write the norms of all gradients to gradients.csv."),
+    "tensorboard": Line(None, "Write curves, images and histograms for TensorBoard, a package of its own."),
     "out": Line("FOLDER", "The run folder to write.", "a new one in runs/"),
     "format": Line("NAME", "The form of the weights: pt, or safetensors, which is safe to share."),
     "checkpoint_every": Line(
         "N", "Save the run every N steps, so that a kill costs no more.", "about every 30 seconds of training"
     ),
     "detect_anomaly": Line(None, "Look at every number, and name the op that makes the first NaN. Slower."),
-    "tensorboard": Line(None, "Write curves, images and histograms for TensorBoard, a package of its own."),
     "config": Line(
         "FILE", "Take the settings of this file, such as a run's config.toml; options typed beside it come first.", ""
     ),
@@ -247,3 +269,26 @@ def setting(name: str) -> Any:
         show_default=False,
         rich_help_panel=heading,
     )
+
+
+def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of these training settings, as keyword arguments, before its keyword-only ones."""
+
+    def add(command: Callable[..., None]) -> Callable[..., None]:
+        own = [one for one in inspect.signature(command).parameters.values() if one.kind is not one.VAR_KEYWORD]
+        types = get_type_hints(TrainConfig)
+        settings = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=getattr(DEFAULT, name),
+                annotation=Annotated[types[name], setting(name)],
+            )
+            for name in names
+        ]
+        parameters = sorted([*own, *settings], key=lambda one: (one.kind, one in own))
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {one.name: one.annotation for one in parameters}
+        return command
+
+    return add

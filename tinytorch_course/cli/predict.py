@@ -1,7 +1,6 @@
 """``tinytorch predict``: what a trained network says to pictures."""
 
 import io
-import json as json_module
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,14 +14,12 @@ from tinytorch_course.cli.options import (
     IMPL,
     MODEL,
     TRUST,
-    check_names,
-    check_trust,
-    one_of,
+    check_network,
     option,
+    print_json,
 )
 from tinytorch_course.errors import InputError
-from tinytorch_course.files import explain, printable, write_atomically
-from tinytorch_course.pictures import FORM_NAMES
+from tinytorch_course.files import printable, write_atomically
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,9 +28,7 @@ if TYPE_CHECKING:
     from tinytorch_course.training.networks import Network
 
 PICTURES = typer.Argument(
-    metavar="IMAGE...",
-    help="Picture files, folders of them, or - for one from standard input.",
-    show_default=False,
+    metavar="IMAGE...", help="Picture files, folders of them, or - for one from standard input.", show_default=False
 )
 FORM_HELP = (
     "How a picture becomes what the network knows: mnist finds the ink and centres it, things are set light on black, "
@@ -66,12 +61,9 @@ def predict(
     A network of characters is shown each as MNIST's were made: white on black, cut out, strokes of their thickness,
     centred. Light, shadows, noise and the lines of ruled paper are taken away.
     """
-    check_names(impl, device)
-    check_trust(model, trust)
+    check_network(model, trust, impl=impl, device=device, form=form)
     if top < 1:
         raise InputError(f"--top must be at least 1, but it is {top}")
-    if form is not None and form not in FORM_NAMES:
-        raise InputError(f"--form must be {one_of(FORM_NAMES)}, but it is '{form}'")
 
     from tinytorch_course.pictures.reading import SUFFIXES, find_sources
 
@@ -80,6 +72,7 @@ def predict(
     sources = find_sources(images)  # before torch is imported, which takes seconds
 
     from tinytorch_course.pictures.prediction import predict
+    from tinytorch_course.report.folder import new_folder
     from tinytorch_course.training.environment import compute_alike, find_device
     from tinytorch_course.training.networks import open_network
 
@@ -87,32 +80,17 @@ def predict(
     where = str(find_device(device))
     network = open_network(checkpoint, model=model, trust=trust, impl=impl, data=data, data_dir=data_dir, device=where)
     predictions = []
-    folder = None if save_seen is None else new_folder(save_seen)
-    for prediction in predict(network, sources, form):
-        predictions.append(prediction)
-        if folder is not None and prediction.seen is not None:
-            save(prediction.seen, folder / f"{len(predictions):04}.png")
-        if not json and prediction.problem is None:
-            print_prediction(prediction, network, top, show, max(len(printable(source.name)) for source in sources))
+    width = max(len(printable(source.name)) for source in sources)
+    with new_folder(save_seen, "--save-seen") as folder:
+        for prediction in predict(network, sources, form):
+            predictions.append(prediction)
+            if folder is not None and prediction.seen is not None:
+                save(prediction.seen, folder / f"{len(predictions):04}.png")
+            if not json and prediction.problem is None:
+                print_prediction(prediction, network, top, show, width)
     if json:
-        print(json_module.dumps(to_dict(network, predictions, top, show), indent=2))
+        print_json(to_dict(network, predictions, top, show))
     raise_problems(predictions)
-
-
-def new_folder(name: str) -> Path:
-    """An empty folder of that name.
-
-    Raises:
-        InputError: if something is there, or it cannot be made.
-    """
-    folder = Path(name)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if any(folder.iterdir()):
-            raise InputError(f"{folder} is there already and is not empty: choose a new one for --save-seen")
-    except OSError as error:
-        raise InputError(f"cannot use {folder} for --save-seen: {explain(error)}") from error
-    return folder
 
 
 def save(seen: "Tensor", file: Path) -> None:
@@ -149,19 +127,17 @@ def to_dict(network: "Network", predictions: list["Prediction"], top: int, show:
     """The answers as plain numbers, lists and dicts, for JSON."""
     pictures = []
     for each in predictions:
-        picture: dict[str, Any] = {
+        likeliest = ranked(each, network, top)
+        answer, probability = likeliest[0] if likeliest else (None, None)
+        picture = {
             "file": each.name,
-            "answer": None,
-            "probability": None,
-            "top": [],
+            "answer": answer,
+            "probability": probability,
+            "top": [{"class": name, "probability": share} for name, share in likeliest],
             "error": each.problem,
         }
-        likeliest = ranked(each, network, top)
-        if likeliest:
-            picture["answer"], picture["probability"] = likeliest[0]
-            picture["top"] = [{"class": name, "probability": share} for name, share in likeliest]
-            if show and each.seen is not None:
-                picture["seen"] = each.seen.tolist()
+        if show and each.seen is not None:
+            picture["seen"] = each.seen.tolist()
         pictures.append(picture)
     return {
         "checkpoint": str(network.path),
@@ -177,7 +153,7 @@ def raise_problems(predictions: list["Prediction"]) -> None:
     problems = [each.problem for each in predictions if each.problem]
     if len(problems) == 1:
         raise InputError(problems[0])
+    for problem in problems:
+        print(printable(problem), file=sys.stderr)
     if problems:
-        for problem in problems:
-            print(printable(problem), file=sys.stderr)
         raise InputError(f"{len(problems)} of {len(predictions)} pictures have no answer")

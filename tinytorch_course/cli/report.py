@@ -1,13 +1,12 @@
 """``tinytorch report``: one HTML file about runs and comparisons."""
 
-import json as json_module
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tinytorch_course.cli.options import DATA_DIR, OWN_MODEL, TRUST, check_trust, option
+from tinytorch_course.cli.options import DATA_DIR, OWN_MODEL, TRUST, check_network, option, print_json
 from tinytorch_course.errors import InputError
 from tinytorch_course.report.sources import find_sources, runs_of_seeds
 
@@ -31,10 +30,7 @@ def report(
             "The file to write. (default: report.html in the folder; of several, in the current one)",
         ),
     ] = None,
-    data_dir: Annotated[
-        str | None,
-        DATA_DIR,
-    ] = None,
+    data_dir: Annotated[str | None, DATA_DIR] = None,
     model: Annotated[str | None, OWN_MODEL] = None,
     trust: Annotated[bool, TRUST] = False,
     json: Annotated[bool, typer.Option("--json", help="Print what was written as one JSON document.")] = False,
@@ -43,7 +39,7 @@ def report(
 
     It needs no network and no other file. A run that is still going on, or was stopped, has its report too.
     """
-    check_trust(model, trust)
+    check_network(model, trust)
     sources = find_sources(folders)  # before torch is imported, which takes seconds
     path = choose_file(out, folders)
 
@@ -60,7 +56,7 @@ def report(
     if json:
         names = [str(folder) for folder in (*sources.runs, *sources.timelines, *sources.seeds)]
         findings = {"report": str(path), "bytes": len(document), "folders": names, "notes": made.notes}
-        print(json_module.dumps(findings, indent=2))
+        print_json(findings)
     else:
         print(f"Saved: {path} ({len(document) / 1e6:.1f} MB); open it in a browser")
 

@@ -1,13 +1,12 @@
 """``tinytorch runs``: the runs there are, the best first."""
 
-import json as json_module
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tinytorch_course.cli.options import option
+from tinytorch_course.cli.options import option, print_json
 from tinytorch_course.files import printable
 
 FOLDER = typer.Argument(metavar="[FOLDER]", help="The folder that holds them. (default: runs)", show_default=False)
@@ -24,7 +23,7 @@ def runs(
     for problem in problems:
         print(printable(problem), file=sys.stderr)
     if json:
-        print(json_module.dumps({"runs": [run._asdict() for run in found]}, indent=2))
+        print_json({"runs": [run._asdict() for run in found]})
         return
     width = max(len(printable(run.folder)) for run in found)
     print(f"{'run':<{width}}  {'test acc':>9}  {'val acc':>9}  {'epochs':>6}  differs in")

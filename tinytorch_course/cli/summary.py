@@ -1,13 +1,11 @@
 """``tinytorch summary``: what a network is made of, layer by layer."""
 
-import json as json_module
 import shutil
-import textwrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tinytorch_course.cli.options import option
+from tinytorch_course.cli.options import option, print_filled, print_json
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import find_model
 
@@ -28,14 +26,8 @@ def summary(
             show_default=False,
         ),
     ],
-    size: Annotated[
-        str,
-        option("--input", "CxHxW", "Channels, height and width. (default: 1x28x28)"),
-    ] = "1x28x28",
-    classes: Annotated[
-        int,
-        option("--classes", "N", "How many classes. (default: 10)"),
-    ] = 10,
+    size: Annotated[str, option("--input", "CxHxW", "Channels, height and width. (default: 1x28x28)")] = "1x28x28",
+    classes: Annotated[int, option("--classes", "N", "How many classes. (default: 10)")] = 10,
     explain: Annotated[
         bool, typer.Option("--explain", help="Add how each output's size follows from the input's.")
     ] = False,
@@ -50,7 +42,7 @@ def summary(
 
     made = summarise(found, parse_input(size), classes)
     if json:
-        print(json_module.dumps(made.to_dict(), indent=2))
+        print_json(made.to_dict())
     else:
         print_table(made, explain)
 
@@ -80,7 +72,7 @@ def print_table(made: "Summary", explain: bool) -> None:
         notes.append(f"Convolution and pooling: {SIZE_RULE}.")
     print()
     for note in notes:
-        print(textwrap.fill(note, max(60, min(columns, 120))))
+        print_filled(note)
 
 
 def _numbers(counted: "Summary | LayerSummary") -> tuple[str, str, str]:

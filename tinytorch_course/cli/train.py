@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import json as json_module
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -10,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tinytorch_course.cli.options import DEFAULT, check_trust, setting, was_typed
+from tinytorch_course.cli.options import DEFAULT, HEADINGS, check_network, print_json, setting, typed_in, with_settings
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import find_model
 from tinytorch_course.own_networks import is_own
@@ -19,66 +18,31 @@ from tinytorch_course.training.options.presets import settings_under
 from tinytorch_course.training.parsing import parse_seeds
 
 
+@with_settings(*(name for lines in HEADINGS.values() for name in lines if hasattr(DEFAULT, name)))
 def train(
     context: typer.Context,
     preset: Annotated[str | None, setting("preset")] = None,
-    impl: Annotated[str, setting("impl")] = DEFAULT.impl,
-    ops: Annotated[str, setting("ops")] = DEFAULT.ops,
-    model: Annotated[str, setting("model")] = DEFAULT.model,
-    init: Annotated[str, setting("init")] = DEFAULT.init,
-    from_: Annotated[str | None, setting("from_")] = DEFAULT.from_,
-    freeze: Annotated[str | None, setting("freeze")] = DEFAULT.freeze,
-    data: Annotated[str, setting("data")] = DEFAULT.data,
-    data_dir: Annotated[str | None, setting("data_dir")] = DEFAULT.data_dir,
-    val_size: Annotated[int | None, setting("val_size")] = DEFAULT.val_size,
-    limit: Annotated[int | None, setting("limit")] = DEFAULT.limit,
-    overfit_batches: Annotated[int | None, setting("overfit_batches")] = DEFAULT.overfit_batches,
-    epochs: Annotated[int | None, setting("epochs")] = DEFAULT.epochs,
-    batch_size: Annotated[int, setting("batch_size")] = DEFAULT.batch_size,
-    optimizer: Annotated[str, setting("optimizer")] = DEFAULT.optimizer,
-    lr: Annotated[float | None, setting("lr")] = DEFAULT.lr,
-    schedule: Annotated[str, setting("schedule")] = DEFAULT.schedule,
-    momentum: Annotated[float | None, setting("momentum")] = DEFAULT.momentum,
-    weight_decay: Annotated[float | None, setting("weight_decay")] = DEFAULT.weight_decay,
-    label_smoothing: Annotated[float, setting("label_smoothing")] = DEFAULT.label_smoothing,
-    clip_norm: Annotated[float | None, setting("clip_norm")] = DEFAULT.clip_norm,
-    augment: Annotated[str | None, setting("augment")] = DEFAULT.augment,
-    class_weights: Annotated[str | None, setting("class_weights")] = DEFAULT.class_weights,
-    ema: Annotated[float | None, setting("ema")] = DEFAULT.ema,
-    patience: Annotated[int | None, setting("patience")] = DEFAULT.patience,
-    seed: Annotated[int, setting("seed")] = DEFAULT.seed,
-    device: Annotated[str, setting("device")] = DEFAULT.device,
-    dtype: Annotated[str, setting("dtype")] = DEFAULT.dtype,
-    precision: Annotated[str, setting("precision")] = DEFAULT.precision,
-    compile: Annotated[bool, setting("compile")] = DEFAULT.compile,
-    cuda_graph: Annotated[bool, setting("cuda_graph")] = DEFAULT.cuda_graph,
-    loader: Annotated[str, setting("loader")] = DEFAULT.loader,
-    log_gradients: Annotated[bool, setting("log_gradients")] = DEFAULT.log_gradients,
-    tensorboard: Annotated[bool, setting("tensorboard")] = DEFAULT.tensorboard,
-    format: Annotated[str, setting("format")] = DEFAULT.format,
-    checkpoint_every: Annotated[int | None, setting("checkpoint_every")] = DEFAULT.checkpoint_every,
-    detect_anomaly: Annotated[bool, setting("detect_anomaly")] = DEFAULT.detect_anomaly,
+    *,
     config: Annotated[str | None, setting("config")] = None,
     seeds: Annotated[str | None, setting("seeds")] = None,
     out: Annotated[str | None, setting("out")] = None,
     resume: Annotated[str | None, setting("resume")] = None,
     trust: Annotated[bool, setting("trust")] = False,
     json: Annotated[bool, setting("json")] = False,
+    **settings: Any,
 ) -> None:
     """Train a network, choose its best epoch on validation images, and test it once.
 
     The run folder keeps settings, history, weights and curves. After Ctrl-C, a kill or a power cut, --resume goes on
     where the run was last saved; so does the same command with the same --out.
     """
-    typed = {name for name in context.params if was_typed(context, name)}
-    changes = {
-        field.name: context.params[field.name] for field in dataclasses.fields(TrainConfig) if field.name in typed
-    }
+    typed = typed_in(context)
+    changes = {name: value for name, value in settings.items() if name in typed}
     if resume is not None:
         for name in ("preset", "out", "config", "seeds"):
             if name in typed:
                 raise InputError(f"--{name} does not go with --resume: a run goes on in its own folder, as it is set")
-        check_trust(changes.get("model"), trust)
+        check_network(changes.get("model"), trust)
         result = go_on(resume, changes, trust, json=json)
     else:
         if trust:
@@ -87,23 +51,23 @@ def train(
             raise InputError("--preset does not go with --config: both are whole recipes")
         if preset is not None:
             changes = settings_under(preset, changes)
-        settings = TrainConfig(**changes) if config is None else read_config_under(config, changes)
-        settings.validate()  # before torch is imported, which takes seconds
-        if is_own(settings.model):
+        wanted = TrainConfig(**changes) if config is None else read_config_under(config, changes)
+        wanted.validate()  # before torch is imported, which takes seconds
+        if is_own(wanted.model):
             if "model" not in typed:
                 raise InputError(
-                    f"{config} names a network of its own, {settings.model}, and code that a file names is not run "
-                    f"unasked, because it can do anything: give --model {settings.model} too"
+                    f"{config} names a network of its own, {wanted.model}, and code that a file names is not run "
+                    f"unasked, because it can do anything: give --model {wanted.model} too"
                 )
-            find_model(settings.model)
+            find_model(wanted.model)
         if seeds is not None and "," in seeds and "seed" in typed:
             raise InputError("--seed does not go with a list of --seeds, which says them all")
         if seeds is None:
-            result = begin(settings, out, json=json)
+            result = begin(wanted, out, json=json)
         else:
-            result = begin_many(settings, seeds, out, json=json)
+            result = begin_many(wanted, seeds, out, json=json)
     if json:
-        print(json_module.dumps(result.to_dict(), indent=2))
+        print_json(result.to_dict())
 
 
 def begin(config: TrainConfig, out: str | None, *, json: bool) -> Any:

@@ -5,7 +5,6 @@ Legend: H, W of one image in pixels.
 
 from pathlib import Path
 
-import numpy as np
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
@@ -52,15 +51,10 @@ def write_sheet(dataset: Dataset, path: Path, count: int) -> None:
 
 def in_letters(image: Tensor, width: int) -> list[str]:
     """An image in characters, half as many lines as columns: the lighter, the denser."""
-    grey = image.double().mean(0)[None, None] / 255  # (1, 1, H, W)
-    small = adaptive_avg_pool2d(grey, (width // 2, width))[0, 0]
-    levels = (small.clamp(0, 1).numpy() * (len(SHADES) - 1)).round().astype(int)
+    levels = (shrunk(image, width // 2, width).double().mean(0) / 255 * (len(SHADES) - 1)).round().int().tolist()
     return ["".join(SHADES[level] for level in row) for row in levels]
 
 
-def in_colour(image: Tensor, width: int) -> list[np.ndarray]:
-    """Pairs of pixels, one above the other, for half blocks: arrays (width, 2, 3), a line each."""
-    three = image.expand(3, *image.shape[1:])[None].double()  # (1, 3, H, W)
-    small = adaptive_avg_pool2d(three, (width, width))[0]
-    pixels = small.round().clamp(0, 255).byte().permute(1, 2, 0).numpy()  # (width, width, 3)
-    return [pixels[row : row + 2].transpose(1, 0, 2) for row in range(0, width, 2)]
+def shrunk(image: Tensor, height: int, width: int) -> Tensor:
+    """An image (C, H, W) as (C, height, width), uint8: means of its pixels."""
+    return adaptive_avg_pool2d(image.double(), (height, width)).round().byte()

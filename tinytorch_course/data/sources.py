@@ -49,7 +49,7 @@ def load(
     for flag, value in (("--val-size", val_size), ("--limit", limit)):
         if value is not None and value < 1:  # before anything is downloaded
             raise InputError(f"{flag} must be at least 1, but it is {value:,}")
-    folder = Path(os.path.expanduser(data_dir)) if data_dir else default_data_dir()
+    folder = find_data_dir(data_dir)
 
     if place is not None:
         name, about, location, pool, test = _read_own(place)
@@ -98,6 +98,11 @@ def _read_own(place: Place) -> Read:
         flips=arranged.flips,
     )
     return str(place), about, str(place.path), arranged.pool, arranged.test
+
+
+def find_data_dir(data_dir: str | os.PathLike | None) -> Path:
+    """``data_dir``, else :func:`default_data_dir`."""
+    return Path(os.path.expanduser(data_dir)) if data_dir else default_data_dir()
 
 
 def default_data_dir() -> Path:

@@ -140,7 +140,7 @@ def test_bad_input_is_one_sentence(evaluated, tmp_path, monkeypatch):
     cases = [
         (None, [], "Missing argument 'CHECKPOINT'"),
         ("nowhere", [], "nowhere"),
-        ("empty", [], "empty has no model.pt: it is not a run folder"),
+        ("empty", [], "empty has no model.pt or model.safetensors: it is not a run folder"),
         ("text.txt", [], "text.txt is not a checkpoint: it begins with b'some words'"),
         ("text.txt", ["--model", "lenet5", "--data", "digits"], "text.txt is not a checkpoint"),
         ("run", ["--model", "lenet5"], "lacks conv1.weight, conv1.bias, conv2.weight and"),

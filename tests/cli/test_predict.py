@@ -141,7 +141,7 @@ def test_a_picture_without_an_answer_does_not_stop_the_others(tinytorch):
         (["net", "good/one.png", "--device", "tpu"], "--device"),
         (["net", "good/one.png", "--model", "lenet5"], "it lacks conv1.bias, conv2.bias, fc1.weight and 5 more and"),
         (["nowhere", "good/one.png"], "nowhere"),
-        (["good", "good/one.png"], "good has no model.pt: it is not a run folder"),
+        (["good", "good/one.png"], "good has no model.pt or model.safetensors: it is not a run folder"),
         (["text.png", "good/one.png", "--model", "mlp-8"], "text.png"),
         (["mlp.pt", "good/one.png"], "mlp.pt does not say which network it holds: name it with --model"),
         (["mlp.pt", "good/one.png", "--model", "mlp-9"], "mlp.pt"),

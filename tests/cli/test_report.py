@@ -41,7 +41,8 @@ def test_what_a_report_lacks_is_said(trained, tmp_path, capsys):
         (tmp_path / name).write_bytes((trained / name).read_bytes())
     assert run(["report", str(tmp_path)]) == 0
     err = capsys.readouterr().err
-    assert err == f"Not in the report: {tmp_path} has no model.pt: its run has not finished its first epoch.\n"
+    reason = "has no model.pt or model.safetensors: its run has not finished its first epoch"
+    assert err == f"Not in the report: {tmp_path} {reason}.\n"
 
 
 def test_bad_input_is_one_sentence(trained, tmp_path, capsys):

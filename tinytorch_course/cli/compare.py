@@ -1,14 +1,11 @@
 """``tinytorch compare``: train both implementations side by side and see where they part."""
 
-import contextlib
 import json as json_module
-import shutil
-import textwrap
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tinytorch_course.cli.options import DEFAULT, HEADINGS, option, setting, was_typed
+from tinytorch_course.cli.options import HEADINGS, option, print_filled, print_json, typed_in, with_settings
 from tinytorch_course.errors import InputError
 from tinytorch_course.lockstep.settings import DEFAULT_STEPS, DEFAULT_TOLERANCE, check_settings
 from tinytorch_course.training.config import TrainConfig
@@ -16,56 +13,19 @@ from tinytorch_course.training.config import TrainConfig
 if TYPE_CHECKING:
     from tinytorch_course.lockstep.inject import Injection
 
-# The settings of `tinytorch train` that this command has too.
 SETTINGS = (
-    "ops",
-    "model",
-    "data",
-    "data_dir",
-    "limit",
-    "epochs",
-    "batch_size",
-    "optimizer",
-    "lr",
-    "schedule",
-    "momentum",
-    "weight_decay",
-    "label_smoothing",
-    "clip_norm",
-    "seed",
-    "device",
-    "dtype",
+    *("ops", "model", "data", "data_dir", "limit"),
+    *("batch_size", "optimizer", "lr", "schedule", "momentum", "weight_decay", "label_smoothing", "clip_norm", "seed"),
+    *("device", "dtype"),
 )
 _, HOW, WHERE = HEADINGS
 COMPARED = "What to compare"
 FEWEST_SEEDS = 3  # a deviation of two says next to nothing
 
 
+@with_settings(*SETTINGS)
 def compare(
     context: typer.Context,
-    ops: Annotated[str, setting("ops")] = DEFAULT.ops,
-    model: Annotated[str, setting("model")] = DEFAULT.model,
-    data: Annotated[str, setting("data")] = DEFAULT.data,
-    data_dir: Annotated[str | None, setting("data_dir")] = DEFAULT.data_dir,
-    limit: Annotated[int | None, setting("limit")] = DEFAULT.limit,
-    steps: Annotated[
-        int | None, option("--steps", "N", "How many steps. (default: 100, unless there are --epochs)", HOW)
-    ] = None,
-    epochs: Annotated[
-        int | None,
-        option(
-            "--epochs", "N", "Or how often to go through all images. (default: with --seeds the data set's own)", HOW
-        ),
-    ] = None,
-    batch_size: Annotated[int, setting("batch_size")] = DEFAULT.batch_size,
-    optimizer: Annotated[str, setting("optimizer")] = DEFAULT.optimizer,
-    lr: Annotated[float | None, setting("lr")] = DEFAULT.lr,
-    schedule: Annotated[str, setting("schedule")] = DEFAULT.schedule,
-    momentum: Annotated[float | None, setting("momentum")] = DEFAULT.momentum,
-    weight_decay: Annotated[float | None, setting("weight_decay")] = DEFAULT.weight_decay,
-    label_smoothing: Annotated[float, setting("label_smoothing")] = DEFAULT.label_smoothing,
-    clip_norm: Annotated[float | None, setting("clip_norm")] = DEFAULT.clip_norm,
-    seed: Annotated[int, setting("seed")] = DEFAULT.seed,
     tolerance: Annotated[
         float | None,
         option(
@@ -93,14 +53,23 @@ def compare(
     list_mistakes: Annotated[
         bool, option("--list-mistakes", None, "List the mistakes that --inject can plant, and end.", COMPARED)
     ] = False,
-    device: Annotated[str, setting("device")] = DEFAULT.device,
-    dtype: Annotated[str, setting("dtype")] = DEFAULT.dtype,
+    *,
+    steps: Annotated[
+        int | None, option("--steps", "N", "How many steps. (default: 100, unless there are --epochs)", HOW)
+    ] = None,
+    epochs: Annotated[
+        int | None,
+        option(
+            "--epochs", "N", "Or how often to go through all images. (default: with --seeds the data set's own)", HOW
+        ),
+    ] = None,
     out: Annotated[
         str | None, option("--out", "FOLDER", "Save the findings as JSON and as a picture, in a new folder.", WHERE)
     ] = None,
     json: Annotated[
         bool, option("--json", None, "Print the findings as one JSON document; the table goes to stderr.", WHERE)
     ] = False,
+    **settings: Any,
 ) -> None:
     """Train both implementations side by side: same weights, batches and dropout masks, compared tensor by tensor.
 
@@ -109,8 +78,8 @@ def compare(
     if list_mistakes:
         print_mistakes(json)
         return
-    settings = {name: context.params[name] for name in SETTINGS}
-    typed = {name for name in context.params if was_typed(context, name)}
+    settings |= {"epochs": epochs}
+    typed = typed_in(context)
     check_settings(steps, epochs, tolerance)
     check_seeds(seeds, tolerance)
     TrainConfig(**settings).validate()  # before torch is imported, which takes seconds
@@ -125,7 +94,7 @@ def compare(
     from tinytorch_course.report.folder import new_folder
 
     # The folder comes first: nobody wants to hear after a long run that its findings have no place.
-    with contextlib.nullcontext() if out is None else new_folder(out) as folder:
+    with new_folder(out) as folder:
         if seeds is not None:
             run_seeds(config, seeds, steps, injection, folder, json)
             return
@@ -190,7 +159,7 @@ def run_steps(
             )
         display.finish(found, files)
     if json:
-        print(json_module.dumps(found.to_dict(), indent=2))
+        print_json(found.to_dict())
     return found.divergence is None
 
 
@@ -212,7 +181,7 @@ def run_seeds(
             files = save(folder, "seeds", found.to_dict(), picture)
         display.finish_seeds(found, files)
     if json:
-        print(json_module.dumps(found.to_dict(), indent=2))
+        print_json(found.to_dict())
 
 
 def save(folder: Any, name: str, document: dict[str, Any], picture: bytes) -> list[str]:
@@ -231,12 +200,9 @@ def print_mistakes(json: bool) -> None:
 
     if json:
         mistakes = [{"name": each.name, "what": each.what, "needs": each.requirements() or None} for each in INJECTIONS]
-        print(json_module.dumps(mistakes, indent=2))
+        print_json(mistakes)
         return
-    width = max(60, min(shutil.get_terminal_size().columns, 120))
     indent = max(len(each.name) for each in INJECTIONS) + 2
     for each in INJECTIONS:
         needs = each.requirements()
-        what = each.what + (f" (needs {needs})" if needs else "")
-        text = textwrap.fill(what, width, initial_indent=" " * indent, subsequent_indent=" " * indent)
-        print(f"{each.name:<{indent}}{text[indent:]}")
+        print_filled(each.what + (f" (needs {needs})" if needs else ""), indent, first=each.name)

@@ -82,13 +82,8 @@ def parser(typed: str, convert: Callable[[Any], Number], wanted: str) -> Callabl
 
 def typed_in(context: typer.Context) -> set[str]:
     """The names of the options that stand on the command line, even with the value that is their default."""
-    return {name for name in context.params if was_typed(context, name)}
-
-
-def was_typed(context: typer.Context, name: str) -> bool:
-    """Whether the option stood on the command line, even with the value that is its default."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    return {name for name, source in sources.items() if source is not None and source.name == "COMMANDLINE"}
 
 
 def print_json(document: Any) -> None:

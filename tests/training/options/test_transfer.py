@@ -100,7 +100,7 @@ def test_files_that_are_no_network_are_refused(tmp_path):
     for name, message in (
         ("text.pt", "is not a checkpoint"),
         ("dict.pt", "does not hold a state dict"),
-        ("empty", "has no model.pt: it is not a run folder"),
+        ("empty", "has no model.pt or model.safetensors: it is not a run folder"),
         ("nowhere", "nowhere"),
         ("nan.pt", "fc1.bias holds NaN or infinity"),
     ):

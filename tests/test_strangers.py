@@ -6,6 +6,7 @@ import io
 import json
 import math
 import os
+import re
 import shutil
 import struct
 import zipfile
@@ -282,3 +283,26 @@ def test_the_name_of_a_file_forges_no_line(stranger, tmp_path, capsys):
     assert out.count("\n") == 1
     assert "\x1b" not in out
     assert "a\\x1b[31m.png\\nb.png" in out
+
+
+def test_names_of_classes_forge_nothing(tmp_path, capsys, monkeypatch):
+    """A folder's names reach the terminal, the report and the card without control codes and without markup."""
+    monkeypatch.chdir(tmp_path)
+    noise = np.random.default_rng(0)
+    for name in ("<img src=x onerror=alert(1)>", "a\x1b[31mred", "x\ny"):
+        folder = tmp_path / "<s>pictures" / name
+        folder.mkdir(parents=True)
+        for number in range(20):
+            Image.fromarray(noise.integers(0, 255, (28, 28), np.uint8)).save(folder / f"{number}.png")
+    options = ["--model", "softmax", "--epochs", "1", "--batch-size", "8", "--out", "<b>run"]
+    assert run(["train", "--data", "<s>pictures", *options]) == 0
+    for command in ("evaluate", "report", "card"):
+        assert run([command, "<b>run"]) == 0
+    assert run(["data", "show", "<s>pictures"]) == 0
+    out, err = capsys.readouterr()
+    assert "\x1b" not in out + err
+    assert "x\\ny" in out
+    for written in ("report.html", "card.md"):
+        text = (tmp_path / "<b>run" / written).read_text("utf-8")
+        text = re.sub("```.*?```|`[^`\n]*`", "", text, flags=re.DOTALL) if written == "card.md" else text  # not code
+        assert not any(markup in text for markup in ("<img src=x", "<s>", "<b>", "\x1b")), written

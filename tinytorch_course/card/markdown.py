@@ -1,5 +1,6 @@
 """A card for people to read."""
 
+import html
 from typing import Any
 
 from tinytorch_course.training.display import duration, number, percent
@@ -35,7 +36,7 @@ def _accuracy(figures: dict[str, Any]) -> str:
 
 def _head(card: dict[str, Any]) -> list[str]:
     return [
-        f"# Result card: {card['model']} on {card['data']['title']}",
+        f"# Result card: {card['model']} on {html.escape(card['data']['title'])}",
         "",
         f"Test accuracy: **{headline(card)}**",
         "",
@@ -69,7 +70,7 @@ def _results(card: dict[str, Any]) -> list[str]:
 def _data(card: dict[str, Any]) -> list[str]:
     about = card["data"]
     rows = [(part, f"{about[part]['images']:,}", f"`{about[part]['sha256']}`") for part in ("train", "val", "test")]
-    classes = f"{about['title']}, {len(about['classes'])} classes (`--data {about['name']}`)."
+    classes = f"{html.escape(about['title'])}, {len(about['classes'])} classes (`--data {about['name']}`)."
     shared = about["test_images_seen_in_training"]
     twins = f"Test images that stand among the training or validation images too, pixel for pixel: {shared:,}."
     return ["## Data", "", classes, "", *_table(("part", "images", "SHA-256 of images and labels"), rows), "", twins]

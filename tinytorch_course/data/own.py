@@ -11,6 +11,7 @@ from torch import Tensor
 from tinytorch_course.data.splits import Split, mixed_order
 from tinytorch_course.data_names import CHOICES, Place
 from tinytorch_course.errors import InputError
+from tinytorch_course.files import printable
 
 TEST_SHARE, VAL_SHARE = 8 / 55, 7 / 55  # of all images, or of the groups: about 15 % and 13 %
 
@@ -43,7 +44,7 @@ def arrange(found: Found, place: Place) -> Arranged:
     Raises:
         InputError: if there are too few classes, images or groups.
     """
-    found = _choose(found, place)
+    found = _choose(found._replace(classes=tuple(map(printable, found.classes))), place)
     parts, groups = dict(found.parts), found.groups
     _check(parts, found, place)
     if "val" in parts and "test" not in parts:

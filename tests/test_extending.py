@@ -1,6 +1,7 @@
 """What is added in its few places is known to every command; and everything of ours has all that belongs to it."""
 
 import contextlib
+import importlib
 import io
 import json
 import os
@@ -117,6 +118,19 @@ def main():
         "another optimizer": found(check_optimizer_like("mine", torch.optim.Adagrad, "heavy_sgd").plain),
     }
     print(json.dumps(answers))
+
+
+def test_a_new_file_of_ops_is_found(tmp_path, monkeypatch):
+    package = tmp_path / "toy_ops"
+    package.mkdir()
+    (package / "__init__.py").write_text(Path(scratch.ops.__file__).read_text(encoding="utf-8"), encoding="utf-8")
+    (package / "stretching.py").write_text("def stretch_forward(x): return 2 * x, None\ndef _help(x): return x\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    toy_ops = importlib.import_module("toy_ops")
+    assert toy_ops.stretch_forward(3) == (6, None)
+    assert toy_ops.__all__ == ["stretch_forward"]
+    with pytest.raises(ImportError, match="stretch_backward"):
+        from toy_ops import stretch_backward  # noqa: F401
 
 
 # --- everything has everything ----------------------------------------------------------------------------------------

@@ -112,7 +112,8 @@ def source_of_schedule(name: str) -> Source:
     path, tree, lines = _read(f"{ROOM}.schedules")
     function = _function(tree, name)
     assert function is not None
-    last = max((node for node in ast.walk(function) if isinstance(node, ast.Dict)), key=lambda node: node.lineno)
+    formulas = (node for node in ast.walk(function) if isinstance(node, (ast.Dict, ast.Lambda)))
+    last = max(formulas, key=lambda node: node.lineno)
     return Source(name, str(path), last.lineno, lines[last.lineno - 1].strip())
 
 

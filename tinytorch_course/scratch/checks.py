@@ -11,22 +11,6 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-__all__ = [
-    "can_be_read",
-    "normalize_dim",
-    "once",
-    "pair",
-    "require",
-    "require_choice",
-    "require_dim",
-    "require_float",
-    "require_integer",
-    "require_number",
-    "require_per",
-    "require_probability",
-    "require_same_shape",
-]
-
 Result = TypeVar("Result")
 
 

@@ -3,6 +3,10 @@
 The numbers are those of ``torch.nn.init`` for the same generator, bit for bit; new tensors are returned. They are drawn
 on the CPU, so that a network starts alike on every device.
 
+All take the tensor's ``shape`` and ``dtype``, and a ``generator`` on the CPU if they draw. They raise ValueError for a
+shape without a fan (fewer than two axes, or no entries) where one is needed and for numbers out of their range; for
+what is no generator or no number, TypeError.
+
 Legend: the fan is the number of weights that meet in one output (``fan_in``) or leave one input (``fan_out``): for a
 linear weight (O, I) they are I and O, for a kernel (O, C, kH, kW) they are C · kH · kW and O · kH · kW.
 """
@@ -14,20 +18,6 @@ import torch
 from torch import Tensor
 
 from tinytorch_course.scratch.checks import require, require_choice, require_number
-
-__all__ = [
-    "calculate_gain",
-    "constant",
-    "conv_default",
-    "kaiming_normal",
-    "kaiming_uniform",
-    "linear_default",
-    "normal",
-    "uniform",
-    "xavier_normal",
-    "xavier_uniform",
-    "zeros",
-]
 
 GAINS = {
     "linear": 1.0,
@@ -57,11 +47,7 @@ def uniform(
     b: float = 1.0,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Uniform on [a, b).
-
-    Raises:
-        ValueError: if b is below a, or the generator is not on the CPU. TypeError: if it is no generator.
-    """
+    """Uniform on [a, b); b is at least a."""
     _require_generator(generator)
     require(a <= b, f"b must be at least a, but a is {a} and b is {b}")
     return torch.empty(shape, dtype=dtype).uniform_(a, b, generator=generator)
@@ -75,11 +61,7 @@ def normal(
     std: float = 1.0,
     dtype: torch.dtype = torch.float32,
 ) -> Tensor:
-    """Normal with the given mean and standard deviation.
-
-    Raises:
-        ValueError: if ``std`` is negative, or the generator is not on the CPU. TypeError: if it is no generator.
-    """
+    """Normal with the given mean and standard deviation, which is at least 0."""
     _require_generator(generator)
     require_number("std", std, minimum=0)
     return torch.empty(shape, dtype=dtype).normal_(mean, std, generator=generator)
@@ -90,12 +72,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
     linear, convolutions and sigmoid 1; tanh 5/3; relu √2; leaky_relu √(2 / (1 + slope²)); selu 3/4.
 
-    Args:
-        nonlinearity: by its torch name, such as "relu".
-        param: the negative slope of leaky_relu; None is 0.01.
-
-    Raises:
-        ValueError: for another name. TypeError: if the slope is not a number.
+    Args: nonlinearity, by its torch name, such as "relu"; param, the negative slope of leaky_relu, None for 0.01.
     """
     if nonlinearity == "leaky_relu":
         slope = 0.01 if param is None else param
@@ -111,15 +88,7 @@ def xavier_uniform(
 ) -> Tensor:
     """Uniform on ±``gain · √(6 / (fan_in + fan_out))``: signals and gradients keep their size in a linear network.
 
-    Args:
-        shape: of a weight, at least two axes.
-        generator: on the CPU.
-        gain: from :func:`calculate_gain`.
-        dtype: of the result.
-
-    Raises:
-        ValueError: for a shape of fewer than two axes, or one without entries.
-
+    Args: gain, from :func:`calculate_gain`.
     Source: Glorot & Bengio (2010), "Understanding the difficulty of training deep feedforward neural networks",
     equation 16.
     """
@@ -148,17 +117,8 @@ def kaiming_uniform(
 ) -> Tensor:
     """Uniform on ±``gain · √(3 / fan)``: signals keep their size through rectifiers, which drop half of it.
 
-    Args:
-        shape: of a weight, at least two axes.
-        generator: on the CPU.
-        a: the negative slope, if ``nonlinearity`` is leaky_relu.
-        mode: "fan_in" keeps the size of signals, "fan_out" that of gradients.
-        nonlinearity: gives the gain, see :func:`calculate_gain`.
-        dtype: of the result.
-
-    Raises:
-        ValueError: for a shape of fewer than two axes or one without entries, or an unknown mode or nonlinearity.
-
+    Args: a, the negative slope, if ``nonlinearity`` is leaky_relu; mode, "fan_in", which keeps the size of signals, or
+        "fan_out", that of gradients; nonlinearity, which gives the gain, see :func:`calculate_gain`.
     Source: He, Zhang, Ren & Sun (2015), "Delving deep into rectifiers", equations 10 and 14.
     """
     bound = math.sqrt(3) * _kaiming_std(shape, a, mode, nonlinearity)
@@ -188,17 +148,8 @@ def linear_default(
 
     For the weight torch writes this as :func:`kaiming_uniform` with a = √5, whose gain is √(1/3).
 
-    Args:
-        shape: of the weight, (out, in).
-        generator: on the CPU.
-        bias: False leaves it out.
-        dtype: of the result.
-
-    Returns:
-        weight (out, in), and bias (out,) or None.
-
-    Raises:
-        ValueError: for a shape that is not (out, in), or without entries.
+    Args: shape, of the weight, (out, in); bias, False leaves it out.
+    Returns: weight (out, in), and bias (out,) or None.
     """
     require(len(shape) == 2, f"shape must be (out, in), but it is {tuple(shape)}")
     return _layer_default(shape, generator, bias, dtype)
@@ -209,15 +160,8 @@ def conv_default(
 ) -> tuple[Tensor, Tensor | None]:
     """What ``torch.nn.Conv2d`` starts with: :func:`linear_default`'s rule for a kernel.
 
-    Args:
-        shape: of the weight, (out, in / groups, kH, kW); one or three kernel axes will do as well.
-        generator, bias, dtype: as in :func:`linear_default`.
-
-    Returns:
-        weight of this shape, and bias (out,) or None.
-
-    Raises:
-        ValueError: for a shape without kernel axes, or without entries.
+    Args: shape, of the weight, (out, in / groups, kH, kW); one or three kernel axes will do as well.
+    Returns: weight of this shape, and bias (out,) or None.
     """
     require(len(shape) >= 3, f"shape must be (out, in / groups, kernel ...), but it is {tuple(shape)}")
     return _layer_default(shape, generator, bias, dtype)

@@ -11,7 +11,8 @@ here is ever changed in place), ``device`` and ``dtype`` (a dict of tensors is m
 import functools
 import inspect
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any, NamedTuple, ParamSpec
 
 import torch
@@ -19,40 +20,17 @@ from torch import Tensor
 
 from tinytorch_course.scratch import initializers, ops
 from tinytorch_course.scratch.checks import pair, require, require_choice, require_dim, require_probability
+from tinytorch_course.scratch.ops.convolution import padding_sides
+from tinytorch_course.scratch.ops.windows import IntPair
 from tinytorch_course.scratch.tuned import chosen
-
-__all__ = [
-    "Layer",
-    "SequentialCache",
-    "adaptive_avg_pool2d",
-    "avg_pool2d",
-    "batch_norm1d",
-    "batch_norm2d",
-    "conv2d",
-    "dropout",
-    "embedding",
-    "flatten",
-    "gelu",
-    "group_norm",
-    "layer_norm",
-    "leaky_relu",
-    "linear",
-    "log_softmax",
-    "max_pool2d",
-    "own",
-    "relu",
-    "residual",
-    "sequential",
-    "sigmoid",
-    "softmax",
-    "tanh",
-]
 
 Tensors = dict[str, Tensor]
 Start = tuple[Tensors, Tensors]  # params, state
 Out = tuple[Tensor, Tensors, Any]  # out, state, cache
 Gradients = tuple[Tensor | Any, Tensors]  # dx, which may be None where nobody needs it, and grads
 P = ParamSpec("P")
+
+WEIGHT_AND_BIAS = ("weight", "bias")
 
 
 class Layer(NamedTuple):
@@ -95,34 +73,51 @@ def _described(factory: Callable[P, Layer]) -> Callable[P, Layer]:
 # --- layers with parameters ------------------------------------------------------------------------------------------
 
 
-@_described
-def linear(in_features: int, out_features: int, bias: bool = True) -> Layer:
-    """``x weightᵀ + bias``, as ``nn.Linear``: weight (out_features, in_features), bias (out_features,)."""
-    linear_forward, linear_backward = chosen(ops.linear_forward), chosen(ops.linear_backward)
+def _layer(
+    forward_op: Callable[..., Any],
+    backward_op: Callable[..., Any],
+    names: Sequence[str] = (),
+    start: Callable[[torch.Generator], Iterable[Any]] = lambda generator: (),
+    **keywords: Any,
+) -> Layer:
+    """The layer of an op that keeps no state and draws nothing, the same in training and evaluation.
+
+    ``names``, the op's arguments beside x and ``keywords``, are its parameters; ``start(generator)`` gives their first
+    values. Backward's gradients are those of x and of the parameters, in this order.
+    """
+    forward_op, backward_op = chosen(forward_op), chosen(backward_op)
+    can_do_without_dx = "need_dx" in inspect.signature(backward_op).parameters
 
     def init(generator: torch.Generator) -> Start:
-        weight, offset = initializers.linear_default((out_features, in_features), generator, bias=bias)
-        return _named(weight=weight, bias=offset), {}
+        return dict(zip(names, start(generator), strict=False)), {}
 
     def forward(params: Tensors, state: Tensors, x: Tensor, *, training: bool, generator: Any = None) -> Out:
-        out, cache = linear_forward(x, params["weight"], params.get("bias"))
+        out, cache = forward_op(x, **{name: params[name] for name in names}, **keywords)
         return out, state, cache
 
     def backward(dout: Tensor, cache: Any, *, need_dx: bool = True) -> Gradients:
-        dx, dweight, dbias = linear_backward(dout, cache, need_dx=need_dx)
-        return dx, _named(weight=dweight, bias=dbias)
+        gradients = backward_op(dout, cache, need_dx=need_dx) if can_do_without_dx else backward_op(dout, cache)
+        dx, *dparams = gradients if isinstance(gradients, tuple) else (gradients,)
+        return dx, dict(zip(names, dparams, strict=False))
 
     return Layer(init, forward, backward)
+
+
+@_described
+def linear(in_features: int, out_features: int, bias: bool = True) -> Layer:
+    """``x weightᵀ + bias``, as ``nn.Linear``: weight (out_features, in_features), bias (out_features,)."""
+    start = partial(initializers.linear_default, (out_features, in_features), bias=bias)
+    return _layer(ops.linear_forward, ops.linear_backward, WEIGHT_AND_BIAS[: 1 + bias], start)
 
 
 @_described
 def conv2d(
     in_channels: int,
     out_channels: int,
-    kernel_size: int | tuple[int, int],
-    stride: int | tuple[int, int] = 1,
-    padding: int | tuple[int, int] | str = 0,
-    dilation: int | tuple[int, int] = 1,
+    kernel_size: IntPair,
+    stride: IntPair = 1,
+    padding: IntPair | str = 0,
+    dilation: IntPair = 1,
     groups: int = 1,
     bias: bool = True,
     padding_mode: str = "zeros",
@@ -137,41 +132,35 @@ def conv2d(
     require(in_channels % groups == 0, f"groups must divide in_channels, but they are {groups} and {in_channels}")
     require(out_channels % groups == 0, f"groups must divide out_channels, but they are {groups} and {out_channels}")
     require_choice("padding_mode", padding_mode, ("zeros", "reflect", "replicate", "circular"))
-    pads_itself = padding_mode != "zeros"
-    sides = ops.padding_sides(padding, kernel, stride, dilation)  # top, bottom, left, right
-    conv2d_forward, conv2d_backward = chosen(ops.conv2d_forward), chosen(ops.conv2d_backward)
+    top, bottom, left, right = padding_sides(padding, kernel, stride, dilation)
 
-    def init(generator: torch.Generator) -> Start:
-        shape = (out_channels, in_channels // groups, *kernel)
-        weight, offset = initializers.conv_default(shape, generator, bias=bias)
-        return _named(weight=weight, bias=offset), {}
+    start = partial(initializers.conv_default, (out_channels, in_channels // groups, *kernel), bias=bias)
+    names, keywords = WEIGHT_AND_BIAS[: 1 + bias], {"stride": stride, "dilation": dilation, "groups": groups}
+    if padding_mode == "zeros":
+        return _layer(ops.conv2d_forward, ops.conv2d_backward, names, start, padding=padding, **keywords)
+    conv = _layer(ops.conv2d_forward, ops.conv2d_backward, names, start, **keywords)
 
-    def forward(params: Tensors, state: Tensors, x: Tensor, *, training: bool, generator: Any = None) -> Out:
-        pad_cache = None
-        if pads_itself:
-            x, pad_cache = ops.pad2d_forward(x, (*sides[2:], *sides[:2]), padding_mode)
-        padded_by = 0 if pads_itself else padding
-        out, cache = conv2d_forward(x, params["weight"], params.get("bias"), stride, padded_by, dilation, groups)
-        return out, state, (cache, pad_cache)
+    def forward(params: Tensors, state: Tensors, x: Tensor, **mode: Any) -> Out:
+        padded, pad_cache = ops.pad2d_forward(x, (left, right, top, bottom), padding_mode)
+        out, state, conv_cache = conv.forward(params, state, padded, **mode)
+        return out, state, (conv_cache, pad_cache)
 
     def backward(dout: Tensor, cache: Any, *, need_dx: bool = True) -> Gradients:
-        cache, pad_cache = cache
-        dx, dweight, dbias = conv2d_backward(dout, cache, need_dx=need_dx)
-        if pad_cache is not None and dx is not None:
-            dx = ops.pad2d_backward(dx, pad_cache)
-        return dx, _named(weight=dweight, bias=dbias)
+        conv_cache, pad_cache = cache
+        dpadded, grads = conv.backward(dout, conv_cache, need_dx=need_dx)
+        return ops.pad2d_backward(dpadded, pad_cache) if need_dx else None, grads
 
-    return Layer(init, forward, backward)
+    return Layer(conv.init, forward, backward)
 
 
 def _batch_norm(
     ndims: tuple[int, ...],
     layout: str,
     num_features: int,
-    eps: float = 1e-5,
-    momentum: float | None = 0.1,
-    affine: bool = True,
-    track_running_stats: bool = True,
+    eps: float,
+    momentum: float | None,
+    affine: bool,
+    track_running_stats: bool,
 ) -> Layer:
     batch_norm_forward, batch_norm_backward = chosen(ops.batch_norm_forward), chosen(ops.batch_norm_backward)
 
@@ -242,22 +231,9 @@ def layer_norm(
 ) -> Layer:
     """Normalisation of every sample over its last axes, as ``nn.LayerNorm``: weight, bias of ``normalized_shape``."""
     shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
-    layer_norm_forward, layer_norm_backward = chosen(ops.layer_norm_forward), chosen(ops.layer_norm_backward)
-
-    def init(generator: torch.Generator) -> Start:
-        if not elementwise_affine:
-            return {}, {}
-        return _named(weight=torch.ones(shape), bias=torch.zeros(shape) if bias else None), {}
-
-    def forward(params: Tensors, state: Tensors, x: Tensor, *, training: bool, generator: Any = None) -> Out:
-        out, cache = layer_norm_forward(x, shape, params.get("weight"), params.get("bias"), eps)
-        return out, state, cache
-
-    def backward(dout: Tensor, cache: Any, *, need_dx: bool = True) -> Gradients:
-        dx, dweight, dbias = layer_norm_backward(dout, cache)
-        return dx, _named(weight=dweight, bias=dbias)
-
-    return Layer(init, forward, backward)
+    names = WEIGHT_AND_BIAS[: 1 + bias] if elementwise_affine else ()
+    start = partial(_ones_and_zeros, shape)
+    return _layer(ops.layer_norm_forward, ops.layer_norm_backward, names, start, normalized_shape=shape, eps=eps)
 
 
 @_described
@@ -267,122 +243,93 @@ def group_norm(num_groups: int, num_channels: int, eps: float = 1e-5, affine: bo
         num_groups > 0 and num_channels % num_groups == 0,
         f"num_groups must divide num_channels, but they are {num_groups} and {num_channels}",
     )
-    group_norm_forward, group_norm_backward = chosen(ops.group_norm_forward), chosen(ops.group_norm_backward)
+    names, start = WEIGHT_AND_BIAS if affine else (), partial(_ones_and_zeros, (num_channels,))
+    return _layer(ops.group_norm_forward, ops.group_norm_backward, names, start, num_groups=num_groups, eps=eps)
 
-    def init(generator: torch.Generator) -> Start:
-        return ({"weight": torch.ones(num_channels), "bias": torch.zeros(num_channels)} if affine else {}), {}
 
-    def forward(params: Tensors, state: Tensors, x: Tensor, *, training: bool, generator: Any = None) -> Out:
-        weight, bias = params.get("weight"), params.get("bias")
-        out, cache = group_norm_forward(x, num_groups, weight, bias, eps)
-        return out, state, cache
-
-    def backward(dout: Tensor, cache: Any, *, need_dx: bool = True) -> Gradients:
-        dx, dweight, dbias = group_norm_backward(dout, cache)
-        return dx, _named(weight=dweight, bias=dbias)
-
-    return Layer(init, forward, backward)
+def _ones_and_zeros(shape: tuple[int, ...], generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """What a normalisation's weight and bias start with: nothing is drawn."""
+    return torch.ones(shape), torch.zeros(shape)
 
 
 @_described
 def embedding(num_embeddings: int, embedding_dim: int, padding_idx: int | None = None) -> Layer:
     """Vectors looked up by number, as ``nn.Embedding``: weight (num_embeddings, embedding_dim); no dx."""
-    embedding_forward, embedding_backward = chosen(ops.embedding_forward), chosen(ops.embedding_backward)
+    embedding_backward = chosen(ops.embedding_backward)
 
-    def init(generator: torch.Generator) -> Start:
+    def start(generator: torch.Generator) -> list[Tensor]:
         weight = initializers.normal((num_embeddings, embedding_dim), generator)
         if padding_idx is not None:
             weight[padding_idx] = 0
-        return {"weight": weight}, {}
+        return [weight]
 
-    def forward(params: Tensors, state: Tensors, x: Tensor, *, training: bool, generator: Any = None) -> Out:
-        out, cache = embedding_forward(x, params["weight"], padding_idx)
-        return out, state, cache
+    def backward(dout: Tensor, cache: Any) -> tuple[None, Tensor]:
+        return None, embedding_backward(dout, cache)
 
-    def backward(dout: Tensor, cache: Any, *, need_dx: bool = True) -> Gradients:
-        return None, {"weight": embedding_backward(dout, cache)}
-
-    return Layer(init, forward, backward)
+    return _layer(ops.embedding_forward, backward, ["weight"], start, padding_idx=padding_idx)
 
 
 # --- layers without parameters ---------------------------------------------------------------------------------------
 
 
-def _plain(forward_op: Callable[..., Any], backward_op: Callable[..., Any], **keywords: Any) -> Layer:
-    """The layer of an op that has no parameters, draws nothing, and is the same in training and evaluation."""
-    forward_op, backward_op = chosen(forward_op), chosen(backward_op)
-
-    def init(generator: torch.Generator) -> Start:
-        return {}, {}
-
-    def forward(params: Tensors, state: Tensors, x: Tensor, *, training: bool, generator: Any = None) -> Out:
-        out, cache = forward_op(x, **keywords)
-        return out, state, cache
-
-    def backward(dout: Tensor, cache: Any, *, need_dx: bool = True) -> Gradients:
-        return (backward_op(dout, cache) if need_dx else None), {}
-
-    return Layer(init, forward, backward)
-
-
 @_described
 def relu() -> Layer:
     """``max(x, 0)``, as ``nn.ReLU``."""
-    return _plain(ops.relu_forward, ops.relu_backward)
+    return _layer(ops.relu_forward, ops.relu_backward)
 
 
 @_described
 def leaky_relu(negative_slope: float = 0.01) -> Layer:
     """As ``nn.LeakyReLU``."""
-    return _plain(ops.leaky_relu_forward, ops.leaky_relu_backward, negative_slope=negative_slope)
+    return _layer(ops.leaky_relu_forward, ops.leaky_relu_backward, negative_slope=negative_slope)
 
 
 @_described
 def gelu(approximate: str = "none") -> Layer:
     """As ``nn.GELU``."""
-    return _plain(ops.gelu_forward, ops.gelu_backward, approximate=approximate)
+    return _layer(ops.gelu_forward, ops.gelu_backward, approximate=approximate)
 
 
 @_described
 def sigmoid() -> Layer:
     """As ``nn.Sigmoid``."""
-    return _plain(ops.sigmoid_forward, ops.sigmoid_backward)
+    return _layer(ops.sigmoid_forward, ops.sigmoid_backward)
 
 
 @_described
 def tanh() -> Layer:
     """As ``nn.Tanh``."""
-    return _plain(ops.tanh_forward, ops.tanh_backward)
+    return _layer(ops.tanh_forward, ops.tanh_backward)
 
 
 @_described
 def softmax(dim: int) -> Layer:
     """As ``nn.Softmax``. A classifier ends in logits, not in this: cross-entropy takes the softmax itself."""
-    return _plain(ops.softmax_forward, ops.softmax_backward, dim=dim)
+    return _layer(ops.softmax_forward, ops.softmax_backward, dim=dim)
 
 
 @_described
 def log_softmax(dim: int) -> Layer:
     """As ``nn.LogSoftmax``."""
-    return _plain(ops.log_softmax_forward, ops.log_softmax_backward, dim=dim)
+    return _layer(ops.log_softmax_forward, ops.log_softmax_backward, dim=dim)
 
 
 @_described
 def flatten(start_dim: int = 1, end_dim: int = -1) -> Layer:
     """Merge axes, as ``nn.Flatten``: all but the batch's, unless told otherwise."""
-    return _plain(ops.flatten_forward, ops.flatten_backward, start_dim=start_dim, end_dim=end_dim)
+    return _layer(ops.flatten_forward, ops.flatten_backward, start_dim=start_dim, end_dim=end_dim)
 
 
 @_described
 def max_pool2d(
-    kernel_size: int | tuple[int, int],
-    stride: int | tuple[int, int] | None = None,
-    padding: int | tuple[int, int] = 0,
-    dilation: int | tuple[int, int] = 1,
+    kernel_size: IntPair,
+    stride: IntPair | None = None,
+    padding: IntPair = 0,
+    dilation: IntPair = 1,
     ceil_mode: bool = False,
 ) -> Layer:
     """As ``nn.MaxPool2d`` (a layer has one output: the op returns the indices too if asked)."""
-    return _plain(
+    return _layer(
         ops.max_pool2d_forward,
         ops.max_pool2d_backward,
         kernel_size=kernel_size,
@@ -395,15 +342,15 @@ def max_pool2d(
 
 @_described
 def avg_pool2d(
-    kernel_size: int | tuple[int, int],
-    stride: int | tuple[int, int] | None = None,
-    padding: int | tuple[int, int] = 0,
+    kernel_size: IntPair,
+    stride: IntPair | None = None,
+    padding: IntPair = 0,
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
 ) -> Layer:
     """As ``nn.AvgPool2d``."""
-    return _plain(
+    return _layer(
         ops.avg_pool2d_forward,
         ops.avg_pool2d_backward,
         kernel_size=kernel_size,
@@ -418,7 +365,7 @@ def avg_pool2d(
 @_described
 def adaptive_avg_pool2d(output_size: int | tuple[int | None, int | None]) -> Layer:
     """As ``nn.AdaptiveAvgPool2d``."""
-    return _plain(ops.adaptive_avg_pool2d_forward, ops.adaptive_avg_pool2d_backward, output_size=output_size)
+    return _layer(ops.adaptive_avg_pool2d_forward, ops.adaptive_avg_pool2d_backward, output_size=output_size)
 
 
 @_described
@@ -467,27 +414,26 @@ def own(
         require(not params, "params are for an op pair; a Layer draws its own in init")
         return scratch
     forward_op, backward_op = scratch
-    names = list(params or {})
+    params = params or {}
 
-    def init(generator: torch.Generator) -> Start:
-        return _drawn(params or {}, generator), {}
+    def start(generator: torch.Generator) -> list[Tensor]:
+        return [
+            value(generator) if callable(value) else torch.as_tensor(value, dtype=torch.float32).clone()
+            for value in params.values()
+        ]
 
-    def forward(params: Tensors, state: Tensors, x: Tensor, *, training: bool, generator: Any = None) -> Out:
-        out, cache = forward_op(x, *(params[name] for name in names))
-        return out, state, cache
+    def forward(x: Tensor, /, **given: Tensor) -> tuple[Tensor, Any]:
+        return forward_op(x, *given.values())
 
-    def backward(dout: Tensor, cache: Any, *, need_dx: bool = True) -> Gradients:
+    def backward(dout: Tensor, cache: Any) -> Any:
         gradients = backward_op(dout, cache)
-        dx, *dparams = gradients if isinstance(gradients, tuple) else (gradients,)
-        wanted = ", ".join(["dx", *(f"d{name}" for name in names)])
-        require(
-            len(dparams) == len(names),
-            f"{backward_op.__name__} must return {wanted}, but it returned "
-            f"{1 + len(dparams)} gradient{'s' * bool(dparams)}",
-        )
-        return dx, dict(zip(names, dparams, strict=True))
+        count = len(gradients) if isinstance(gradients, tuple) else 1
+        wanted = ", ".join(["dx", *(f"d{name}" for name in params)])
+        returned = f"it returned {count} gradient{'s' * (count != 1)}"
+        require(count == 1 + len(params), f"{backward_op.__name__} must return {wanted}, but {returned}")
+        return gradients
 
-    return Layer(init, forward, backward)
+    return _layer(forward, backward, list(params), start)
 
 
 # --- layers made of layers -------------------------------------------------------------------------------------------
@@ -516,16 +462,16 @@ def sequential(*layers: Layer, **named: Layer) -> Layer:
         state: Tensors = {}
         for name, layer in children.items():
             layer_params, layer_state = layer.init(generator)
-            params |= _with_prefix(name, layer_params)
-            state |= _with_prefix(name, layer_state)
+            params |= {f"{name}.{key}": tensor for key, tensor in layer_params.items()}
+            state |= {f"{name}.{key}": tensor for key, tensor in layer_state.items()}
         return params, state
 
     def forward(params: Tensors, state: Tensors, x: Tensor, *, training: bool, generator: Any = None) -> Out:
-        new_state, caches, learning = {}, {}, []
+        new_state, caches, learning = {}, {}, []  # type: Tensors, dict[str, Any], list[str]
         for name, layer in children.items():
             own_params, own_state = _of_layer(name, params), _of_layer(name, state)
             x, own_state, caches[name] = layer.forward(own_params, own_state, x, training=training, generator=generator)
-            new_state.update(_with_prefix(name, own_state))
+            new_state |= {f"{name}.{key}": tensor for key, tensor in own_state.items()}
             learning += [name] if own_params else []
         return x, new_state, SequentialCache(caches, next(iter(learning), None))
 
@@ -535,7 +481,7 @@ def sequential(*layers: Layer, **named: Layer) -> Layer:
         for name, layer in reversed(children.items()):
             need_this_dx = need_dx or name != first_to_learn
             dout, layer_grads = layer.backward(dout, caches.pop(name), need_dx=need_this_dx)
-            grads = _with_prefix(name, layer_grads) | grads
+            grads = {f"{name}.{key}": grad for key, grad in layer_grads.items()} | grads
             if not need_this_dx:
                 break
         return dout if need_dx else None, grads
@@ -596,18 +542,6 @@ def _of_layer(name: str, tensors: Tensors) -> _LayerTensors:
     own = _LayerTensors({key[len(name) + 1 :]: x for key, x in tensors.items() if key.startswith(name + ".")})
     own.layer = f"{tensors.layer}.{name}" if isinstance(tensors, _LayerTensors) else name
     return own
-
-
-def _drawn(params: dict[str, Any], generator: torch.Generator) -> dict[str, Tensor]:
-    """The first values of parameters: as they are given, or drawn by the function that is."""
-    return {
-        name: value(generator) if callable(value) else torch.as_tensor(value, dtype=torch.float32).clone()
-        for name, value in params.items()
-    }
-
-
-def _with_prefix(name: str, tensors: Tensors) -> Tensors:
-    return {f"{name}.{key}": tensor for key, tensor in tensors.items()}
 
 
 def _named(**values: Any) -> dict[str, Any]:

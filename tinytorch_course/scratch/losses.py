@@ -35,37 +35,6 @@ from tinytorch_course.scratch.checks import (
     require_same_shape,
 )
 
-__all__ = [
-    "BinaryCrossEntropyCache",
-    "BinaryCrossEntropyWithLogitsCache",
-    "CrossEntropyCache",
-    "CrossEntropyLongCache",
-    "L1LossCache",
-    "Loss",
-    "MSELossCache",
-    "NLLLossCache",
-    "binary_cross_entropy",
-    "binary_cross_entropy_backward",
-    "binary_cross_entropy_forward",
-    "binary_cross_entropy_with_logits",
-    "binary_cross_entropy_with_logits_backward",
-    "binary_cross_entropy_with_logits_forward",
-    "cross_entropy",
-    "cross_entropy_backward",
-    "cross_entropy_forward",
-    "cross_entropy_long_backward",
-    "cross_entropy_long_forward",
-    "l1",
-    "l1_loss_backward",
-    "l1_loss_forward",
-    "mse",
-    "mse_loss_backward",
-    "mse_loss_forward",
-    "nll",
-    "nll_loss_backward",
-    "nll_loss_forward",
-]
-
 
 def _reduce(losses: Tensor, reduction: str, count: Tensor | int) -> Tensor:
     """``reduction`` of the losses; ``count`` is what the mean divides by."""
@@ -81,21 +50,21 @@ def _times(x: Tensor, weight: Tensor | None) -> Tensor:
     return x if weight is None else x * weight
 
 
-# --- of a difference -------------------------------------------------------------------------------------------------
-
-
-class MSELossCache(NamedTuple):
-    """The arguments, since their difference is cheap to compute again."""
+class ElementwiseCache(NamedTuple):
+    """Of a loss of each element, the arguments: what else backward needs of them is cheap to compute again."""
 
     input: Tensor
     target: Tensor
-    weight: Tensor | None  # as input
+    weight: Tensor | None  # as input, or broadcast to it
     reduction: str
+
+
+# --- of a difference -------------------------------------------------------------------------------------------------
 
 
 def mse_loss_forward(
     input: Tensor, target: Tensor, *, weight: Tensor | None = None, reduction: str = "mean"
-) -> tuple[Tensor, MSELossCache]:
+) -> tuple[Tensor, ElementwiseCache]:
     """Squared error: ``losses = weight · (input − target)²``; the mean divides by the number of elements or Σ weight.
 
     Backward: ``dinput = 2 weight (input − target) · dlosses`` and ``dtarget = −dinput``.
@@ -106,10 +75,10 @@ def mse_loss_forward(
     check_regression(input, target, weight, reduction)
     diff = input - target
     losses = _times(diff**2, weight)
-    return _reduce(losses, reduction, _total_weight(diff, weight)), MSELossCache(input, target, weight, reduction)
+    return _reduce(losses, reduction, _total_weight(diff, weight)), ElementwiseCache(input, target, weight, reduction)
 
 
-def mse_loss_backward(dloss: Tensor, cache: MSELossCache) -> Tensor | tuple[Tensor, Tensor]:
+def mse_loss_backward(dloss: Tensor, cache: ElementwiseCache) -> Tensor | tuple[Tensor, Tensor]:
     """Gradients of :func:`mse_loss_forward`: dinput, and dtarget unless target holds integers."""
     input, target, weight, reduction = cache
     diff = input - target
@@ -121,18 +90,9 @@ def mse_loss_backward(dloss: Tensor, cache: MSELossCache) -> Tensor | tuple[Tens
     return _difference_backward(ddiff, input, target)
 
 
-class L1LossCache(NamedTuple):
-    """The arguments, since their difference is cheap to compute again."""
-
-    input: Tensor
-    target: Tensor
-    weight: Tensor | None  # as input
-    reduction: str
-
-
 def l1_loss_forward(
     input: Tensor, target: Tensor, *, weight: Tensor | None = None, reduction: str = "mean"
-) -> tuple[Tensor, L1LossCache]:
+) -> tuple[Tensor, ElementwiseCache]:
     """Absolute error: ``losses = weight · |input − target|``; the mean divides by the number of elements or Σ weight.
 
     Backward: ``dinput = weight · sign(input − target) · dlosses`` and ``dtarget = −dinput``. Where input equals target
@@ -143,10 +103,10 @@ def l1_loss_forward(
     check_regression(input, target, weight, reduction)
     diff = input - target
     losses = _times(diff.abs(), weight)
-    return _reduce(losses, reduction, _total_weight(diff, weight)), L1LossCache(input, target, weight, reduction)
+    return _reduce(losses, reduction, _total_weight(diff, weight)), ElementwiseCache(input, target, weight, reduction)
 
 
-def l1_loss_backward(dloss: Tensor, cache: L1LossCache) -> Tensor | tuple[Tensor, Tensor]:
+def l1_loss_backward(dloss: Tensor, cache: ElementwiseCache) -> Tensor | tuple[Tensor, Tensor]:
     """Gradients of :func:`l1_loss_forward`: dinput, and dtarget unless target holds integers."""
     input, target, weight, reduction = cache
     diff = input - target
@@ -174,18 +134,9 @@ def _total_weight(losses: Tensor, weight: Tensor | None) -> Tensor | int:
 LEAST_VARIANCE = 9.999999960041972e-13  # of a yes or no, p (1 − p): what torch divides by, 1e-12 rounded to float32
 
 
-class BinaryCrossEntropyCache(NamedTuple):
-    """The arguments, since the logarithms are needed for dtarget alone."""
-
-    input: Tensor
-    target: Tensor  # as input
-    weight: Tensor | None  # broadcasts to input
-    reduction: str
-
-
 def binary_cross_entropy_forward(
     input: Tensor, target: Tensor, *, weight: Tensor | None = None, reduction: str = "mean"
-) -> tuple[Tensor, BinaryCrossEntropyCache]:
+) -> tuple[Tensor, ElementwiseCache]:
     """Cross-entropy of a yes or no of probability p = input.
 
     ``losses = −weight · (target · log p + (1 − target) · log(1 − p))``.
@@ -207,10 +158,10 @@ def binary_cross_entropy_forward(
     log_yes = torch.log(input).clamp_min(-100)
     log_no = torch.log1p(-input).clamp_min(-100)
     losses = -_times(target * log_yes + (1 - target) * log_no, weight)
-    return _reduce(losses, reduction, losses.numel()), BinaryCrossEntropyCache(input, target, weight, reduction)
+    return _reduce(losses, reduction, losses.numel()), ElementwiseCache(input, target, weight, reduction)
 
 
-def binary_cross_entropy_backward(dloss: Tensor, cache: BinaryCrossEntropyCache) -> tuple[Tensor, Tensor]:
+def binary_cross_entropy_backward(dloss: Tensor, cache: ElementwiseCache) -> tuple[Tensor, Tensor]:
     """Gradients of :func:`binary_cross_entropy_forward`: dinput and dtarget, as input."""
     input, target, weight, reduction = cache
     # loss = Σ losses / number of elements
@@ -339,6 +290,7 @@ class CrossEntropyCache(NamedTuple):
     q: Tensor  # (N, C, d...), how much each log-probability counts
     dq_dtarget: Tensor | float | None  # (C, 1...) or (), for probabilities; None for class indices
     kept: Tensor  # (N, 1, d...) bool, False where ignored; for probabilities () True
+    class_dim: int  # the axis of C
     divisor: Tensor | int  # of the mean
     reduction: str
 
@@ -375,13 +327,12 @@ def cross_entropy_forward(
         terms, dq_dtarget = terms.masked_fill(q == 0, 0), None  # a class that does not count may have a logit of −inf
         count = (class_weight * p).sum(class_dim).sum()
     loss = _reduce(-terms.sum(class_dim), reduction, count)
-    return loss, CrossEntropyCache(log_probs, q, dq_dtarget, kept, count, reduction)
+    return loss, CrossEntropyCache(log_probs, q, dq_dtarget, kept, class_dim, count, reduction)
 
 
 def cross_entropy_backward(dloss: Tensor, cache: CrossEntropyCache) -> Tensor | tuple[Tensor, Tensor]:
     """Gradients of :func:`cross_entropy_forward`: dinput, and dtarget if target holds probabilities."""
-    log_probs, q, dq_dtarget, kept, count, reduction = cache
-    class_dim = min(1, log_probs.dim() - 1)
+    log_probs, q, dq_dtarget, kept, class_dim, count, reduction = cache
     # loss = Σ losses / count, and 0 where ignored, also where count is 0
     dlosses = torch.where(kept, _spread(dloss, reduction, count, q.select(class_dim, 0).shape).unsqueeze(class_dim), 0)
     # losses = −Σ q · log_probs with log_probs = input − log Σ e^input, so dinput = dlog_probs − softmax · Σ dlog_probs

@@ -13,6 +13,10 @@ Names, defaults and formulas are ``torch.optim``'s. Its switches that only choos
 ``lr`` and a slot's count of steps may also be float64 tensors without axes: a CUDA graph runs again what was recorded
 with them, and finds other values in them each time.
 
+Every factory takes ``lr`` and ``weight_decay``, both at least 0 (the latter is the L2 penalty unless something else is
+said), ``maximize``, to climb instead of descend, and ``groups``: parameters with hyper-parameters of their own, from
+:func:`group`. All raise ValueError for a number out of its range, TypeError for what is no number.
+
 Legend: θ parameter, g gradient, γ learning rate (lr), λ weight decay, μ momentum, t step, counted from 1.
 """
 
@@ -107,8 +111,7 @@ def sgd_step(param: Tensor, grad: Tensor, slot: SgdSlot, **hyper: Any) -> tuple[
     Source: Polyak (1964), "Some methods of speeding up the convergence of iteration methods"; Nesterov (1983);
     Sutskever, Martens, Dahl & Hinton (2013), "On the importance of initialization and momentum in deep learning".
     """
-    lr, momentum, dampening, weight_decay = (hyper["lr"], hyper["momentum"], hyper["dampening"], hyper["weight_decay"])
-    (buffer,) = slot
+    lr, momentum, weight_decay, (buffer,) = hyper["lr"], hyper["momentum"], hyper["weight_decay"], slot
     if hyper["maximize"]:
         grad = -grad
     if weight_decay != 0:
@@ -116,7 +119,7 @@ def sgd_step(param: Tensor, grad: Tensor, slot: SgdSlot, **hyper: Any) -> tuple[
     velocity = grad
     if momentum != 0:
         # The first buffer is a copy: the state must not change when the caller reuses the gradient's memory.
-        buffer = grad.clone() if buffer is None else momentum * buffer + (1 - dampening) * grad
+        buffer = grad.clone() if buffer is None else momentum * buffer + (1 - hyper["dampening"]) * grad
         velocity = grad + momentum * buffer if hyper["nesterov"] else buffer
     return param - lr * velocity, SgdSlot(buffer)
 
@@ -134,18 +137,11 @@ def sgd(
     """Stochastic gradient descent, as ``torch.optim.SGD``; the formula is in :func:`sgd_step`.
 
     Args:
-        lr: γ, at least 0.
         momentum: μ, at least 0: how much of the last velocity is kept.
         dampening: how much less than the whole gradient enters the velocity.
-        weight_decay: λ, at least 0: the L2 penalty.
         nesterov: look ahead; needs momentum above 0 and dampening 0.
-        maximize: climb instead of descend.
-        groups: parameters with hyper-parameters of their own, from :func:`group`.
-
-    Raises:
-        ValueError: if a number is out of its range. TypeError: if it is not a number.
     """
-    return _optimizer(SgdSlot, sgd_start, chosen(sgd_step), _check_sgd, _SGD_SWITCHES, **locals())
+    return _optimizer(SgdSlot, sgd_start, chosen(sgd_step), _SGD_SWITCHES, **locals())
 
 
 # --- Adam and AdamW ---------------------------------------------------------------------------------------------------
@@ -208,23 +204,16 @@ def adam(
     in two places: AMSGrad's has no bias correction, and AdamW's decays by the schedule's factor alone, without γ.
 
     Args:
-        lr: γ, at least 0.
         betas: (β₁, β₂), two floats, each at least 0 and below 1: how much of the running means is kept.
         eps: ε, at least 0: keeps the step finite where the gradient vanishes.
-        weight_decay: λ, at least 0.
         amsgrad: divide by the largest mean square so far, so that the step cannot grow.
-        maximize: climb instead of descend.
         decoupled_weight_decay: AdamW's weight decay instead of the L2 penalty.
-        groups: parameters with hyper-parameters of their own, from :func:`group`.
-
-    Raises:
-        ValueError: if a number is out of its range. TypeError: if it is not a number.
 
     Source: Kingma & Ba (2015), "Adam: a method for stochastic optimization";
     Reddi, Kale & Kumar (2018), "On the convergence of Adam and beyond"; Loshchilov & Hutter (2019), "Decoupled weight
     decay regularization".
     """
-    return _optimizer(AdamSlot, adam_start, chosen(adam_step), _check_adam, _ADAM_SWITCHES, **locals())
+    return _optimizer(AdamSlot, adam_start, chosen(adam_step), _ADAM_SWITCHES, **locals())
 
 
 def adamw(
@@ -241,7 +230,7 @@ def adamw(
     hyper = locals()
     step = partial(chosen(adam_step), decoupled_weight_decay=True)
     switches = {**_ADAM_SWITCHES, "decoupled_weight_decay": True}
-    return _optimizer(AdamSlot, adam_start, step, _check_adam, switches, **hyper)
+    return _optimizer(AdamSlot, adam_start, step, switches, **hyper)
 
 
 # --- RMSprop ----------------------------------------------------------------------------------------------------------
@@ -310,19 +299,12 @@ def rmsprop(
     """RMSprop, as ``torch.optim.RMSprop``; the formula is in :func:`rmsprop_step`.
 
     Args:
-        lr: γ, at least 0.
         alpha: α, at least 0: how much of the running means is kept.
         eps: ε, at least 0: keeps the step finite where the gradient vanishes.
-        weight_decay: λ, at least 0: the L2 penalty.
         momentum: μ, at least 0.
         centered: divide by the gradient's deviation, not by its size.
-        maximize: climb instead of descend.
-        groups: parameters with hyper-parameters of their own, from :func:`group`.
-
-    Raises:
-        ValueError: if a number is out of its range. TypeError: if it is not a number.
     """
-    return _optimizer(RmspropSlot, rmsprop_start, chosen(rmsprop_step), _check_rmsprop, _RMSPROP_SWITCHES, **locals())
+    return _optimizer(RmspropSlot, rmsprop_start, chosen(rmsprop_step), _RMSPROP_SWITCHES, **locals())
 
 
 # --- From one parameter to all ----------------------------------------------------------------------------------------
@@ -343,19 +325,18 @@ def _optimizer(
     slot: type[NamedTuple],
     start: Callable[..., NamedTuple],
     step: Callable[..., tuple[Tensor, NamedTuple]],
-    check: Callable[[dict[str, Any]], None],
     switches: dict[str, Any],
     *,
     groups: Sequence[Group],
     **hyper: Any,
 ) -> Optimizer:
-    check(hyper)
+    _check(hyper)
 
     @once
     def groups_of(names: tuple[str, ...]) -> list[Members]:
         assigned = [(members, hyper | own) for members, own in assign_groups(names, groups, allowed=hyper)]
         for _, own in assigned:
-            check(own)
+            _check(own)
         return assigned
 
     rule = _Rule(slot, start, step, switches, hyper, groups_of)
@@ -367,7 +348,7 @@ def _init(rule: _Rule, params: Tensors) -> dict[str, NamedTuple]:
     require(len(params) > 0, "params must hold at least one parameter, but it is empty")
     for name, param in params.items():
         require_float(**{f"params[{name!r}]": param})
-    groups = _groups(rule, params)
+    groups = rule.groups(tuple(params))
     return {name: rule.start(params[name], **hyper) for members, hyper in groups for name in members}
 
 
@@ -377,23 +358,17 @@ def _update(
     """One step for every parameter that has a gradient."""
     _require_keys(tuple(params), tuple(grads), tuple(opt_state))
     params, opt_state = dict(params), dict(opt_state)
-    for members, hyper in _groups(rule, params, lr, momentum):
+    for members, hyper in rule.groups(tuple(params)):
+        if lr is not None:
+            hyper = hyper | {"lr": _rate(lr, hyper["lr"], rule.hyper["lr"])}
+        if momentum is not None:
+            hyper = hyper | _momentum(hyper, momentum)
         for name in members:
             if grads[name] is not None:
                 param, grad, slot = params[name], grads[name], opt_state[name]
                 _require_fit(name, rule.slot, type(slot), param, grad, *slot[slot._fields[0] == "step" :])
                 params[name], opt_state[name] = rule.step(param, grad, slot, **hyper)
     return params, opt_state
-
-
-def _groups(rule: _Rule, names: Iterable[str], lr: Rate | None = None, momentum: float | None = None) -> list[Members]:
-    """The names and the hyper-parameters of each group, with this step's ``lr`` and ``momentum`` where given."""
-    groups = rule.groups(tuple(names))
-    if lr is not None:
-        groups = [(members, hyper | {"lr": _rate(lr, hyper["lr"], rule.hyper["lr"])}) for members, hyper in groups]
-    if momentum is not None:
-        groups = [(members, hyper | _momentum(hyper, momentum)) for members, hyper in groups]
-    return groups
 
 
 def _rate(lr: Rate, own: float, default: float) -> Rate:
@@ -429,7 +404,7 @@ def _to_torch(rule: _Rule, opt_state: dict[str, NamedTuple]) -> dict[str, Any]:
     """``{"state": {number: {field: tensor}}, "param_groups": [...]}``; parameters are numbered group by group."""
     state, param_groups = {}, []
     names: list[str] = []
-    for members, hyper in _groups(rule, opt_state):
+    for members, hyper in rule.groups(tuple(opt_state)):
         numbers = list(range(len(names), len(names) + len(members)))
         param_groups.append({"params": numbers, "param_names": members, **hyper, **rule.switches})
         names += members
@@ -475,7 +450,7 @@ def _names_by_number(rule: _Rule, param_groups: list[dict[str, Any]], params: Te
         names = [saved["param_names"] for saved in param_groups]
         _require_same_keys("the state_dict", list(chain(*names)), params)
     else:
-        names = [members for members, _ in _groups(rule, params)]
+        names = [members for members, _ in rule.groups(tuple(params))]
     sizes, own_sizes = [len(saved["params"]) for saved in param_groups], [len(members) for members in names]
     require(sizes == own_sizes, f"the state_dict has groups of {sizes} parameters, but they should be of {own_sizes}")
     return dict(zip(chain(*(saved["params"] for saved in param_groups)), chain(*names), strict=True))
@@ -505,33 +480,22 @@ def _slot_from_torch(name: str, entry: dict[str, Any], start: NamedTuple, param:
 # --- Checks -----------------------------------------------------------------------------------------------------------
 
 
-def _check_sgd(hyper: dict[str, Any]) -> None:
-    require_number("lr", hyper["lr"], minimum=0)
-    require_number("momentum", hyper["momentum"], minimum=0)
-    require_number("dampening", hyper["dampening"])
-    require_number("weight_decay", hyper["weight_decay"], minimum=0)
+def _check(hyper: dict[str, Any]) -> None:
+    """The hyper-parameters of an optimizer, or of one of its groups."""
+    for name in ("lr", "alpha", "eps", "momentum", "weight_decay"):
+        require_number(name, hyper.get(name, 0), minimum=0)
+    require_number("dampening", hyper.get("dampening", 0))
     require(
-        not hyper["nesterov"] or (hyper["momentum"] > 0 and hyper["dampening"] == 0),
+        not hyper.get("nesterov") or (hyper["momentum"] > 0 and hyper["dampening"] == 0),
         "nesterov=True needs momentum above 0 and dampening 0, "
-        f"but momentum is {hyper['momentum']} and dampening {hyper['dampening']}",
+        f"but momentum is {hyper.get('momentum')} and dampening {hyper.get('dampening')}",
     )
-
-
-def _check_adam(hyper: dict[str, Any]) -> None:
-    require_number("lr", hyper["lr"], minimum=0)
-    betas = hyper["betas"]
     # Floats only, as in torch: a checkpoint with an integer beta would be refused there.
+    betas = hyper.get("betas", (0.0, 0.0))
     if not (isinstance(betas, (tuple, list)) and len(betas) == 2 and all(isinstance(beta, float) for beta in betas)):
         raise TypeError(f"betas must be two floats, but it is {betas!r}")
-    require_number("betas[0]", betas[0], minimum=0, below=1)
-    require_number("betas[1]", betas[1], minimum=0, below=1)
-    require_number("eps", hyper["eps"], minimum=0)
-    require_number("weight_decay", hyper["weight_decay"], minimum=0)
-
-
-def _check_rmsprop(hyper: dict[str, Any]) -> None:
-    for name in ("lr", "alpha", "eps", "weight_decay", "momentum"):
-        require_number(name, hyper[name], minimum=0)
+    for number, beta in enumerate(betas):
+        require_number(f"betas[{number}]", beta, minimum=0, below=1)
 
 
 @once

@@ -7,7 +7,8 @@ A schedule is a pure function of the step, counted from 0: ``schedule(step) -> {
 ``"momentum"``. It has no state to save, and a run that is resumed asks it for any step it likes. Torch's schedulers
 reach most of the same values by multiplying the last one, so that theirs differ from the closed form by rounding.
 
-Names and defaults are ``torch.optim.lr_scheduler``'s, and so is what happens after the last step that was planned.
+Names and defaults are ``torch.optim.lr_scheduler``'s, and so is what happens after the last step that was planned. All
+raise ValueError for a number out of its range, TypeError for what is no number; a rate is at least 0.
 """
 
 import math
@@ -16,43 +17,35 @@ from itertools import pairwise
 
 from tinytorch_course.scratch.checks import require, require_integer, require_number
 
-__all__ = ["Schedule", "constant", "cosine", "linear_warmup", "one_cycle", "step"]
-
 Schedule = Callable[[int], dict[str, float]]
 
 
-def constant(lr: float) -> Schedule:
-    """The same rate at every step: ``lr``.
-
-    Args:
-        lr: at least 0.
-    """
-    require_number("lr", lr, minimum=0)
+def _schedule(rate: Callable[[int], float]) -> Schedule:
+    """The schedule of a rate alone."""
 
     def schedule(step: int) -> dict[str, float]:
         require_integer("step", step, minimum=0)
-        return {"lr": lr}
+        return {"lr": rate(step)}
 
     return schedule
+
+
+def constant(lr: float) -> Schedule:
+    """The same rate at every step: ``lr``."""
+    require_number("lr", lr, minimum=0)
+    return _schedule(lambda step: lr)
 
 
 def step(lr: float, step_size: int, gamma: float = 0.1) -> Schedule:
     """A staircase, as ``StepLR``: ``lr · gamma^⌊step / step_size⌋``.
 
-    Args:
-        lr: the rate at step 0, at least 0.
-        step_size: the length of a stair in steps, at least 1.
-        gamma: the factor from one stair to the next, at least 0.
+    Args: lr, the rate at step 0; step_size, the length of a stair in steps, at least 1; gamma, the factor from each
+        stair to the next, at least 0.
     """
     require_number("lr", lr, minimum=0)
     require_integer("step_size", step_size, minimum=1)
     require_number("gamma", gamma, minimum=0)
-
-    def schedule(step: int) -> dict[str, float]:
-        require_integer("step", step, minimum=0)
-        return {"lr": lr * gamma ** (step // step_size)}
-
-    return schedule
+    return _schedule(lambda step: lr * gamma ** (step // step_size))
 
 
 def cosine(lr: float, T_max: int, eta_min: float = 0.0) -> Schedule:
@@ -61,35 +54,22 @@ def cosine(lr: float, T_max: int, eta_min: float = 0.0) -> Schedule:
 
     Past T_max the cosine goes on and the rate rises again, as in torch.
 
-    Args:
-        lr: the rate at step 0, at least 0.
-        T_max: the step at which ``eta_min`` is reached, at least 1.
-        eta_min: the lowest rate, at least 0.
-
+    Args: lr, the rate at step 0; T_max, the step at which ``eta_min`` is reached, at least 1; eta_min, the lowest rate.
     Source: Loshchilov & Hutter (2017), "SGDR: stochastic gradient descent with warm restarts", equation 5 (their
     restarts are left out, as in torch).
     """
     require_number("lr", lr, minimum=0)
     require_integer("T_max", T_max, minimum=1)
     require_number("eta_min", eta_min, minimum=0)
-
-    def schedule(step: int) -> dict[str, float]:
-        require_integer("step", step, minimum=0)
-        return {"lr": eta_min + (lr - eta_min) * (1 + math.cos(math.pi * step / T_max)) / 2}
-
-    return schedule
+    return _schedule(lambda step: eta_min + (lr - eta_min) * (1 + math.cos(math.pi * step / T_max)) / 2)
 
 
 def linear_warmup(lr: float, start_factor: float = 1 / 3, end_factor: float = 1.0, total_iters: int = 5) -> Schedule:
     """A straight line and then a level, as ``LinearLR``:
     ``lr · (start_factor + (end_factor − start_factor) · min(step / total_iters, 1))``.
 
-    Args:
-        lr: the rate that the factors multiply, at least 0.
-        start_factor: at step 0; above 0 and at most 1.
-        end_factor: from step ``total_iters`` on; at least 0 and at most 1.
-        total_iters: at least 0. With 0 the rate stays at ``start_factor``, as in torch.
-
+    Args: lr, which the factors multiply; start_factor, at step 0, above 0 and at most 1; end_factor, from 0 to 1, from
+        ``total_iters`` on; total_iters, in steps, at least 0: with 0 the rate stays at ``start_factor``, as in torch.
     Source: Goyal et al. (2017), "Accurate, large minibatch SGD: training ImageNet in 1 hour", section 2.2.
     """
     require_number("lr", lr, minimum=0)
@@ -97,12 +77,10 @@ def linear_warmup(lr: float, start_factor: float = 1 / 3, end_factor: float = 1.
     require_number("end_factor", end_factor, minimum=0, maximum=1)
     require_integer("total_iters", total_iters, minimum=0)
 
-    def schedule(step: int) -> dict[str, float]:
-        require_integer("step", step, minimum=0)
-        part = min(step / total_iters, 1) if total_iters else 0
-        return {"lr": lr * (start_factor + (end_factor - start_factor) * part)}
+    def part(step: int) -> float:
+        return min(step / total_iters, 1) if total_iters else 0
 
-    return schedule
+    return _schedule(lambda step: lr * (start_factor + (end_factor - start_factor) * part(step)))
 
 
 def one_cycle(

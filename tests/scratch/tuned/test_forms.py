@@ -32,20 +32,20 @@ def test_a_form_is_chosen_when_a_layer_is_built():
         assert chosen(ops.conv2d_forward) is ops.conv2d_forward
         textbook = layers.conv2d(1, 2, 3)
     tuned = layers.conv2d(1, 2, 3)
-    assert inspect.getclosurevars(textbook.forward).nonlocals["conv2d_forward"] is ops.conv2d_forward
-    assert inspect.getclosurevars(tuned.forward).nonlocals["conv2d_forward"] is convolution.conv2d_forward
+    assert inspect.getclosurevars(textbook.forward).nonlocals["forward_op"] is ops.conv2d_forward
+    assert inspect.getclosurevars(tuned.forward).nonlocals["forward_op"] is convolution.conv2d_forward
     assert chosen(ops.conv2d_forward) is not ops.conv2d_forward
     assert chosen(ops.relu_forward) is ops.relu_forward  # which has no other form
     params, _ = tuned.init(torch.Generator().manual_seed(0))
     x = torch.randn(2, 1, 5, 5, generator=torch.Generator().manual_seed(1))
-    out, _, (cache, _) = textbook.forward(params, {}, x, training=True)
-    same, _, (same_cache, _) = tuned.forward(params, {}, x, training=True)
+    out, _, cache = textbook.forward(params, {}, x, training=True)
+    same, _, same_cache = tuned.forward(params, {}, x, training=True)
     torch.testing.assert_close(out, same)
     # One's cache fits the other's backward.
     dout = torch.randn_like(out)
     for got, expected in zip(
-        tuned.backward(dout, (cache, None))[1].values(),
-        textbook.backward(dout, (same_cache, None))[1].values(),
+        tuned.backward(dout, cache)[1].values(),
+        textbook.backward(dout, same_cache)[1].values(),
         strict=True,
     ):
         torch.testing.assert_close(got, expected)

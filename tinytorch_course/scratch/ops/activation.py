@@ -13,30 +13,6 @@ from torch import Tensor
 
 from tinytorch_course.scratch.checks import normalize_dim, once, require_choice, require_float
 
-__all__ = [
-    "GeluCache",
-    "LeakyReluCache",
-    "LogSoftmaxCache",
-    "ReluCache",
-    "SigmoidCache",
-    "SoftmaxCache",
-    "TanhCache",
-    "gelu_backward",
-    "gelu_forward",
-    "leaky_relu_backward",
-    "leaky_relu_forward",
-    "log_softmax_backward",
-    "log_softmax_forward",
-    "relu_backward",
-    "relu_forward",
-    "sigmoid_backward",
-    "sigmoid_forward",
-    "softmax_backward",
-    "softmax_forward",
-    "tanh_backward",
-    "tanh_forward",
-]
-
 
 class ReluCache(NamedTuple):
     """``out = 0`` says all that backward needs of x."""

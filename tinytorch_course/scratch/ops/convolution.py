@@ -15,16 +15,6 @@ from torch import Tensor
 from tinytorch_course.scratch.checks import once, pair, require, require_dim, require_float, require_per
 from tinytorch_course.scratch.ops.windows import IntPair, fold_windows, pad_sides, unfold_windows, unpad_sides
 
-__all__ = [
-    "Conv2dCache",
-    "Geometry",
-    "conv2d_backward",
-    "conv2d_forward",
-    "conv2d_naive_backward",
-    "conv2d_naive_forward",
-    "padding_sides",
-]
-
 
 class Geometry(NamedTuple):
     """Where the windows lie."""

@@ -7,8 +7,6 @@ from torch import Tensor
 
 from tinytorch_course.scratch.checks import once, require_float, require_probability, require_same_shape
 
-__all__ = ["DropoutCache", "draw_mask", "dropout_backward", "dropout_forward"]
-
 
 class DropoutCache(NamedTuple):
     """The mask, a byte a value."""

@@ -10,8 +10,6 @@ from torch import Tensor
 
 from tinytorch_course.scratch.checks import can_be_read, require_dim, require_float
 
-__all__ = ["EmbeddingCache", "embedding_backward", "embedding_forward"]
-
 
 class EmbeddingCache(NamedTuple):
     """Which rows were looked up; of the weight, backward needs nothing but its shape."""

@@ -10,8 +10,6 @@ from torch import Tensor
 
 from tinytorch_course.scratch.checks import once, require, require_float, require_per
 
-__all__ = ["LinearCache", "linear_backward", "linear_forward"]
-
 
 class LinearCache(NamedTuple):
     """Both factors of the product, since each is the other's derivative."""

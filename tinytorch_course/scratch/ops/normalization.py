@@ -12,15 +12,6 @@ from torch import Tensor
 
 from tinytorch_course.scratch.checks import once, require, require_float, require_per
 
-__all__ = [
-    "BatchNormCache",
-    "BatchNormLongCache",
-    "batch_norm_backward",
-    "batch_norm_forward",
-    "batch_norm_long_backward",
-    "batch_norm_long_forward",
-]
-
 Statistic = Tensor | Any  # or None, which the check refuses where it is needed
 
 

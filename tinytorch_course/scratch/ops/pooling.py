@@ -16,25 +16,6 @@ from torch import Tensor
 from tinytorch_course.scratch.checks import once, pair, require, require_dim, require_float
 from tinytorch_course.scratch.ops.windows import IntPair, fold_windows, pad_sides, unfold_windows, unpad_sides
 
-__all__ = [
-    "AdaptiveAvgPool2dCache",
-    "AvgPool2dCache",
-    "MaxPool2dCache",
-    "Windows",
-    "adaptive_avg_pool2d_backward",
-    "adaptive_avg_pool2d_forward",
-    "adaptive_avg_pool2d_naive_backward",
-    "adaptive_avg_pool2d_naive_forward",
-    "avg_pool2d_backward",
-    "avg_pool2d_forward",
-    "avg_pool2d_naive_backward",
-    "avg_pool2d_naive_forward",
-    "max_pool2d_backward",
-    "max_pool2d_forward",
-    "max_pool2d_naive_backward",
-    "max_pool2d_naive_forward",
-]
-
 
 class Windows(NamedTuple):
     """Where the windows lie."""

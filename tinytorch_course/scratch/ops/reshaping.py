@@ -1,5 +1,7 @@
 """Ops that move values without changing them: flatten, and padding an image by its own pixels.
 
+Both raise TypeError if x is not floating point, ValueError or IndexError for another argument that does not fit.
+
 Legend: ... leading axes, H W height and width.
 """
 
@@ -10,8 +12,6 @@ from torch import Tensor
 
 from tinytorch_course.scratch.checks import normalize_dim, once, require, require_choice, require_dim, require_float
 
-__all__ = ["FlattenCache", "Pad2dCache", "flatten_backward", "flatten_forward", "pad2d_backward", "pad2d_forward"]
-
 
 class FlattenCache(NamedTuple):
     """The shape of x."""
@@ -20,10 +20,7 @@ class FlattenCache(NamedTuple):
 
 
 def flatten_forward(x: Tensor, start_dim: int = 0, end_dim: int = -1) -> tuple[Tensor, FlattenCache]:
-    """Merge the axes from ``start_dim`` to ``end_dim`` into one. Backward: give dout x's shape again.
-
-    Raises: IndexError if x has no such axis, ValueError if end_dim lies before start_dim, TypeError for other dtypes.
-    """
+    """Merge the axes from ``start_dim`` to ``end_dim`` into one. Backward: give dout x's shape again."""
     start, end = check_flatten(x, start_dim, end_dim)
     return x.reshape(*x.shape[:start], x.shape[start : end + 1].numel(), *x.shape[end + 1 :]), FlattenCache(x.shape)
 
@@ -49,7 +46,6 @@ def pad2d_forward(x: Tensor, pad: tuple[int, int, int, int], mode: str) -> tuple
     Args: x (..., H, W); pad, in torch's order, (left, right, top, bottom); mode "reflect" (mirrored at the edge pixel,
         which is not repeated), "replicate" (the edge pixel again and again) or "circular" (from the other side).
     Returns: out (..., H + top + bottom, W + left + right), and the cache.
-    Raises: ValueError for another mode, or more padding than the mode has pixels for; TypeError for other dtypes.
     """
     check_pad2d(x, mode)
     left, right, top, bottom = pad

@@ -7,8 +7,6 @@ from torch import Tensor
 
 from tinytorch_course.scratch.checks import once, require_float
 
-__all__ = ["AddCache", "add_backward", "add_forward"]
-
 
 class AddCache(NamedTuple):
     """The shapes alone, because the derivative depends on no value."""

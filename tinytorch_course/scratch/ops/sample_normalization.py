@@ -14,15 +14,6 @@ from torch import Tensor
 from tinytorch_course.scratch.checks import once, require, require_float
 from tinytorch_course.scratch.ops.normalization import axes_but_channel, per_channel
 
-__all__ = [
-    "GroupNormCache",
-    "LayerNormCache",
-    "group_norm_backward",
-    "group_norm_forward",
-    "layer_norm_backward",
-    "layer_norm_forward",
-]
-
 
 class LayerNormCache(NamedTuple):
     """x̂ is kept, and x is not: what backward needs of x is x̂."""
@@ -87,6 +78,7 @@ def layer_norm_backward(dout: Tensor, cache: LayerNormCache) -> tuple[Tensor, Te
 
 @once
 def check_layer_norm(x: Tensor, normalized_shape: tuple[int, ...], weight: Tensor | None, bias: Tensor | None) -> None:
+    """Raise what :func:`layer_norm_forward` says."""
     require_float(x=x, weight=weight, bias=bias)
     fits = len(normalized_shape) > 0 and tuple(x.shape[-len(normalized_shape) :]) == normalized_shape
     require(fits, f"x must end in normalized_shape {normalized_shape}, but its shape is {tuple(x.shape)}")
@@ -159,6 +151,7 @@ def group_norm_backward(dout: Tensor, cache: GroupNormCache) -> tuple[Tensor, Te
 
 @once
 def check_group_norm(x: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None) -> None:
+    """Raise what :func:`group_norm_forward` says."""
     require_float(x=x, weight=weight, bias=bias)
     shape = tuple(x.shape)
     require(x.dim() >= 2 and 0 not in shape[1:], f"x must be (N, C, ...) with values, but its shape is {shape}")

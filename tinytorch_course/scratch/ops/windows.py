@@ -6,8 +6,6 @@ Legend: ... the leading axes, H W height and width, P Q the windows' rows and co
 import torch
 from torch import Tensor
 
-__all__ = ["IntPair", "fold_windows", "pad_sides", "unfold_windows", "unpad_sides"]
-
 IntPair = int | tuple[int, int]  # one for both axes, or (vertical, horizontal)
 Pair = tuple[int, int]
 Sides = tuple[int, int, int, int]  # top, bottom, left, right

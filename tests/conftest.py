@@ -12,6 +12,7 @@ import torch
 from fake_cuda import FakeCuda, pretend
 
 from tinytorch_course.instruments.rounding import RoundingAdversary
+from tinytorch_course.training.runs import RunFolder
 
 # Whoever starts the tests in the background, or under nohup, has these ignored; a run would ignore them as well.
 for name, handler in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
@@ -39,6 +40,20 @@ def another_machine(request):
         if option("--rounding") is not None:
             stack.enter_context(RoundingAdversary(option("--rounding")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def curves_undrawn():
+    """Drawing a run's curves takes longer than the small runs of the tests; gives what draws them."""
+    draw, RunFolder.plot_curves = RunFolder.plot_curves, lambda *_: None
+    yield draw
+    RunFolder.plot_curves = draw
+
+
+@pytest.fixture
+def curves(monkeypatch, curves_undrawn):
+    """In this test a run's curves are drawn."""
+    monkeypatch.setattr(RunFolder, "plot_curves", curves_undrawn)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ import functools
 import linecache
 import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -31,6 +32,7 @@ import tinytorch_course
 CPU, CUDA = torch.device("cpu"), torch.device("cuda", 0)
 ROOM = os.path.dirname(tinytorch_course.__file__) + os.sep
 COPIES = ("_to_copy", "copy_")
+outside = _disable_current_modes  # in its with, torch is as it is without the fake device, and as fast
 INDEXING = ("index", "index_put", "index_put_")  # takes its indices from the CPU as well, with a copy that waits
 TAKE_A_NUMBER = ("where", "masked_fill", "masked_fill_", "fill_")  # as a tensor without axes, from the CPU
 
@@ -83,7 +85,8 @@ class FakeCuda(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
-        tensors = [value for value in tree_leaves((args, kwargs)) if isinstance(value, Tensor)]
+        tensors: list[Tensor] = []
+        _mapped(tensors.append, (args, tuple(kwargs.values())))
         of_cuda = [tensor for tensor in tensors if isinstance(tensor, OnCuda)]
         wanted = kwargs.get("device")
         if wanted is not None:
@@ -101,13 +104,26 @@ class FakeCuda(TorchDispatchMode):
             if _waits(func, name, args, kwargs, bool(of_cuda), to_cuda):
                 self.waits.append(f"{name} in {_place()}")
 
-        args, kwargs = tree_map_only(OnCuda, lambda tensor: tensor.held, (args, kwargs))
+        if of_cuda:
+            args = _mapped(_held, args)
+            kwargs = {key: _mapped(_held, value) for key, value in kwargs.items()}
         with unset_fake_temporarily():
             out = func(*args, **kwargs)
         if not to_cuda:
             return out
         known = {id(tensor.held): tensor for tensor in of_cuda}  # what an operation in place gives back
-        return tree_map_only(Tensor, lambda held: known[id(held)] if id(held) in known else OnCuda(held), out)
+        return _mapped(lambda held: known[id(held)] if id(held) in known else OnCuda(held), out)
+
+
+def _mapped(change: Callable, value: Any) -> Any:
+    """``change`` of each tensor among what an operation takes or gives; torch's ``tree_map`` takes far longer."""
+    if isinstance(value, Tensor):
+        return change(value)
+    return type(value)(_mapped(change, one) for one in value) if isinstance(value, (list, tuple)) else value
+
+
+def _held(tensor: Tensor) -> Tensor:
+    return tensor.held if isinstance(tensor, OnCuda) else tensor
 
 
 def _refuse(func: Any, name: str, tensors: list[Tensor], kwargs: dict[str, Any]) -> None:

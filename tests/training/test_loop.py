@@ -1,6 +1,7 @@
 """Whole runs on a few of the embedded digits: what they leave behind, and that they can be resumed bit for bit."""
 
 import dataclasses
+import functools
 import json
 import math
 import shutil
@@ -22,7 +23,28 @@ from tinytorch_course.training.options import averaging
 from tinytorch_course.training.setup import Setup
 
 
-def test_a_run_leaves_what_it_promises(tmp_path):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """``whole(config)``: the final state of a run that nobody stopped, trained once for all tests."""
+
+    @functools.cache
+    def whole(config):
+        folder = tmp_path_factory.mktemp("whole") / "run"
+        train(config, out=str(folder), display=Display())
+        return final_state(folder)
+
+    return whole
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The folder of a run that has ended, to copy."""
+    folder = tmp_path_factory.mktemp("done") / "run"
+    train(dataclasses.replace(SMALL, model="softmax", schedule="constant"), out=str(folder), display=Display())
+    return folder
+
+
+def test_a_run_leaves_what_it_promises(tmp_path, curves):
     display = Display()
     result = train(SMALL, out=str(tmp_path / "run"), display=display)
     folder = tmp_path / "run"
@@ -118,11 +140,9 @@ def test_the_model_file_is_a_plain_state_dict_for_either_implementation(tmp_path
         ("torch", {"optimizer": "sgd", "schedule": "cosine"}),
     ],
 )
-def test_a_resumed_run_ends_bit_for_bit_as_if_it_had_not_stopped(tmp_path, impl, keywords):
+def test_a_resumed_run_ends_bit_for_bit_as_if_it_had_not_stopped(tmp_path, whole, impl, keywords):
     """Stopped before the first step, within an epoch, between two, and after the last step."""
     config = dataclasses.replace(SMALL, impl=impl, **keywords)
-    train(config, out=str(tmp_path / "whole"), display=Display())
-    expected = final_state(tmp_path / "whole")
     for stop in (0, 1, 2, 3, 4, 6):
         folder = tmp_path / f"stopped-{stop}"
         with pytest.raises(Interrupted) as stopped:
@@ -130,19 +150,18 @@ def test_a_resumed_run_ends_bit_for_bit_as_if_it_had_not_stopped(tmp_path, impl,
         assert (stopped.value.run_folder, stopped.value.signal_number) == (folder, signal.SIGINT)
         torch.manual_seed(1000 + stop)  # what another process would have
         resume(str(folder), {}, display=Display())
-        assert same(final_state(folder), expected), f"stopped before step {stop}"
+        assert same(final_state(folder), whole(config)), f"stopped before step {stop}"
 
 
 @pytest.mark.slow
-def test_a_run_stopped_after_every_step_ends_the_same(tmp_path):
-    train(SMALL, out=str(tmp_path / "whole"), display=Display())
+def test_a_run_stopped_after_every_step_ends_the_same(tmp_path, whole):
     with pytest.raises(Interrupted):
         train(SMALL, out=str(tmp_path / "run"), display=Display(stop_before=1))
     for stop in range(2, 7):
         with pytest.raises(Interrupted):
             resume(str(tmp_path / "run"), {}, display=Display(stop_before=stop))
     resume(str(tmp_path / "run"), {}, display=Display())
-    assert same(final_state(tmp_path / "run"), final_state(tmp_path / "whole"))
+    assert same(final_state(tmp_path / "run"), whole(SMALL))
 
 
 def forget_momentum(saved):
@@ -167,16 +186,15 @@ FORGETTING = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("forget", FORGETTING.values(), ids=FORGETTING)
-def test_whatever_is_forgotten_in_a_checkpoint_shows(tmp_path, forget):
+def test_whatever_is_forgotten_in_a_checkpoint_shows(tmp_path, whole, forget):
     """The controls of the tests above: each piece that is saved is needed."""
-    train(SMALL, out=str(tmp_path / "whole"), display=Display())
     with pytest.raises(Interrupted):
         train(SMALL, out=str(tmp_path / "run"), display=Display(stop_before=1))
     saved = checkpoints.load(tmp_path / "run" / "last.pt")
     forget(saved)
     checkpoints.save(tmp_path / "run" / "last.pt", saved)
     resume(str(tmp_path / "run"), {}, display=Display())
-    assert not same(final_state(tmp_path / "run"), final_state(tmp_path / "whole"))
+    assert not same(final_state(tmp_path / "run"), whole(SMALL))
 
 
 def forget_average(patch):
@@ -206,7 +224,7 @@ def forget_generators(patch):
     [lambda _: None, forget_average, forget_order, forget_masks, forget_schedule, forget_generators],
     ids=["nothing", "average", "order", "masks", "schedule", "generators"],
 )
-def test_whatever_a_resumed_run_forgets_shows(tmp_path, monkeypatch, impl, forget, request):
+def test_whatever_a_resumed_run_forgets_shows(tmp_path, whole, monkeypatch, impl, forget, request):
     """More controls: what is not in the checkpoint but follows from the position, and what an option adds.
 
     The masks are drawn from torch's own generator where that is what is forgotten, as a layer of one's own may draw.
@@ -214,13 +232,14 @@ def test_whatever_a_resumed_run_forgets_shows(tmp_path, monkeypatch, impl, forge
     config = dataclasses.replace(SMALL, impl=impl, ema=0.9)
     if forget is forget_generators:
         monkeypatch.setattr(setup.Setup, "masks", lambda *_: torch.default_generator)
-    train(config, out=str(tmp_path / "whole"), display=Display())
+        whole = whole.__wrapped__  # trained anew
+    expected = whole(config)
     with pytest.raises(Interrupted):
         train(config, out=str(tmp_path / "run"), display=Display(stop_before=1))
     torch.manual_seed(99)  # another process
     forget(monkeypatch)
     resume(str(tmp_path / "run"), {}, display=Display())
-    alike = same(final_state(tmp_path / "run"), final_state(tmp_path / "whole"))
+    alike = same(final_state(tmp_path / "run"), expected)
     assert alike == ("nothing" in request.node.callspec.id)
 
 
@@ -272,11 +291,9 @@ def test_a_run_depends_on_its_seed_alone(tmp_path):
 
 
 @pytest.mark.parametrize("impl", LEARNERS)
-def test_streaming_changes_nothing(tmp_path, impl):
-    config = dataclasses.replace(SMALL, impl=impl)
-    for loader in ("memory", "stream"):
-        train(dataclasses.replace(config, loader=loader), out=str(tmp_path / loader), display=Display())
-    assert same(final_state(tmp_path / "memory"), final_state(tmp_path / "stream"))
+def test_streaming_changes_nothing(whole, impl):
+    config = dataclasses.replace(SMALL, impl=impl, epochs=1)
+    assert same(*(whole(dataclasses.replace(config, loader=loader)) for loader in ("memory", "stream")))
 
 
 @pytest.mark.slow
@@ -292,7 +309,8 @@ def test_more_epochs_go_on_from_the_last(tmp_path):
 
 
 def test_a_run_that_is_done_says_so_and_gives_its_result_again(tmp_path):
-    first = train(SMALL, out=str(tmp_path / "run"), display=Display())
+    config = dataclasses.replace(SMALL, model="softmax")
+    first = train(config, out=str(tmp_path / "run"), display=Display())
     display = Display()
     again = resume(str(tmp_path / "run"), {}, display=display)
     assert again == first
@@ -309,8 +327,8 @@ def test_a_run_that_is_done_says_so_and_gives_its_result_again(tmp_path):
         ({"epochs": 1}, "--epochs is 1, but the run has already begun epoch 3"),
     ],
 )
-def test_what_would_make_the_past_untrue_cannot_change(tmp_path, changes, message):
-    train(SMALL, out=str(tmp_path / "run"), display=Display())
+def test_what_would_make_the_past_untrue_cannot_change(done, tmp_path, changes, message):
+    shutil.copytree(done, tmp_path / "run")
     before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir() if path.name != ".lock"}
     with pytest.raises(InputError, match=message):
         resume(str(tmp_path / "run"), changes, display=Display())
@@ -347,8 +365,8 @@ def test_a_run_that_diverges_stops_at_once_and_saves_nothing_of_it(tmp_path, imp
 
 
 def test_a_checkpoint_of_another_network_is_refused(tmp_path):
-    train(SMALL, out=str(tmp_path / "cnn"), display=Display())
-    train(dataclasses.replace(SMALL, model="mlp"), out=str(tmp_path / "mlp"), display=Display())
+    train(dataclasses.replace(SMALL, epochs=1), out=str(tmp_path / "cnn"), display=Display())
+    train(dataclasses.replace(SMALL, epochs=1, model="mlp"), out=str(tmp_path / "mlp"), display=Display())
     (tmp_path / "mlp" / "last.pt").write_bytes((tmp_path / "cnn" / "last.pt").read_bytes())
     with pytest.raises(InputError, match=r"lacks fc3.weight, fc3.bias"):
         resume(str(tmp_path / "mlp"), {}, display=Display())
@@ -373,14 +391,6 @@ def test_a_checkpoint_that_says_something_else_is_refused(done, tmp_path, change
     checkpoints.save(folder / "last.pt", saved)
     with pytest.raises(InputError, match=message):
         resume(str(folder), {"epochs": 3}, display=Display())
-
-
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """The folder of a run that has ended, to copy."""
-    folder = tmp_path_factory.mktemp("done") / "run"
-    train(dataclasses.replace(SMALL, model="softmax", schedule="constant"), out=str(folder), display=Display())
-    return folder
 
 
 @pytest.mark.slow

@@ -8,7 +8,6 @@ from trials import SMALL, Display, final_state, same
 from tinytorch_course.errors import InputError
 from tinytorch_course.training.loop import Interrupted, train
 from tinytorch_course.training.many import choose_folder, train_seeds
-from tinytorch_course.training.runs import RunFolder
 
 CONFIG = dataclasses.replace(SMALL, model="softmax")
 
@@ -32,11 +31,6 @@ class ManyDisplays:
         self.displays.append(display)
         self.names.append(name)
         return display
-
-
-@pytest.fixture(autouse=True)
-def no_curves(monkeypatch):
-    monkeypatch.setattr(RunFolder, "plot_curves", lambda *_: None)
 
 
 def test_each_seed_has_a_run_of_its_own(tmp_path):

@@ -237,7 +237,7 @@ def test_json_is_never_written_with_nan(run, bad):
     assert contents(run.path) == before
 
 
-def test_the_curves_are_a_picture(run):
+def test_the_curves_are_a_picture(run, curves):
     run.plot_curves(HISTORY)
     picture = (run.path / "loss.png").read_bytes()
     assert picture.startswith(b"\x89PNG\r\n")
@@ -245,7 +245,7 @@ def test_the_curves_are_a_picture(run):
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
-def test_the_curves_show_the_history(run, monkeypatch, epochs):
+def test_the_curves_show_the_history(run, curves, monkeypatch, epochs):
     from matplotlib.figure import Figure
 
     figures = []
@@ -264,7 +264,7 @@ def test_the_curves_show_the_history(run, monkeypatch, epochs):
         assert all(float(tick).is_integer() for tick in axes.get_xticks())
 
 
-def test_the_curves_need_no_display(run, monkeypatch):
+def test_the_curves_need_no_display(run, curves, monkeypatch):
     monkeypatch.delenv("DISPLAY", raising=False)
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)  # importing what talks to window systems would fail
     run.plot_curves(HISTORY)

@@ -23,11 +23,6 @@ from tinytorch_course.training.saving import Saver
 CONFIG = dataclasses.replace(SMALL, model="softmax", checkpoint_every=1)
 
 
-@pytest.fixture(autouse=True)
-def no_curves(monkeypatch):
-    monkeypatch.setattr(RunFolder, "plot_curves", lambda *_: None)
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("whole") / "run"
@@ -190,7 +185,6 @@ def test_a_full_disk_is_said_and_tried_again(tmp_path, monkeypatch, whole):
                 super().epoch_start(epoch, start_step)
                 if epoch == 2:
                     patched.undo()  # somebody made room
-                    patched.setattr(RunFolder, "plot_curves", lambda *_: None)
 
         display = Full(2, fill)
         train(CONFIG, out=str(folder), display=display)
@@ -259,7 +253,6 @@ def test_the_run_ends_with_an_error_only_if_nothing_could_be_saved_at_its_end(tm
         train(CONFIG, out=str(tmp_path / "run"), display=display)
     assert len(display.rows) == 2  # all epochs were trained
     monkeypatch.undo()
-    monkeypatch.setattr(RunFolder, "plot_curves", lambda *_: None)
     resume(str(tmp_path / "run"))
 
 

@@ -30,12 +30,6 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def no_curves(monkeypatch):
-    """Drawing them takes longer than these runs."""
-    monkeypatch.setattr(RunFolder, "plot_curves", lambda *_: None)
-
-
 def small(**settings):
     return dataclasses.replace(SMALL, **{"model": "mlp-16"} | settings)
 
@@ -212,7 +206,6 @@ def test_a_run_stopped_while_it_is_tested_can_be_trained_on(tmp_path, monkeypatc
     with pytest.raises(Interrupted):
         train(config, out=str(tmp_path / "run"), display=Display())
     monkeypatch.undo()
-    monkeypatch.setattr(RunFolder, "plot_curves", lambda *_: None)
     resume(str(tmp_path / "run"), {"epochs": 4}, display=Display())
     ends = [checkpoints.load(tmp_path / name / "last.pt")["model"] for name in ("whole", "run")]
     assert same(*ends)

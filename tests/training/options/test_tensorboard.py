@@ -9,14 +9,8 @@ from trials import SMALL, Display, final_state, same
 from tinytorch_course.errors import InputError
 from tinytorch_course.training.learners import LEARNERS
 from tinytorch_course.training.loop import Interrupted, resume, train
-from tinytorch_course.training.runs import RunFolder
 
 CONFIG = dataclasses.replace(SMALL, model="mlp-16", tensorboard=True)
-
-
-@pytest.fixture(autouse=True)
-def no_curves(monkeypatch):
-    monkeypatch.setattr(RunFolder, "plot_curves", lambda *_: None)
 
 
 def events(folder):

@@ -1,6 +1,9 @@
 """The same tests on another machine (``pytest --rounding 3``, see ``tests/machines.py``), and a fake CUDA device."""
 
+import atexit
 import contextlib
+import functools
+import gc
 import os
 import signal
 
@@ -11,6 +14,8 @@ import pytest
 import torch
 from fake_cuda import FakeCuda, pretend
 
+from tinytorch_course.data import digits
+from tinytorch_course.data.splits import Split
 from tinytorch_course.instruments.rounding import RoundingAdversary
 from tinytorch_course.training.runs import RunFolder
 
@@ -25,6 +30,13 @@ def pytest_addoption(parser):
     group.addoption("--rounding", type=int, metavar="SEED", help="run every test under the rounding adversary")
     group.addoption("--threads", type=int, metavar="N", help="run every test with so many threads")
     group.addoption("--no-onednn", action="store_true", help="run every test without oneDNN")
+
+
+def pytest_collection_finish():
+    """What is imported and collected stays: the collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
+    atexit.register(gc.unfreeze)
 
 
 @pytest.fixture(autouse=True)
@@ -48,6 +60,15 @@ def curves_undrawn():
     draw, RunFolder.plot_curves = RunFolder.plot_curves, lambda *_: None
     yield draw
     RunFolder.plot_curves = draw
+
+
+@pytest.fixture(scope="session", autouse=True)
+def digits_read_once():
+    """Reading the embedded digits, too; every caller gets a copy."""
+    read, once = digits.read, functools.cache(digits.read)
+    digits.read = lambda: tuple(Split(split.images.clone(), split.labels.clone()) for split in once())
+    yield
+    digits.read = read
 
 
 @pytest.fixture

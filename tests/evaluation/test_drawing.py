@@ -10,7 +10,7 @@ from tinytorch_course.evaluation.scores import Calibration, score
 
 @pytest.fixture(autouse=True)
 def figures(monkeypatch):
-    monkeypatch.setattr(drawing, "_to_png", lambda figure: figure)
+    monkeypatch.setattr(drawing, "to_png", lambda figure: figure)
 
 
 def test_the_confusion_matrix_has_each_rows_shares_and_the_counts():

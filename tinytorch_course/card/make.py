@@ -20,8 +20,7 @@ from tinytorch_course.data.splits import Dataset, Split
 from tinytorch_course.errors import InputError
 from tinytorch_course.evaluation.scores import score
 from tinytorch_course.own_networks import is_own
-from tinytorch_course.report.command import command
-from tinytorch_course.report.gather import RESULT, Run, read_run
+from tinytorch_course.report.gather import RESULT, Run, command, read_run
 from tinytorch_course.report.sources import find_sources
 from tinytorch_course.training.environment import compute_alike, find_device, versions
 from tinytorch_course.training.many import Spread

@@ -66,9 +66,7 @@ def calibration_lines(scores: Scores) -> Iterator[str]:
     """One line for each bin that holds an answer."""
     found = scores.calibration
     yield "Probability of the answer   on average      right   images"
-    for low, high, confidence, accuracy, count in zip(
-        found.edges, found.edges[1:], found.confidence, found.accuracy, found.count, strict=False
-    ):
+    for low, high, confidence, accuracy, count in found.bins():
         if confidence is not None and accuracy is not None:
             between = f"{100 * low:.1f} to {100 * high:.1f} %"
             yield f"{between:>25}   {percent(confidence):>10}  {percent(accuracy):>9}  {count:>7,}"

@@ -31,7 +31,7 @@ def draw_confusion(scores: Scores, *, title: str) -> bytes:
     axes.set_xlabel("Answer")
     axes.set_ylabel("True class")
     figure.suptitle(title)
-    return _to_png(figure)
+    return to_png(figure)
 
 
 def draw_calibration(calibration: Calibration, *, title: str) -> bytes:
@@ -55,10 +55,11 @@ def draw_calibration(calibration: Calibration, *, title: str) -> bytes:
     below.set_xlabel("Probability that the network gives its answer")
     below.set_ylabel("Images")
     figure.suptitle(f"{title}\nexpected calibration error {100 * calibration.ece:.2f} %")
-    return _to_png(figure)
+    return to_png(figure)
 
 
-def _to_png(figure: Figure) -> bytes:
+def to_png(figure: Figure) -> bytes:
+    """The figure as a PNG file."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     return buffer.getvalue()

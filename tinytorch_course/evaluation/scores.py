@@ -38,6 +38,10 @@ class Calibration:
     count: tuple[int, ...]  # how many there are
     ece: float  # the expected calibration error: the mean of |accuracy - confidence|, bins weighted by their count
 
+    def bins(self) -> list[tuple[float, float, float | None, float | None, int]]:
+        """Lower and upper edge, mean confidence, accuracy and count of each bin."""
+        return list(zip(self.edges, self.edges[1:], self.confidence, self.accuracy, self.count, strict=False))
+
 
 @dataclasses.dataclass(frozen=True)
 class Scores:
@@ -55,11 +59,7 @@ class Scores:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and dicts, for JSON."""
-        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values["per_class"] = [dataclasses.asdict(each) for each in self.per_class]
-        for name in ("macro", "weighted", "calibration"):
-            values[name] = dataclasses.asdict(values[name])
-        return values | {"interval": list(self.interval), "confusion": self.confusion.tolist()}
+        return dataclasses.asdict(self) | {"confusion": self.confusion.tolist()}
 
 
 def score(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> Scores:

@@ -9,6 +9,7 @@ from html import escape
 from typing import NamedTuple
 
 from markupsafe import Markup
+from matplotlib.ticker import MaxNLocator
 
 WIDTH, HEIGHT = 400, 250
 LEFT, RIGHT, TOP, BOTTOM = 60, 14, 10, 42
@@ -40,7 +41,7 @@ def line_chart(lines: Sequence[Line], *, label: str, x_title: str, y_title: str,
     x_axis = Scale.over(xs, LEFT, WIDTH - RIGHT, whole=x_title == "Epoch")
     y_axis = Scale.over([*ys, 0] if from_zero else ys, HEIGHT - BOTTOM, TOP)
     drawn = [_line(line, x_axis, y_axis) for line in lines]
-    return _svg([*_frame(x_axis, y_axis, x_title, y_title), *drawn], label)
+    return to_svg([*_frame(x_axis, y_axis, x_title, y_title), *drawn], label)
 
 
 def histogram(edges: Sequence[float], counts: Sequence[int], *, label: str) -> Markup:
@@ -53,13 +54,16 @@ def histogram(edges: Sequence[float], counts: Sequence[int], *, label: str) -> M
         top = (height - bottom) - (height - bottom - 4) * count / most
         steps.append(f"L{x_axis(begin):.1f} {top:.1f}L{x_axis(end):.1f} {top:.1f}")
     steps.append(f"L{x_axis(edges[-1]):.1f} {height - bottom}z")
-    parts = [f'<path class="area" d="{"".join(steps)}"/>', _rule(4, height - bottom, width - 4, height - bottom)]
+    parts = [f'<path class="area" d="{"".join(steps)}"/>', rule(4, height - bottom, width - 4, height - bottom)]
     if edges[0] < 0 < edges[-1]:
-        parts.append(_rule(x_axis(0), 2, x_axis(0), height - bottom, "zero"))
+        parts.append(rule(x_axis(0), 2, x_axis(0), height - bottom, "zero"))
         if 0.2 < (0 - edges[0]) / (edges[-1] - edges[0]) < 0.8:
-            parts.append(_text(x_axis(0), height - 3, "0", "middle"))
-    parts += [_text(4, height - 3, number(edges[0]), "start"), _text(width - 4, height - 3, number(edges[-1]), "end")]
-    return _svg(parts, label, width, height)
+            parts.append(text_at(x_axis(0), height - 3, "0", "middle"))
+    parts += [
+        text_at(4, height - 3, number(edges[0]), "start"),
+        text_at(width - 4, height - 3, number(edges[-1]), "end"),
+    ]
+    return to_svg(parts, label, width, height)
 
 
 def reliability(bins: Sequence[tuple[float, float, float | None, float | None, int]], *, label: str) -> Markup:
@@ -82,8 +86,8 @@ def reliability(bins: Sequence[tuple[float, float, float | None, float | None, i
             f'height="{HEIGHT - BOTTOM - top:.1f}"><title>{title}</title></rect>'
             f'<circle class="mean" cx="{x_axis(confidence):.1f}" cy="{y_axis(accuracy):.1f}" r="3"/>'
         )
-    parts.append(_rule(x_axis(0), y_axis(0), x_axis(1), y_axis(1), "ideal"))
-    return _svg(parts, label)
+    parts.append(rule(x_axis(0), y_axis(0), x_axis(1), y_axis(1), "ideal"))
+    return to_svg(parts, label)
 
 
 def key(colour: int | None, dashed: bool | None = None) -> Markup:
@@ -117,13 +121,9 @@ class Scale:
 
     def ticks(self, most: int = 6) -> list[float]:
         """Round numbers on the axis: multiples of 1, 2 or 5 times a power of ten."""
-        wanted = (self.high - self.low) / most
-        power = 10.0 ** math.floor(math.log10(wanted))
-        step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= wanted * (1 - 1e-9))
-        if self.whole:
-            step = max(1, round(step))
-        first, last = math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9)
-        return [count * step for count in range(first, last + 1)]
+        ticks = MaxNLocator(most, steps=[1, 2, 5, 10], integer=self.whole).tick_values(self.low, self.high)
+        edge = 1e-9 * (self.high - self.low)
+        return [float(tick) for tick in ticks if self.low - edge <= tick <= self.high + edge]
 
 
 def number(value: float) -> str:
@@ -155,15 +155,15 @@ def _frame(x_axis: Scale, y_axis: Scale, x_title: str, y_title: str) -> list[str
     parts = []
     for tick in y_axis.ticks(5):
         parts += [
-            _rule(LEFT, y_axis(tick), WIDTH - RIGHT, y_axis(tick)),
-            _text(LEFT - 6, y_axis(tick) + 4, number(tick), "end"),
+            rule(LEFT, y_axis(tick), WIDTH - RIGHT, y_axis(tick)),
+            text_at(LEFT - 6, y_axis(tick) + 4, number(tick), "end"),
         ]
     for tick in x_axis.ticks():
         parts += [
-            _rule(x_axis(tick), HEIGHT - BOTTOM, x_axis(tick), HEIGHT - BOTTOM + 4),
-            _text(x_axis(tick), HEIGHT - BOTTOM + 17, number(tick), "middle"),
+            rule(x_axis(tick), HEIGHT - BOTTOM, x_axis(tick), HEIGHT - BOTTOM + 4),
+            text_at(x_axis(tick), HEIGHT - BOTTOM + 17, number(tick), "middle"),
         ]
-    parts.append(_text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, x_title, "middle"))
+    parts.append(text_at((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, x_title, "middle"))
     middle = (TOP + HEIGHT - BOTTOM) / 2
     parts.append(
         f'<text transform="translate(12 {middle:.0f}) rotate(-90)" text-anchor="middle">{escape(y_title)}</text>'
@@ -171,13 +171,19 @@ def _frame(x_axis: Scale, y_axis: Scale, x_title: str, y_title: str) -> list[str
     return parts
 
 
-def _rule(x1: float, y1: float, x2: float, y2: float, kind: str = "grid") -> str:
+def rule(x1: float, y1: float, x2: float, y2: float, kind: str = "grid") -> str:
+    """A straight line; ``kind`` is a class of style.css."""
     return f'<path class="{kind}" d="M{x1:.1f} {y1:.1f}L{x2:.1f} {y2:.1f}"/>'
 
 
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+def text_at(x: float, y: float, text: str, anchor: str, kind: str = "") -> str:
+    """A line of text that begins, ends or has its middle at x; ``kind`` is a class of style.css."""
+    of_kind = f' class="{kind}"' if kind else ""
+    return f'<text{of_kind} x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _svg(parts: Sequence[str], label: str, width: int = WIDTH, height: int = HEIGHT) -> Markup:
-    return Markup(f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>')
+def to_svg(parts: Sequence[str], label: str, width: float = WIDTH, height: float = HEIGHT, kind: str = "") -> Markup:
+    """The whole picture, with ``label`` for those who do not see it."""
+    of_kind = f' class="{kind}"' if kind else ""
+    start = f'<svg{of_kind} viewBox="0 0 {width} {height:.0f}" role="img" aria-label="{escape(label)}">'
+    return Markup(f"{start}{''.join(parts)}</svg>")

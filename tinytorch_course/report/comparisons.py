@@ -18,6 +18,7 @@ from tinytorch_course.lockstep.timeline import Distance, Timeline
 from tinytorch_course.report.heatmap import heat_map
 from tinytorch_course.report.sources import SEEDS, TIMELINE
 from tinytorch_course.report.timeline import GROUPS, error_matrix, short_name, worth_a_row
+from tinytorch_course.training.display import percent
 
 Found = TypeVar("Found")
 
@@ -161,16 +162,12 @@ def _seeds(found: dict[str, Any], name: str) -> SeedComparison:
         _title(found, f"{len(found['runs'])} seeds of {found['steps']} steps"),
         f"From scratch minus torch: {signed} ± {error:.2f} percentage points (standard error), "
         f"on {found['test_images']:,} test images.",
-        [(str(run["seed"]), _percent(run["scratch"]), _percent(run["torch"])) for run in found["runs"]],
-        (_percent(found["mean"]["scratch"]), _percent(found["mean"]["torch"])),
-        (_percent(found["standard_deviation"]["scratch"]), _percent(found["standard_deviation"]["torch"])),
+        [(str(run["seed"]), percent(run["scratch"]), percent(run["torch"])) for run in found["runs"]],
+        (percent(found["mean"]["scratch"]), percent(found["mean"]["torch"])),
+        (percent(found["standard_deviation"]["scratch"]), percent(found["standard_deviation"]["torch"])),
     )
 
 
 def _title(found: dict[str, Any], how_long: str) -> str:
     config = found["config"]
     return f"{config['model']} on {config['data']}, {config['dtype']}, {config['optimizer']}, {how_long}"
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2f} %"

@@ -26,31 +26,14 @@ class Picture(NamedTuple):
     width: int  # in CSS pixels at most
 
 
-class Cell(NamedTuple):
-    """One number of the confusion matrix."""
-
-    answers: int
-    share: float  # of its row, as the strength of the colour
-    right: bool
-
-
-class Bar(NamedTuple):
-    """A row of a table with a bar in it."""
-
-    name: str
-    value: str
-    share: float  # of the bar's full length
-    remark: str
-
-
-def confusion_rows(inside: Inside) -> list[tuple[str, list[Cell]]]:
-    """The confusion matrix: a true class, and how often it was given each answer."""
+def confusion_rows(inside: Inside) -> list[tuple[str, list[tuple[int, float, bool]]]]:
+    """The confusion matrix: a true class, and of each answer its count, its colour's strength, whether it is right."""
     rows = []
     for true, (name, counts) in enumerate(zip(inside.network.classes, inside.scores.confusion.tolist(), strict=True)):
         shares = [count / (sum(counts) or 1) for count in counts]
         # The root lets a rare mistake be seen beside the many that are right.
         cells = [
-            Cell(count, share if answer == true else math.sqrt(share), answer == true)
+            (count, share if answer == true else math.sqrt(share), answer == true)
             for answer, (count, share) in enumerate(zip(counts, shares, strict=True))
         ]
         rows.append((name, cells))
@@ -136,20 +119,21 @@ def example_pictures(example: Example) -> tuple[Picture, list[Picture]]:
     return pixels, maps
 
 
-def flow_bars(flow: list[Flow]) -> list[Bar]:
-    """The gradient of each layer as a bar of logarithmic length."""
-    powers = [math.log10(each.norm) for each in flow if each.norm > 0] or [0.0]
-    low, high = math.floor(min(powers)), math.ceil(max(powers))
-    high = max(high, low + 1)
+def flow_bars(flow: list[Flow]) -> list[tuple[Flow, float]]:
+    """The gradient of each layer with a bar's length, from 0 to 1, which is logarithmic."""
+    powers = [math.log10(each.norm) if each.norm > 0 else math.nan for each in flow]
+    low, high = _whole_powers(np.array(powers))
     return [
-        Bar(
-            each.layer or "network",
-            number(each.norm),
-            max(0.01, (math.log10(each.norm) - low) / (high - low)) if each.norm > 0 else 0.0,
-            number(each.relative),
-        )
-        for each in flow
+        (each, max(0.01, (power - low) / (high - low)) if each.norm > 0 else 0.0)
+        for each, power in zip(flow, powers, strict=True)
     ]
+
+
+def _whole_powers(powers: np.ndarray) -> tuple[int, int]:
+    """Two whole numbers between which all are that are not NaN."""
+    known = powers[~np.isnan(powers)] if not np.isnan(powers).all() else np.zeros(1)
+    low = math.floor(known.min())
+    return low, max(math.ceil(known.max()), low + 1)
 
 
 def gradient_map(norms: dict[str, list[tuple[int, float]]]) -> Markup:
@@ -164,10 +148,9 @@ def gradient_map(norms: dict[str, list[tuple[int, float]]]) -> Markup:
     table, _ = with_shared_columns(table)
     with np.errstate(divide="ignore", invalid="ignore"):
         powers = np.where(np.isfinite(table) & (table > 0), np.log10(table), np.nan)
-    known = powers[~np.isnan(powers)]
-    low, high = (math.floor(known.min()), math.ceil(known.max())) if known.size else (-1, 0)
     names = list(norms)
-    means = np.nanmean(np.where(np.isfinite(table), table, np.nan), axis=1) if known.size else np.zeros(len(names))
+    finite = np.where(np.isfinite(table), table, np.nan)
+    means = np.zeros(len(names)) if np.isnan(powers).all() else np.nanmean(finite, axis=1)
     label = (
         f"Norm of the gradient of {len(names)} parameters at {len(steps)} steps, from {steps[0]} to {steps[-1]}. "
         f"Largest in the mean: {names[int(np.nanargmax(means))]}; smallest: {names[int(np.nanargmin(means))]}."
@@ -176,7 +159,7 @@ def gradient_map(norms: dict[str, list[tuple[int, float]]]) -> Markup:
         powers,
         names=names,
         columns=(steps[0] - half, steps[-1] + half),
-        powers_shown=(low, max(high, low + 1)),
+        powers_shown=_whole_powers(powers),
         label=label,
         scale_title="norm of the gradient",
         equal=table == 0,
@@ -191,20 +174,15 @@ def weight_histogram(weights: Weights) -> tuple[Markup, str]:
     return histogram(weights.edges, weights.counts, label=label), f"{shape}; {spread}"
 
 
-def calibration(inside: Inside) -> tuple[Markup, list[dict[str, Any]]]:
-    """The reliability diagram, and its numbers."""
+def calibration(inside: Inside) -> tuple[Markup, list[tuple[Any, ...]]]:
+    """The reliability diagram, and its bins: begin, end, mean confidence, accuracy, number of answers."""
     found = inside.scores.calibration
-    bins = list(zip(found.edges, found.edges[1:], found.confidence, found.accuracy, found.count, strict=False))
-    rows = [
-        {"from": begin, "to": end, "confidence": confidence, "accuracy": accuracy, "count": count}
-        for begin, end, confidence, accuracy, count in bins
-        if count
-    ]
+    bins = found.bins()
     label = (
         f"Reliability diagram of {inside.scores.count:,} answers: the expected calibration error is "
         f"{100 * found.ece:.2f} percentage points."
     )
-    return reliability(bins, label=label), rows
+    return reliability(bins, label=label), bins
 
 
 def _some(shown: int, there_are: int) -> str:

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import math
+import shlex
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +71,12 @@ def read_run(path: Path, name: str) -> Run:
         _or_note(read_gradients, path / GRADIENTS, {}, notes),
         notes,
     )
+
+
+def command(config: TrainConfig) -> str:
+    """``tinytorch train`` with every setting that differs from what it would be anyway."""
+    others = dataclasses.replace(config, impl=TrainConfig.impl).words()  # all but the implementation, always said
+    return shlex.join(["tinytorch", "train", "--impl", config.impl, *others])
 
 
 def learning_rates(run: Run, training_images: int | None) -> list[tuple[float, float]]:

@@ -5,13 +5,12 @@ The numbers are a PNG of one pixel each; names and axes are SVG around it, in th
 
 import math
 from collections.abc import Sequence
-from html import escape
 
 import matplotlib
 import numpy as np
 from markupsafe import Markup
 
-from tinytorch_course.report.charts import Scale
+from tinytorch_course.report.charts import Scale, rule, text_at, to_svg
 from tinytorch_course.report.tiles import to_uri
 from tinytorch_course.report.timeline import COLORS
 
@@ -27,7 +26,6 @@ def heat_map(
     columns: tuple[float, float],
     powers_shown: tuple[int, int],
     label: str,
-    x_title: str = "Step",
     scale_title: str,
     equal: np.ndarray | None = None,
     groups: Sequence[tuple[str, int]] = (),
@@ -38,10 +36,10 @@ def heat_map(
     Args:
         powers: the decimal logarithms; NaN where there is no number.
         names: of the rows.
-        columns: the first and the last value on the x axis.
+        columns: the first and the last step on the x axis.
         powers_shown: the ends of the colour scale.
         label: the picture in words.
-        x_title, scale_title: what is counted across, and what the colours tell.
+        scale_title: what the colours tell.
         equal: (R, columns), where the number is 0, which has no logarithm.
         groups: runs of rows that belong together: name and number of rows.
         mark: a row, and the begin and end on the x axis, to be framed.
@@ -56,14 +54,12 @@ def heat_map(
     ]
     every = math.ceil(10 / height)
     for row in range(0, rows, every):
-        y = 4 + (row + 0.5) * height + 3.5
-        parts.append(f'<text class="row" x="{NAMES - 6}" y="{y:.1f}" text-anchor="end">{escape(names[row])}</text>')
+        parts.append(text_at(NAMES - 6, 4 + (row + 0.5) * height + 3.5, names[row], "end", "row"))
     begin = 0
     for name, count in groups:
         y = 4 + begin * height
-        parts.append(f'<path class="axis" d="M{NAMES} {y:.1f}H{right}"/>' if begin else "")
-        middle = y + count * height / 2 + 4
-        parts.append(f'<text class="row" x="{right + 6}" y="{middle:.1f}">{escape(" ".join(name.split()))}</text>')
+        parts.append(rule(NAMES, y, right, y, "axis") if begin else "")
+        parts.append(text_at(right + 6, y + count * height / 2 + 4, " ".join(name.split()), "start", "row"))
         begin += count
     if mark is not None:
         row, left, end = mark
@@ -74,14 +70,10 @@ def heat_map(
         )
     for tick in x_axis.ticks(10):
         x = x_axis(tick)
-        parts.append(f'<path class="axis" d="M{x:.1f} {bottom}v4"/>')
-        parts.append(f'<text x="{x:.1f}" y="{bottom + 17}" text-anchor="middle">{tick:g}</text>')
-    parts.append(f'<text x="{(NAMES + right) / 2}" y="{bottom + 34}" text-anchor="middle">{escape(x_title)}</text>')
+        parts += [rule(x, bottom, x, bottom + 4, "axis"), text_at(x, bottom + 17, f"{tick:g}", "middle")]
+    parts.append(text_at((NAMES + right) / 2, bottom + 34, "Step", "middle"))
     parts += _colour_scale(powers_shown, scale_title, bottom + 48, right)
-    return Markup(
-        f'<svg class="wide" viewBox="0 0 {WIDTH} {bottom + 90:.0f}" role="img" aria-label="{escape(label)}">'
-        f"{''.join(parts)}</svg>"
-    )
+    return to_svg(parts, label, WIDTH, bottom + 90, "wide")
 
 
 def _colours(powers: np.ndarray, equal: np.ndarray | None, shown: tuple[int, int]) -> np.ndarray:
@@ -109,5 +101,5 @@ def _colour_scale(shown: tuple[int, int], title: str, top: float, right: float) 
             f'<text x="{scale(power):.1f}" y="{top + 24}" text-anchor="{anchor}">10<tspan class="power" dy="-4">'
             f"{str(power).replace('-', chr(0x2212))}</tspan></text>"
         )
-    parts.append(f'<text x="{NAMES - 6}" y="{top + 10}" text-anchor="end">{escape(title)}</text>')
+    parts.append(text_at(NAMES - 6, top + 10, title, "end"))
     return parts

@@ -21,13 +21,12 @@ from tinytorch_course.models import Model
 from tinytorch_course.own_networks import is_own
 from tinytorch_course.report import drawing
 from tinytorch_course.report.charts import COLOURS, Line, key, line_chart, number
-from tinytorch_course.report.command import command
 from tinytorch_course.report.comparisons import SeedComparison, StepComparison, read_seeds, read_steps
-from tinytorch_course.report.gather import Run, learning_rates, read_run
+from tinytorch_course.report.gather import Run, command, learning_rates, read_run
 from tinytorch_course.report.inside import Inside, load_data, look
 from tinytorch_course.report.sources import Sources
 from tinytorch_course.training.config import TrainConfig
-from tinytorch_course.training.display import duration
+from tinytorch_course.training.display import duration, percent
 from tinytorch_course.training.own_model import model_of_run
 
 HERE = Path(__file__).parent
@@ -131,10 +130,13 @@ def _view_all(
 
 def _render(views: list[RunView], steps: list[StepComparison], seeds: list[SeedComparison]) -> str:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
-    environment.undefined = jinja2.StrictUndefined
-    environment.filters |= {"percent": _percent, "number": number}
+    environment.filters |= {"percent": percent, "number": number}
     return environment.get_template("page.html").render(
         title=_title(views, steps, seeds),
         style=Markup((HERE / "style.css").read_text(encoding="utf-8")),  # ours, not to be escaped
@@ -203,28 +205,23 @@ def _spreads(views: list[RunView]) -> list[tuple[list[str], float, float]]:
     ]
 
 
-def _settings(views: list[RunView]) -> list[dict[str, Any]]:
-    """The configurations side by side: settings that were given, and whether the runs differ in them."""
+def _settings(views: list[RunView]) -> list[tuple[str, list[str], bool]]:
+    """The configurations side by side: names of settings, the runs' values, and whether the runs differ in them."""
     configs = [view.run.config.to_dict() for view in views]
-    rows = []
-    for name in configs[0] if configs else ():
-        values = [config[name] for config in configs]
-        if any(value is not None for value in values):
-            rows.append(
-                {
-                    "name": name,
-                    "values": ["–" if value is None else str(value) for value in values],
-                    "differs": any(value != values[0] for value in values),
-                }
-            )
-    return rows
+    rows = [(name, [config[name] for config in configs]) for name in (configs[0] if configs else ())]
+    return [
+        (name, ["–" if value is None else str(value) for value in values], any(value != values[0] for value in values))
+        for name, values in rows
+        if any(value is not None for value in values)
+    ]
 
 
-def _environment(views: list[RunView]) -> list[dict[str, Any]]:
-    """Versions: those that each run was trained with, and those that made this report."""
-    now = {"tinytorch": tinytorch_course.__version__, "python": platform.python_version()}
-    now |= {name: importlib.metadata.version(name) for name in PACKAGES}
-    now |= {
+def _environment(views: list[RunView]) -> list[tuple[str, list[str], str]]:
+    """Versions by name: those that each run was trained with, and those that made this report."""
+    now = {
+        "tinytorch": tinytorch_course.__version__,
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
         "threads": str(torch.get_num_threads()),
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -233,12 +230,5 @@ def _environment(views: list[RunView]) -> list[dict[str, Any]]:
         view.run.versions | {name: str(value) for name, value in (view.run.result or {}).items() if name == "device"}
         for view in views
     ]
-    names = [*dict.fromkeys([*now, *(name for versions in trained for name in versions)])]
-    return [
-        {"name": name, "trained": [versions.get(name, "–") for versions in trained], "now": now.get(name, "–")}
-        for name in names
-    ]
-
-
-def _percent(share: float, digits: int = 2) -> str:
-    return f"{100 * share:.{digits}f} %"
+    names = dict.fromkeys(name for versions in (now, *trained) for name in versions)
+    return [(name, [versions.get(name, "–") for versions in trained], now.get(name, "–")) for name in names]

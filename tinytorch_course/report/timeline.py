@@ -1,6 +1,5 @@
 """Pictures of a comparison, as PNG files in memory."""
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -13,6 +12,7 @@ from matplotlib.figure import Figure  # not pyplot: no window system, and no sta
 from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import AutoLocator
 
+from tinytorch_course.evaluation.drawing import to_png
 from tinytorch_course.instruments.recording import Quantity
 from tinytorch_course.lockstep.timeline import Timeline
 
@@ -80,7 +80,7 @@ def draw_timeline(timeline: Timeline, *, title: str, digits: float, first: tuple
     whole_numbers.set_params(integer=True, min_n_ticks=1)
     axes.xaxis.set_major_locator(whole_numbers)
     figure.suptitle(title)
-    return _to_png(figure)
+    return to_png(figure)
 
 
 def draw_seeds(accuracies: Mapping[str, Sequence[float]], seeds: Sequence[int], *, title: str) -> bytes:
@@ -106,7 +106,7 @@ def draw_seeds(accuracies: Mapping[str, Sequence[float]], seeds: Sequence[int], 
     axes.grid(alpha=0.3, axis="y")
     axes.legend()
     figure.suptitle(title)
-    return _to_png(figure)
+    return to_png(figure)
 
 
 def worth_a_row(timeline: Timeline) -> list[Quantity]:
@@ -160,9 +160,3 @@ def _name_rows(axes: Axes, tensors: list[Quantity]) -> None:
 def short_name(quantity: Quantity) -> str:
     """What a row is called whose group says the kind."""
     return f"{quantity.name} (output)" if quantity.kind == "output gradient" else quantity.name or quantity.kind
-
-
-def _to_png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return buffer.getvalue()

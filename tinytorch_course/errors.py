@@ -11,15 +11,45 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+OTHERWISE_CALLED = {  # what people type who know it from elsewhere -> what it is called here
+    "learning-rate": "--lr",
+    "batch": "--batch-size",
+    "output": "--out",
+    "dataset": "--data",
+    "network": "--model",
+    "gpu": "--device cuda",
+    "cuda": "--device cuda",
+    "workers": "--loader",
+    "he": "kaiming-normal",
+    "kaiming": "kaiming-normal",
+    "glorot": "xavier-uniform",
+    "test": "evaluate",
+    "verify": "check",
+    "gradcheck": "check",
+}
+
+
 class InputError(Exception):
     """Something the user gave cannot be used. The command line prints the sentence and exits with code 2."""
 
 
 def did_you_mean(value: object, names: Iterable[str], otherwise: str = "") -> str:
     """The end of a sentence about a name that does not exist: the nearest of those that do, else ``otherwise``."""
-    near = difflib.get_close_matches(value.lower(), list(names), n=1) if isinstance(value, str) else []
-    end = f"did you mean {near[0]}?" if near else otherwise
+    near = find_near(value, names)
+    end = f"did you mean {near}?" if near else otherwise
     return f"; {end}" if end else ""
+
+
+def find_near(value: object, names: Iterable[str]) -> str | None:
+    """What is called so elsewhere, or the nearest of the names, dashes apart; None if none is near."""
+    if not isinstance(value, str):
+        return None
+    bare = {name.lstrip("-"): name for name in names}
+    asked = value.lower().lstrip("-")
+    known = OTHERWISE_CALLED.get(asked)
+    if known is not None and (known in bare.values() or (" " in known and asked not in bare)):
+        return known
+    return next((bare[name] for name in difflib.get_close_matches(asked, bare, n=1)), None)
 
 
 def naming_arguments(*names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:

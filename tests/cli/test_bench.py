@@ -89,7 +89,10 @@ def test_a_step_in_the_table_has_its_rate_and_memory(capsys):
         (["--batch-size", "1,0"], "--batch-size must be at least 1 and at most 1,000,000, but it is 0."),
         (["--repeat", "-1"], "--repeat must be at least 1 and at most 1,000,000, but it is -1."),
         (["--threads", "two"], "--threads must be an integer, but it is 'two'."),
-        (["--dtype", "float16"], "--dtype must be one of float32, float64, but it is 'float16'; did you mean float64?"),
+        (
+            ["--dtype", "float16"],
+            "--dtype must be one of float32, float64, but it is 'float16'; half precision is for training",
+        ),
         (["--op", "relu", "--compile"], "--compile is for training steps: give --model in place of --op"),
         (
             ["--model", "mlp", "--cuda-graph"],

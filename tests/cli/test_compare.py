@@ -170,7 +170,7 @@ def test_the_list_of_mistakes_as_json(capsys):
         (["--batch-size", "9"], "--batch-size is 9, but there are only 8 images to train on."),
         (["--model", "mnist_cnn", "--limit", "9"], "leaves a last batch of one image"),
         (["--impl", "torch"], "tinytorch compare has no option '--impl'"),
-        (["--step", "3"], "tinytorch compare has no option '--step'; did you mean '--steps'?"),
+        (["--step", "3"], "tinytorch compare has no option '--step'; did you mean --steps?"),
     ],
 )
 def test_bad_input_is_one_sentence_and_writes_nothing(args, words, tmp_path, capsys):

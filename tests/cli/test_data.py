@@ -202,12 +202,12 @@ def test_verify_where_there_is_nothing(tinytorch, tmp_path):
         (["fetch", "./photos"], "NAME must be one of mnist, "),
         (["verify", "auto"], "NAME must be one of mnist, "),
         (["verify", "kmnist", "--data-dir", "."], "`tinytorch data fetch kmnist` downloads it"),
-        (["show", "imagenet"], "--data must be one of auto, mnist, "),
+        (["show", "imagenet"], "NAME must be one of auto, mnist, "),
         (["show", "nowhere.npz"], "there is no file or folder nowhere.npz"),
         (["show", "digits", "--out", "sheet.jpg"], "the name of a contact sheet ends in .png"),
         (["show", "digits", "--out", "no/where.png"], "but there is no folder"),
         (["show", "digits", "--count", "0"], "--count must be from 1 to 100, but it is 0"),
-        (["fetch", "mnist", "--miror", "x"], "has no option '--miror'; did you mean '--mirror'?"),
+        (["fetch", "mnist", "--miror", "x"], "has no option '--miror'; did you mean --mirror?"),
     ],
 )
 def test_refusals(tinytorch, args, words, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ sentence on stderr; TINYTORCH_TRACEBACK=1 adds the traceback.
 import errno
 import io
 import os
+import re
 import signal
 import sys
 import traceback
@@ -35,7 +36,10 @@ from tinytorch_course.cli.report import report
 from tinytorch_course.cli.runs import runs
 from tinytorch_course.cli.summary import summary
 from tinytorch_course.cli.train import train
+from tinytorch_course.data_names import data_names
 from tinytorch_course.errors import InputError, did_you_mean
+from tinytorch_course.models import MODELS
+from tinytorch_course.training.config import IMPL_NAMES
 from tinytorch_course.user_code import blame
 
 # Typer's usage errors are click's; which package holds them (click, or a copy inside typer) depends on the version.
@@ -49,7 +53,8 @@ class Commands(TyperGroup):
         """The command of that name; InputError, with the nearest name, if there is none."""
         if args[0] not in self.commands and not ctx.resilient_parsing:  # resilient: a shell asks for completions
             *others, last = sorted(self.commands)
-            hint = did_you_mean(args[0], self.commands, f"the commands are {', '.join(others)} and {last}")
+            names = [*self.commands, "--version", "--help"]
+            hint = did_you_mean(args[0], names, f"the commands are {', '.join(others)} and {last}")
             raise InputError(f"there is no command '{args[0]}'{hint}")
         return super().resolve_command(ctx, args)
 
@@ -160,9 +165,14 @@ def usage_sentence(error: Any) -> str:
     """Typer's usage error as one sentence: an unknown option, a missing value, a value of the wrong kind."""
     command = error.ctx.command_path if error.ctx else "tinytorch"
     sentence = error.format_message().rstrip(".")
-    if hasattr(error, "option_name") and hasattr(error, "possibilities"):
-        near = f"did you mean '{error.possibilities[0]}'?" if error.possibilities else f"`{command} --help` lists them"
-        return f"{command} has no option '{error.option_name}'; {near}"
+    if hasattr(error, "possibilities"):
+        names = [name for option in error.ctx.command.get_params(error.ctx) for name in option.opts]
+        hint = did_you_mean(error.option_name, names, f"`{command} --help` lists them")
+        return f"{command} has no option '{error.option_name}'{hint}"
+    if (extra := re.search(r"unexpected extra argument\S* \(([^\s)]+)", sentence)) is not None:
+        options = {"--data": data_names(), "--model": MODELS, "--impl": IMPL_NAMES}
+        meant = [f"{option} {extra[1]}" for option, names in options.items() if extra[1] in names]
+        return f"{sentence}; " + (f"did you mean {meant[0]}?" if meant else f"see `{command} --help`")
     return f"{sentence}; see `{command} --help`" if error.ctx else sentence
 
 

@@ -110,7 +110,10 @@ def show(
 
     It is downloaded first if it is not here.
     """
-    check_data_name(name)
+    try:
+        check_data_name(name)
+    except InputError as error:
+        raise InputError(str(error).replace("--data", "NAME", 1)) from None
     if not 1 <= count <= 100:
         raise InputError(f"--count must be from 1 to 100, but it is {count}")
     if out is not None and out.suffix.lower() != ".png":

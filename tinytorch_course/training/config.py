@@ -23,6 +23,7 @@ OPS_NAMES = ("tuned", "textbook")
 SCHEDULE_NAMES = ("constant", "step", "cosine", "linear-warmup", "one-cycle")
 PRECISION_NAMES = ("float32", "tf32", "bfloat16")
 DTYPE_NAMES = ("float32", "float64")
+HALF = "; half precision is for training: --precision bfloat16"
 FORMAT_NAMES = ("pt", "safetensors")
 LOADER_NAMES = ("memory", "stream")
 INIT_NAMES = ("default", "zeros", "normal", "xavier-uniform", "xavier-normal", "kaiming-uniform", "kaiming-normal")
@@ -104,6 +105,8 @@ class TrainConfig:
         check_data_name(self.data)
         self._require_name("optimizer", OPTIMIZER_DEFAULTS)
         self._require_name("schedule", SCHEDULE_NAMES)
+        if self.dtype in ("float16", "bfloat16", "half"):
+            self._refuse("dtype", f"one of {', '.join(DTYPE_NAMES)}", HALF)
         self._require_name("dtype", DTYPE_NAMES)
         self._require_name("precision", PRECISION_NAMES)
         self._require_name("loader", LOADER_NAMES)

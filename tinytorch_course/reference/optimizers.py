@@ -27,16 +27,7 @@ def sgd(
     groups: Sequence[Group] = (),
 ) -> Build:
     """A function that makes ``torch.optim.SGD`` of a module's named parameters, but those that need no gradient."""
-    return _build(
-        torch.optim.SGD,
-        groups,
-        lr=lr,
-        momentum=momentum,
-        dampening=dampening,
-        weight_decay=weight_decay,
-        nesterov=nesterov,
-        maximize=maximize,
-    )
+    return _build(torch.optim.SGD, **locals())
 
 
 def adam(
@@ -51,17 +42,7 @@ def adam(
     groups: Sequence[Group] = (),
 ) -> Build:
     """A function that makes ``torch.optim.Adam`` of a module's named parameters."""
-    return _build(
-        torch.optim.Adam,
-        groups,
-        lr=lr,
-        betas=betas,
-        eps=eps,
-        weight_decay=weight_decay,
-        amsgrad=amsgrad,
-        maximize=maximize,
-        decoupled_weight_decay=decoupled_weight_decay,
-    )
+    return _build(torch.optim.Adam, **locals())
 
 
 def adamw(
@@ -75,16 +56,7 @@ def adamw(
     groups: Sequence[Group] = (),
 ) -> Build:
     """A function that makes ``torch.optim.AdamW`` of a module's named parameters."""
-    return _build(
-        torch.optim.AdamW,
-        groups,
-        lr=lr,
-        betas=betas,
-        eps=eps,
-        weight_decay=weight_decay,
-        amsgrad=amsgrad,
-        maximize=maximize,
-    )
+    return _build(torch.optim.AdamW, **locals())
 
 
 def rmsprop(
@@ -99,20 +71,10 @@ def rmsprop(
     groups: Sequence[Group] = (),
 ) -> Build:
     """A function that makes ``torch.optim.RMSprop`` of a module's named parameters."""
-    return _build(
-        torch.optim.RMSprop,
-        groups,
-        lr=lr,
-        alpha=alpha,
-        eps=eps,
-        weight_decay=weight_decay,
-        momentum=momentum,
-        centered=centered,
-        maximize=maximize,
-    )
+    return _build(torch.optim.RMSprop, **locals())
 
 
-def _build(torch_class: type[torch.optim.Optimizer], groups: Sequence[Group], **hyper: Any) -> Build:
+def _build(torch_class: type[torch.optim.Optimizer], *, groups: Sequence[Group], **hyper: Any) -> Build:
     torch_class([nn.Parameter(torch.empty(0))], **hyper)  # a bad number is refused here, not when the module comes
 
     def build(module: nn.Module) -> torch.optim.Optimizer:

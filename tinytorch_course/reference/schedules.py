@@ -42,21 +42,7 @@ def one_cycle(
     three_phase: bool = False,
 ) -> Schedule:
     """Up to ``max_lr``, then down to far below where it began."""
-    return _read(
-        max_lr,
-        lr_scheduler.OneCycleLR,
-        keys=("lr", "momentum") if cycle_momentum else ("lr",),
-        max_lr=max_lr,
-        total_steps=total_steps,
-        pct_start=pct_start,
-        anneal_strategy=anneal_strategy,
-        cycle_momentum=cycle_momentum,
-        base_momentum=base_momentum,
-        max_momentum=max_momentum,
-        div_factor=div_factor,
-        final_div_factor=final_div_factor,
-        three_phase=three_phase,
-    )
+    return _read(max_lr, lr_scheduler.OneCycleLR, keys=("lr", "momentum")[: 1 + cycle_momentum], **locals())
 
 
 def _read(lr: float, scheduler_class: type, *, keys: tuple[str, ...] = ("lr",), **kwargs: Any) -> Schedule:

@@ -64,8 +64,8 @@ def stretch() -> scratch.layers.Layer:
 
 OPS["stretch"] = Op(
     "stretch",
-    toys,
     stretch_twin,
+    module=toys,
     cases=[Case(((3, 4),)), Case(((3, 4), (0.5, 3.0))), Case(((2, 3, 4),))],
     any_shape=True,
     layers=[LayerCase("stretch", lambda L: L.stretch(), IMAGE)],
@@ -74,8 +74,8 @@ OPS["stretch"] = Op(
 )
 OPS["fourth_power"] = Op(
     "fourth_power",
-    toys,
     lambda input, target: ((input - target) ** 4).mean(),
+    module=toys,
     cases=[Case(((3, 4), (3, 4))), Case(((5,), (5,)))],
     kind="loss",
 )

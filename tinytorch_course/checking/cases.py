@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from tinytorch_course.scratch import losses, ops
+
 IMAGE, ROWS, SEQUENCE = (4, 6, 8, 8), (4, 6), (4, 6, 5)  # usual inputs of layers
 
 
@@ -85,10 +87,12 @@ class Op:
     """A row of the list. Whatever any command knows of the op, it knows from here."""
 
     name: str
-    module: ModuleType | Any  # holds f"{name}_forward" and f"{name}_backward"
     twin: Callable[..., Any]  # torch's function with the same arguments
     cases: Sequence[Case]  # the first is the most usual
     kind: str = "op"  # or "loss"
+    module: ModuleType | Any = (
+        None  # holds f"{name}_forward" and f"{name}_backward"; None: scratch.ops or scratch.losses
+    )
     constant: tuple[int, ...] = ()  # positions of tensors that get no gradient
     any_shape: bool = False  # whether its plain cases differ in their number of axes
     layers: Sequence[LayerCase] = ()  # of the layers made of it, each with every keyword
@@ -97,6 +101,7 @@ class Op:
 
     def __post_init__(self):
         object.__setattr__(self, "cases", [case._replace(op=self.name) for case in self.cases])
+        object.__setattr__(self, "module", self.module or (losses if self.kind == "loss" else ops))
 
     @property
     def forward(self) -> Callable[..., tuple]:

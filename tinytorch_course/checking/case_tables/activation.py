@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 
 from tinytorch_course.checking.cases import IMAGE, ROWS, Case, LayerCase, Op, Timed, noncontiguous, on_grid, scaled
-from tinytorch_course.scratch.ops import activation
 
 MAPS = (32, 28, 28)  # what an activation sees in mnist_cnn
 ELEMENTWISE = [
@@ -32,65 +31,45 @@ ALONG_AN_AXIS = [
     Case(((3, 4),), {"dim": 1, "dtype": torch.float64}),
 ]
 
+
+def elementwise(name, twin, *cases, layers=()):
+    """The row of an activation that acts on each element alone."""
+
+    def build(L):
+        return getattr(L, name)()
+
+    return Op(
+        name,
+        twin,
+        cases=[*ELEMENTWISE, *cases],
+        layers=layers or [LayerCase(name, build, IMAGE)],
+        timed={name: Timed(build, MAPS)},
+    )
+
+
 OPS = [
-    Op(
-        "relu",
-        activation,
-        F.relu,
-        cases=[*ELEMENTWISE, AT_ZERO, Case((on_grid(5, 6),), differences=False)],
-        layers=[LayerCase("relu", lambda L: L.relu(), IMAGE)],
-        timed={"relu": Timed(lambda L: L.relu(), MAPS)},
-    ),
-    Op(
+    elementwise("relu", F.relu, AT_ZERO, Case((on_grid(5, 6),), differences=False)),
+    elementwise(
         "leaky_relu",
-        activation,
         F.leaky_relu,
-        cases=[
-            *ELEMENTWISE,
-            AT_ZERO,
-            Case(((3, 4),), {"negative_slope": 0.3}),
-            Case(((3, 4),), {"negative_slope": 0.0}),
-            Case(((3, 4),), {"negative_slope": -0.5}),
-            Case(((3, 4),), {"negative_slope": 2.0}),
-        ],
+        AT_ZERO,
+        *(Case(((3, 4),), {"negative_slope": slope}) for slope in (0.3, 0.0, -0.5, 2.0)),
         layers=[LayerCase("leaky_relu", lambda L: L.leaky_relu(0.2), IMAGE)],
-        timed={"leaky_relu": Timed(lambda L: L.leaky_relu(), MAPS)},
     ),
-    Op(
+    elementwise(
         "gelu",
-        activation,
         F.gelu,
-        cases=[
-            *ELEMENTWISE,
-            Case(((3, 4),), {"approximate": "tanh"}),
-            Case((scaled(5, 30),), {"approximate": "tanh"}),
-            Case((scaled(5, 30),), {"approximate": "none"}),
-        ],
+        Case(((3, 4),), {"approximate": "tanh"}),
+        *(Case((scaled(5, 30),), {"approximate": approximate}) for approximate in ("tanh", "none")),
         layers=[
             LayerCase("gelu", lambda L: L.gelu(), IMAGE),
             LayerCase("gelu", lambda L: L.gelu(approximate="tanh"), IMAGE, "tanh"),
         ],
-        timed={"gelu": Timed(lambda L: L.gelu(), MAPS)},
     ),
-    Op(
-        "sigmoid",
-        activation,
-        torch.sigmoid,
-        cases=ELEMENTWISE,
-        layers=[LayerCase("sigmoid", lambda L: L.sigmoid(), IMAGE)],
-        timed={"sigmoid": Timed(lambda L: L.sigmoid(), MAPS)},
-    ),
-    Op(
-        "tanh",
-        activation,
-        torch.tanh,
-        cases=ELEMENTWISE,
-        layers=[LayerCase("tanh", lambda L: L.tanh(), IMAGE)],
-        timed={"tanh": Timed(lambda L: L.tanh(), MAPS)},
-    ),
+    elementwise("sigmoid", torch.sigmoid),
+    elementwise("tanh", torch.tanh),
     Op(
         "softmax",
-        activation,
         F.softmax,
         cases=ALONG_AN_AXIS,
         layers=[LayerCase("softmax", lambda L: L.softmax(dim=1), IMAGE)],
@@ -98,7 +77,6 @@ OPS = [
     ),
     Op(
         "log_softmax",
-        activation,
         F.log_softmax,
         cases=ALONG_AN_AXIS,
         layers=[LayerCase("log_softmax", lambda L: L.log_softmax(dim=-1), ROWS)],

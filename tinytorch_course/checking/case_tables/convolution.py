@@ -5,7 +5,6 @@ from typing import Any
 import torch.nn.functional as F
 
 from tinytorch_course.checking.cases import IMAGE, Case, LayerCase, Op, Timed, noncontiguous, on_grid
-from tinytorch_course.scratch.ops import convolution
 
 # (x, weight, bias), keywords
 ARGUMENTS: list[tuple[tuple, dict[str, Any]]] = [
@@ -44,7 +43,6 @@ CASES = [Case(inputs, keywords) for inputs, keywords in ARGUMENTS]
 OPS = [
     Op(
         "conv2d",
-        convolution,
         F.conv2d,
         cases=[*CASES, Case(((40, 8, 28, 28), (4, 8, 3, 3), (4,)), {"padding": 1}, note="several blocks")],
         layers=[
@@ -65,5 +63,5 @@ OPS = [
             "conv2d-stride": Timed(lambda L: L.conv2d(64, 128, 3, stride=2, padding=1, bias=False), (64, 28, 28)),
         },
     ),
-    Op("conv2d_naive", convolution, F.conv2d, cases=CASES),
+    Op("conv2d_naive", F.conv2d, cases=CASES),
 ]

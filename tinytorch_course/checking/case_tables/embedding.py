@@ -4,7 +4,6 @@ import torch
 import torch.nn.functional as F
 
 from tinytorch_course.checking.cases import Case, LayerCase, Likely, Op, Timed, labels, noncontiguous
-from tinytorch_course.scratch.ops import embedding
 
 TABLE = (5, 3)
 TWICE = torch.tensor([[2, 0, 2], [2, 4, 4]])  # rows looked up several times, and two never
@@ -21,7 +20,6 @@ def last_alone(input, weight, padding_idx):
 OPS = [
     Op(
         "embedding",
-        embedding,
         F.embedding,
         any_shape=True,
         cases=[

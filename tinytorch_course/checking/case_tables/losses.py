@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 
 from tinytorch_course.checking.cases import Case, Draw, Op, labels, noncontiguous, on_grid, scaled
-from tinytorch_course.scratch import losses
 
 REDUCTIONS = ("none", "mean", "sum")
+REDUCED = [{"reduction": reduction} for reduction in REDUCTIONS]
 IGNORED = -100
 
 
@@ -125,14 +125,14 @@ CLASSES = [
     Case(((6, 4), labels(4, 6, ignored=99)), {"ignore_index": 99}),
     Case((noncontiguous(6, 4), labels(4, 6)), {"weight": CLASS_WEIGHT}),
     Case((on_grid(6, 4), labels(4, 6)), note="ties"),
-    *(Case(((0, 4), labels(4, 0)), {"reduction": reduction}, note="empty") for reduction in REDUCTIONS),
+    *(Case(((0, 4), labels(4, 0)), reduced, note="empty") for reduced in REDUCED),
     Case(((2, 4, 0), labels(4, 2, 0)), note="empty"),
     Case(((3, 4), torch.full((3,), 2)), {"weight": CLASS_WEIGHT}, False, "no weight: nan"),
     *(
         Case((shape, torch.full(without_classes(shape), IGNORED)), keywords, False, "all ignored")
         for shape, keywords in product(
             ((3, 4), (4,), (2, 4, 3)),
-            (*({"reduction": reduction} for reduction in REDUCTIONS), {"weight": CLASS_WEIGHT}),
+            (*REDUCED, {"weight": CLASS_WEIGHT}),
         )
     ),
     Case((MASKED, torch.tensor([2, 0])), {"reduction": "none"}, False, "classes ruled out"),
@@ -141,117 +141,99 @@ CLASSES = [
     Case((EXTREME, torch.tensor([1, 2, 0])), {"reduction": "none"}, False),
 ]
 
+
+def loss(name, twin, *cases):
+    """A row."""
+    return Op(name, twin, kind="loss", cases=cases)
+
+
 OPS = [
-    Op("mse_loss", losses, mse_loss_twin, kind="loss", cases=REGRESSION),
-    Op(
+    loss("mse_loss", mse_loss_twin, *REGRESSION),
+    loss(
         "l1_loss",
-        losses,
         F.l1_loss,
-        kind="loss",
-        cases=[
-            *REGRESSION,
-            *(
-                Case((on_grid(5, 6), on_grid(5, 6)), keywords, differences=False, note="equal")
-                for keywords in ({}, *({"reduction": reduction} for reduction in REDUCTIONS))
-            ),
-        ],
+        *REGRESSION,
+        *(
+            Case((on_grid(5, 6), on_grid(5, 6)), keywords, differences=False, note="equal")
+            for keywords in ({}, *REDUCED)
+        ),
     ),
-    Op(
+    loss(
         "binary_cross_entropy",
-        losses,
         F.binary_cross_entropy,
-        kind="loss",
-        cases=[
-            *yes_or_no(uniform),
-            *(Case((CERTAIN, ANSWERS), {"reduction": reduction}, False, "p of 0 and 1") for reduction in REDUCTIONS),
-        ],
+        *yes_or_no(uniform),
+        *(Case((CERTAIN, ANSWERS), reduced, False, "p of 0 and 1") for reduced in REDUCED),
     ),
-    Op(
+    loss(
         "binary_cross_entropy_with_logits",
-        losses,
         F.binary_cross_entropy_with_logits,
-        kind="loss",
-        cases=[
-            *yes_or_no(normal),
-            *(
-                Case((LOGITS, YES_OR_NO), {"reduction": "none", **weights}, False)
-                for weights in ({}, {"pos_weight": of(3.0)}, {"weight": of(0.5)})
-            ),
-            Case((LOGITS.reshape(2, 3), YES_OR_NO.reshape(2, 3)), {}, False),
-            Case(((3, 4), (3, 4)), note="targets outside [0, 1]"),
-            Case((scaled(30.0, 40), uniform(40))),
-        ],
+        *yes_or_no(normal),
+        *(
+            Case((LOGITS, YES_OR_NO), {"reduction": "none", **weights}, False)
+            for weights in ({}, {"pos_weight": of(3.0)}, {"weight": of(0.5)})
+        ),
+        Case((LOGITS.reshape(2, 3), YES_OR_NO.reshape(2, 3)), {}, False),
+        Case(((3, 4), (3, 4)), note="targets outside [0, 1]"),
+        Case((scaled(30.0, 40), uniform(40))),
     ),
-    Op(
+    loss(
         "nll_loss",
-        losses,
         F.nll_loss,
-        kind="loss",
-        cases=[
-            *(
-                Case((shape, labels(4, *without_classes(shape), ignored=ignored)), {"reduction": reduction} | weight)
-                for shape, ignored, weight, reduction in product(
-                    PER_CLASS, (None, IGNORED), ({}, {"weight": CLASS_WEIGHT}), REDUCTIONS
-                )
-            ),
-            *CLASSES,
-        ],
+        *(
+            Case((shape, labels(4, *without_classes(shape), ignored=ignored)), {"reduction": reduction} | weight)
+            for shape, ignored, weight, reduction in product(
+                PER_CLASS, (None, IGNORED), ({}, {"weight": CLASS_WEIGHT}), REDUCTIONS
+            )
+        ),
+        *CLASSES,
     ),
-    Op(
+    loss(
         "cross_entropy",
-        losses,
         F.cross_entropy,
-        kind="loss",
-        cases=[
-            *(
-                Case((shape, target(shape)), {"reduction": reduction} | weight | smoothing)
-                for shape, target, weight, smoothing, reduction in product(
-                    PER_CLASS,
-                    (
-                        lambda shape: labels(4, *without_classes(shape)),
-                        lambda shape: labels(4, *without_classes(shape), ignored=IGNORED),
-                        lambda shape: uniform(*shape),  # sums other than one included
-                    ),
-                    ({}, {"weight": CLASS_WEIGHT}),
-                    ({}, {"label_smoothing": 0.1}),
-                    REDUCTIONS,
-                )
-            ),
-            *CLASSES,
-            Case(((6, 4), labels(4, 6)), {"label_smoothing": 1.0}),
-            Case(((6, 4), uniform(6, 4)), {"label_smoothing": 1.0}),
-            Case(((6, 4), uniform(6, 4)), {"ignore_index": -1}),
-            Case(((6, 4), labels(4, 6)), {"ignore_index": 1, "label_smoothing": 0.3}),
-            *(
-                Case(((3, 4), torch.full((3,), IGNORED)), {"label_smoothing": 0.1} | weight, False)
-                for weight in ({}, {"weight": CLASS_WEIGHT})
-            ),
-            *(
-                Case(((0, 4), target), {"label_smoothing": 0.1} | keywords, note="empty")
-                for target, keywords in product(
-                    (labels(4, 0), uniform(0, 4)), ({}, {"weight": CLASS_WEIGHT}, {"reduction": "none"})
-                )
-            ),
-            Case((EXTREME, torch.tensor([1, 2, 0])), {}, False),
-            Case((EXTREME, torch.tensor([1, 2, 0])), {"label_smoothing": 0.1}, False),
-            Case((EXTREME, uniform(3, 3)), {}, False),
-            Case((MASKED, of(0.5, 0, 0.5, 1, 0, 0).reshape(2, 3)), {}, False, "0 · −inf is nan"),
-            Case(((2, 4, 3, 2, 2), uniform(2, 4, 3, 2, 2)), {"weight": CLASS_WEIGHT}),
-        ],
+        *(
+            Case((shape, target(shape)), {"reduction": reduction} | weight | smoothing)
+            for shape, target, weight, smoothing, reduction in product(
+                PER_CLASS,
+                (
+                    lambda shape: labels(4, *without_classes(shape)),
+                    lambda shape: labels(4, *without_classes(shape), ignored=IGNORED),
+                    lambda shape: uniform(*shape),  # sums other than one included
+                ),
+                ({}, {"weight": CLASS_WEIGHT}),
+                ({}, {"label_smoothing": 0.1}),
+                REDUCTIONS,
+            )
+        ),
+        *CLASSES,
+        Case(((6, 4), labels(4, 6)), {"label_smoothing": 1.0}),
+        Case(((6, 4), uniform(6, 4)), {"label_smoothing": 1.0}),
+        Case(((6, 4), uniform(6, 4)), {"ignore_index": -1}),
+        Case(((6, 4), labels(4, 6)), {"ignore_index": 1, "label_smoothing": 0.3}),
+        *(
+            Case(((3, 4), torch.full((3,), IGNORED)), {"label_smoothing": 0.1} | weight, False)
+            for weight in ({}, {"weight": CLASS_WEIGHT})
+        ),
+        *(
+            Case(((0, 4), target), {"label_smoothing": 0.1} | keywords, note="empty")
+            for target, keywords in product(
+                (labels(4, 0), uniform(0, 4)), ({}, {"weight": CLASS_WEIGHT}, {"reduction": "none"})
+            )
+        ),
+        Case((EXTREME, torch.tensor([1, 2, 0])), {}, False),
+        Case((EXTREME, torch.tensor([1, 2, 0])), {"label_smoothing": 0.1}, False),
+        Case((EXTREME, uniform(3, 3)), {}, False),
+        Case((MASKED, of(0.5, 0, 0.5, 1, 0, 0).reshape(2, 3)), {}, False, "0 · −inf is nan"),
+        Case(((2, 4, 3, 2, 2), uniform(2, 4, 3, 2, 2)), {"weight": CLASS_WEIGHT}),
     ),
-    Op(
+    loss(
         "cross_entropy_long",
-        losses,
         F.cross_entropy,
-        kind="loss",
-        cases=[
-            Case(((6, 4), labels(4, 6))),
-            Case(((1, 4), labels(4, 1))),
-            Case(((6, 1), labels(1, 6))),
-            Case(((0, 4), labels(4, 0)), note="empty"),
-            Case((scaled(1.0, 6, 4, shift=1e4), labels(4, 6))),
-            Case((on_grid(6, 4), labels(4, 6)), note="ties"),
-            Case((noncontiguous(6, 4), labels(4, 6, dtype=torch.uint8))),
-        ],
+        Case(((6, 4), labels(4, 6))),
+        Case(((1, 4), labels(4, 1))),
+        Case(((6, 1), labels(1, 6))),
+        Case(((0, 4), labels(4, 0)), note="empty"),
+        Case((scaled(1.0, 6, 4, shift=1e4), labels(4, 6))),
+        Case((on_grid(6, 4), labels(4, 6)), note="ties"),
+        Case((noncontiguous(6, 4), labels(4, 6, dtype=torch.uint8))),
     ),
 ]

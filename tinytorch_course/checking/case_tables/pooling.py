@@ -6,7 +6,6 @@ import torch
 import torch.nn.functional as F
 
 from tinytorch_course.checking.cases import IMAGE, Case, LayerCase, Op, Timed, noncontiguous, on_grid
-from tinytorch_course.scratch.ops import pooling
 
 MAX_KEYWORDS: list[dict[str, Any]] = [
     {"kernel_size": 2},
@@ -60,7 +59,6 @@ ADAPTIVE_CASES = [
 OPS = [
     Op(
         "max_pool2d",
-        pooling,
         F.max_pool2d,
         cases=[
             *MAX_CASES,
@@ -76,10 +74,9 @@ OPS = [
         ],
         timed={"max_pool2d": Timed(lambda L: L.max_pool2d(2), (32, 28, 28))},
     ),
-    Op("max_pool2d_naive", pooling, F.max_pool2d, cases=[*MAX_CASES, *on_other_shapes(kernel_size=2)]),
+    Op("max_pool2d_naive", F.max_pool2d, cases=[*MAX_CASES, *on_other_shapes(kernel_size=2)]),
     Op(
         "avg_pool2d",
-        pooling,
         F.avg_pool2d,
         cases=AVG_CASES,
         layers=[
@@ -88,14 +85,13 @@ OPS = [
         ],
         timed={"avg_pool2d": Timed(lambda L: L.avg_pool2d(2), (32, 28, 28))},
     ),
-    Op("avg_pool2d_naive", pooling, F.avg_pool2d, cases=AVG_CASES),
+    Op("avg_pool2d_naive", F.avg_pool2d, cases=AVG_CASES),
     Op(
         "adaptive_avg_pool2d",
-        pooling,
         F.adaptive_avg_pool2d,
         cases=ADAPTIVE_CASES,
         layers=[LayerCase("adaptive_avg_pool2d", lambda L: L.adaptive_avg_pool2d((3, None)), IMAGE)],
         timed={"adaptive_avg_pool2d": Timed(lambda L: L.adaptive_avg_pool2d(1), (64, 7, 7))},
     ),
-    Op("adaptive_avg_pool2d_naive", pooling, F.adaptive_avg_pool2d, cases=ADAPTIVE_CASES),
+    Op("adaptive_avg_pool2d_naive", F.adaptive_avg_pool2d, cases=ADAPTIVE_CASES),
 ]

@@ -4,12 +4,10 @@ import torch
 import torch.nn.functional as F
 
 from tinytorch_course.checking.cases import IMAGE, Case, LayerCase, Op, Timed, noncontiguous
-from tinytorch_course.scratch.ops import reshaping
 
 OPS = [
     Op(
         "flatten",
-        reshaping,
         torch.flatten,
         any_shape=True,
         cases=[
@@ -30,7 +28,6 @@ OPS = [
     ),
     Op(
         "pad2d",
-        reshaping,
         F.pad,
         cases=[
             *(

@@ -21,7 +21,6 @@ from tinytorch_course.checking.cases import (
     on_grid,
     scaled,
 )
-from tinytorch_course.scratch.ops import sample_normalization
 
 
 def standardise(
@@ -116,7 +115,6 @@ F3, F4, F45 = (3,), (4,), (4, 5)
 OPS = [
     Op(
         "layer_norm",
-        sample_normalization,
         F.layer_norm,
         any_shape=True,
         cases=[
@@ -153,7 +151,6 @@ OPS = [
     ),
     Op(
         "group_norm",
-        sample_normalization,
         group_norm_twin,
         any_shape=True,
         cases=[

@@ -7,7 +7,7 @@ its bias correction converges better on a parabola.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -169,48 +169,6 @@ def all_cases() -> list[OptimizerCase]:
     return [case for name in OPTIMIZERS for case in cases_of(name)]
 
 
-def run_case(case: OptimizerCase, *, device: str = "cpu", seed: int = 0) -> float:
-    """The worst error of parameters and slots on the way beside torch; inf if a slot is missing."""
-    params, ours = draw_params(device, seed), make(case)
-    theirs = Theirs(case, params)
-    opt_state = ours.init(params)
-    worst = 0.0
-    for step, grads in enumerate(draw_grads(case, case.steps, device, seed)):
-        params, opt_state = ours.update(params, grads, opt_state, **rates(case, step))
-        theirs.update(grads, step)
-        if step + 1 in (*COMPARED, case.steps):
-            worst = max(worst, _params_error(params, theirs.params), slots_error(opt_state, theirs))
-    return worst
-
-
-def run_exchange(
-    case: OptimizerCase, *, before: int = 20, after: int = 10, device: str = "cpu", seed: int = 0
-) -> float:
-    """The worst error when the state changes hands after ``before`` steps and both go on for ``after`` more.
-
-    Ours goes into a new ``torch.optim`` optimizer, and theirs into ours; each is compared with torch unbroken.
-    """
-    params, ours = draw_params(device, seed), make(case)
-    theirs = Theirs(case, params)
-    opt_state = ours.init(params)
-    grads = list(draw_grads(case, before + after, device, seed))
-    for step in range(before):
-        params, opt_state = ours.update(params, grads[step], opt_state, **rates(case, step))
-        theirs.update(grads[step], step)
-
-    from_ours = Theirs(case, params)
-    from_ours.optimizer.load_state_dict(ours.to_torch(opt_state))
-    params = {name: param.detach().clone() for name, param in theirs.params.items()}
-    opt_state = ours.from_torch(theirs.optimizer.state_dict(), params)
-    worst = slots_error(opt_state, theirs)
-    for step in range(before, before + after):
-        params, opt_state = ours.update(params, grads[step], opt_state, **rates(case, step))
-        theirs.update(grads[step], step)
-        from_ours.update(grads[step], step)
-        worst = max(worst, _params_error(params, theirs.params), _params_error(from_ours.params, theirs.params))
-    return max(worst, slots_error(opt_state, theirs))
-
-
 def make(case: OptimizerCase) -> optimizers.Optimizer:
     """The from-scratch optimizer of a case."""
     groups = tuple(group(*one.patterns, **one.overrides) for one in case.groups)
@@ -286,10 +244,6 @@ def in_force(changes: dict[int, Any], step: int, initial: Any) -> Any:
     """The value of the last change up to ``step``."""
     past = [at for at in changes if at <= step]
     return changes[max(past)] if past else initial
-
-
-def _params_error(params: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> float:
-    return max(_worst((params[name] - x).abs() / (1 + x.abs())) for name, x in expected.items())
 
 
 def slots_error(opt_state: dict[str, NamedTuple], theirs: Theirs) -> float:

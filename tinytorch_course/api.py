@@ -63,7 +63,7 @@ def compare(
     Args:
         model: one of ``tt.models.MODELS``, "FILE:NAME", or a function of L.
         steps: how many. None: 100, or ``epochs`` if that is among the settings.
-        tolerance: the largest relative error allowed. None: 1e-9 in float64, any in float32.
+        tolerance: the largest relative error allowed. None: 1e-9 in float64, in float32 any that rounding can come to.
         display: is told what happens (see ``lockstep.display``); without one nothing is shown.
         settings: those of ``tinytorch compare``: ``data``, ``dtype``, ``batch_size``, ``seed``, ...
 

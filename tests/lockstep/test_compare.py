@@ -24,7 +24,7 @@ from tinytorch_course.instruments.recording import (
 from tinytorch_course.instruments.rounding import RoundingAdversary
 from tinytorch_course.lockstep.compare import IMPLS, SeedComparison, SeedRun, compare, compare_seeds
 from tinytorch_course.lockstep.display import findings
-from tinytorch_course.lockstep.inject import find_injection
+from tinytorch_course.lockstep.inject import Injection, find_injection
 from tinytorch_course.lockstep.planting import WrongFunction, planted
 from tinytorch_course.lockstep.source import Makers
 from tinytorch_course.models import Model
@@ -175,6 +175,36 @@ def test_float32_goes_through_without_a_tolerance():
     assert found.test.count == 8
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw", "rmsprop"])
+def test_in_float32_one_step_from_torchs_numbers_is_torchs(optimizer):
+    """Whatever rounding has come to by then, and with gradients that are nothing but rounding (batch norm's biases)."""
+    config = tiny(model="mini_cnn", dtype="float32", optimizer=optimizer, clip_norm=0.5, batch_size=8)
+    assert compare(config, steps=10, display=Listener()).divergence is None
+
+
+def too_far(right, param, grad, slot, **hyper):
+    """5 % further than sgd goes, but in the first step."""
+    moved, after = right(param, grad, slot, **hyper)
+    return (moved if slot.momentum_buffer is None else param + 1.05 * (moved - param)), after
+
+
+@pytest.mark.parametrize(
+    ("injection", "step", "kind"),
+    [
+        (find_injection("uphill"), 1, "parameter"),
+        (find_injection("linear-sign"), 1, "gradient"),
+        (Injection("late", "it goes too far", WrongFunction("sgd_step", too_far)), 2, "parameter"),
+    ],
+    ids=["uphill", "sign", "late"],
+)
+def test_in_float32_a_mistake_is_no_rounding(injection, step, kind):
+    config = tiny(optimizer="sgd", dtype="float32")
+    found = compare(config, steps=3, injection=injection, display=Listener())
+    assert (found.divergence.step, found.divergence.quantity.kind) == (step, kind)
+    assert "nor is that rounding: the relative error of this one step is" in "\n".join(map(str, findings(found)))
+    assert not any("In float32 every sum is rounded" in str(line) for line in findings(found))
+
+
 @pytest.mark.slow
 def test_it_stops_at_the_first_tensor_out_of_tolerance():
     listener = Listener()
@@ -276,7 +306,7 @@ def test_a_training_that_diverges_in_torch_is_an_error_of_input():
 def test_a_mistake_that_diverges_alone_is_compared_to_the_end():
     injection = find_injection("uphill")
     config = tiny(optimizer="sgd", lr=30.0, schedule="constant", clip_norm=1.0)
-    found = compare(config, steps=2, injection=injection, display=Listener())
+    found = compare(config, steps=2, tolerance=math.inf, injection=injection, display=Listener())
     assert len(found.rows) == 2
     assert found.timeline.largest(["parameter"])[2].error > 1
 

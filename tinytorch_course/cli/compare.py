@@ -31,7 +31,8 @@ def compare(
         option(
             "--tolerance",
             "X",
-            "Stop at the first tensor with a larger relative error. (default: 1e-09 in float64, none in float32)",
+            "Stop at the first tensor with a larger relative error. (default: 1e-09 in float64, in float32 what no "
+            "rounding can do)",
             COMPARED,
         ),
     ] = None,

@@ -5,6 +5,7 @@ float32 they part after some steps, as torch parts from itself when it is given 
 """
 
 import contextlib
+import copy
 import dataclasses
 import itertools
 import math
@@ -33,7 +34,17 @@ from tinytorch_course.instruments.recording import (
 from tinytorch_course.lockstep.inject import Injection
 from tinytorch_course.lockstep.source import Makers, Source, source_of_schedule, source_of_step
 from tinytorch_course.lockstep.ties import Ties, find_ties
-from tinytorch_course.lockstep.timeline import Distance, Entry, Timeline, distance, largest_error, spell, worst_entry
+from tinytorch_course.lockstep.timeline import (
+    Distance,
+    Entry,
+    Timeline,
+    beyond_rounding,
+    distance,
+    is_shown,
+    largest_error,
+    spell,
+    worst_entry,
+)
 from tinytorch_course.models import Model
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.learners import Learner, Rates, ScratchLearner, TorchLearner, make_schedule, of_kind
@@ -72,7 +83,7 @@ class ComparedStep(NamedTuple):
 
 
 class Divergence(NamedTuple):
-    """The first tensor out of tolerance."""
+    """The first tensor out of tolerance; without one, beyond what rounding can do in one step."""
 
     step: int
     quantity: Quantity
@@ -232,7 +243,8 @@ def compare(
     Args:
         config: the run; its ``impl`` does not matter.
         steps: how many. None: ``config.epochs`` epochs.
-        tolerance: the largest relative error allowed (see ``Distance``); None: any.
+        tolerance: the largest relative error allowed (see ``Distance``). None: any that float32's rounding can come to;
+            in steps 1, 2, 3, 5, 10, ... ours also takes one step from torch's numbers, which must be torch's step.
         injection: a mistake to plant in the from-scratch path.
         display: see ``lockstep.display``; without one nothing is shown.
         model: the network. None: the one that ``config`` names.
@@ -369,6 +381,7 @@ class _Trained(NamedTuple):
     """What a step of one side came to."""
 
     tensors: Tensors
+    inputs: dict[str, Tensor]  # as a recorder has them
     loss: float
     seconds: float
 
@@ -390,6 +403,8 @@ class _Pair:
     ) -> tuple[ComparedStep, dict[Quantity, Distance], Divergence | None]:
         """One step of both, compared; the divergence is the first tensor out of tolerance."""
         before = self._held()
+        looked_at = tolerance is None and (evaluate or is_shown(batch.step + 1))
+        torchs = copy.deepcopy((self.twin.state_dict(), self.twin.optimizer_state())) if looked_at else None
         self.recorders["scratch"].given_inputs = {}
         trained = {impl: self._train(impl, batch) for impl in IMPLS}
         ours, twin = (trained[impl].tensors for impl in IMPLS)
@@ -404,11 +419,46 @@ class _Pair:
         losses = {impl: trained[impl].loss for impl in IMPLS}
         seconds = {impl: trained[impl].seconds for impl in IMPLS}
         row = ComparedStep(batch.step + 1, losses, gradients, parameters, seconds, ties, handed_over)
-        for first in Timeline([distances]).quantities():
-            if tolerance is not None and not distances[first].error <= tolerance:
-                entry, source = worst_entry(ours[first], twin[first]), self._source(first, before, batch)
-                return row, distances, Divergence(batch.step + 1, first, distances[first], entry, source)
-        return row, distances, None
+        if tolerance is None:
+            return row, distances, torchs and self._beyond_rounding(torchs, batch, trained["torch"], evaluate)
+        out = (each for each in Timeline([distances]).quantities() if not distances[each].error <= tolerance)
+        first = next(out, None)
+        return row, distances, first and self._divergence(first, ours, twin, before, batch)
+
+    def _divergence(
+        self, first: Quantity, ours: Tensors, twin: Tensors, before: tuple[Any, ...], batch: Batch
+    ) -> Divergence:
+        apart, entry = distance(ours[first], twin[first]), worst_entry(ours[first], twin[first])
+        return Divergence(batch.step + 1, first, apart, entry, self._source(first, before, batch))
+
+    def _beyond_rounding(
+        self, torchs: tuple[dict[str, Tensor], dict[str, Any]], batch: Batch, twin: _Trained, evaluate: bool
+    ) -> Divergence | None:
+        """In float32 the paths part; but one step from torch's own numbers must be torch's step, but for rounding.
+
+        Ours takes it from the state that torch had, on torch's side of every kink, and moves by torch's gradients.
+        """
+        after, recorder = self._held(), self.recorders["scratch"]
+        self.ours.load_state_dict(torchs[0])
+        self.ours.load_optimizer_state(torchs[1])
+        before = self._held()
+        recorder.given_inputs = {name: twin.inputs[name] for name in self._kinked()}
+        recorder.given_gradients = self._torchs_gradients()
+        ours = self._train("scratch", batch).tensors
+        if evaluate:
+            ours |= self._evaluate("scratch", batch)
+        first = beyond_rounding(ours, twin.tensors, before[0])
+        divergence = first and self._divergence(first, ours, twin.tensors, before, batch)
+        self._give_back(after)
+        recorder.given_inputs, recorder.given_gradients = {}, {}
+        return divergence
+
+    def _kinked(self) -> dict[str, nn.Module]:
+        return {name: module for name, module in self.twin.net.named_modules() if isinstance(module, KINKED)}
+
+    def _torchs_gradients(self) -> dict[str, Tensor]:
+        grads = {name: param.grad for name, param in self.twin.net.named_parameters()}
+        return {name: grad for name, grad in grads.items() if grad is not None}
 
     def _held(self) -> tuple[Any, ...]:
         """What our learner has learned, to be given back to it later."""
@@ -428,8 +478,7 @@ class _Pair:
         limit = ROUNDING[self.setup.config.dtype] if tolerance is None else tolerance
         if self._within(limit, self._distances(ours, twin), "output gradient", "gradient", "update gradient"):
             return Ties()
-        modules = self.twin.net.named_modules()
-        kinked: dict[str, nn.Module] = {name: module for name, module in modules if isinstance(module, KINKED)}
+        kinked = self._kinked()
         our_inputs, twin_inputs = (self.recorders[impl].inputs for impl in IMPLS)
         if not all(distance(our_inputs[name], twin_inputs[name]).error <= limit for name in kinked):
             return Ties()  # they differ by more than rounding
@@ -449,8 +498,7 @@ class _Pair:
         kinds = [kind for kind in KINDS if kind != "parameter"]
         if self._within(tolerance / 10, distances, "parameter") or not self._within(tolerance, distances, *kinds):
             return False
-        grads = {name: param.grad for name, param in self.twin.net.named_parameters()}
-        self.recorders["scratch"].given_gradients = {name: grad for name, grad in grads.items() if grad is not None}
+        self.recorders["scratch"].given_gradients = self._torchs_gradients()
         repeat(("parameter", "moment"), go_on=True)
         return True
 
@@ -487,7 +535,7 @@ class _Pair:
         tensors[Quantity("loss", "")] = loss
         tensors |= {Quantity("rate", name): torch.tensor(rate, dtype=torch.float64) for name, rate in rates.items()}
         tensors |= scratch_state(self.ours) if impl == "scratch" else torch_state(self.twin)
-        return _Trained(tensors, loss.item(), seconds)
+        return _Trained(tensors, recorder.inputs, loss.item(), seconds)
 
     def _evaluate(self, impl: str, batch: Batch) -> Tensors:
         recorder = self.recorders[impl]

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from tinytorch_course.lockstep.compare import IMPLS, ComparedStep, Comparison, PairSetup, SeedComparison, SeedRun
 from tinytorch_course.lockstep.inject import Injection
-from tinytorch_course.lockstep.timeline import Distance
+from tinytorch_course.lockstep.timeline import Distance, is_shown
 from tinytorch_course.training.display import SECONDS_BETWEEN_DRAWS, Stream, number, percent
 from tinytorch_course.user_code import shown
 
@@ -165,12 +165,6 @@ class TerminalDisplay(PlainDisplay):
         self.live.update(line, refresh=True)
 
 
-def is_shown(step: int) -> bool:
-    """Whether a step has a line of its own: 1, 2, 3, 5 and their multiples by powers of ten."""
-    digits = str(step)
-    return digits[0] in "1235" and set(digits[1:]) <= {"0"}
-
-
 def table_line(cells: list[str]) -> str:
     """Cells under their headings."""
     return " ".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True))
@@ -226,7 +220,7 @@ def findings(comparison: Comparison) -> list[Text]:
         f"Time of a step (median): {ours:.1f} ms from scratch, {twin:.1f} ms in torch ({ours / twin:.1f} times)."
     )
     lines += memory_lines(comparison.memory)
-    if comparison.config.dtype == "float32" and comparison.injection is None:
+    if comparison.config.dtype == "float32" and comparison.injection is None and comparison.divergence is None:
         lines.append(WHY_FLOAT32_PARTS)
     return [Text.assemble(line) for line in lines]
 
@@ -255,11 +249,16 @@ def divergence_lines(comparison: Comparison) -> list[str | Text]:
         return []
     step, quantity, distance, entry, source = comparison.divergence
     index = f" at {list(entry.place)}" if entry.place else ""
+    if comparison.tolerance is None:
+        verdict, by = (
+            "is not torch's",
+            f", nor is that rounding: the relative error of this one step is {distance.error:.2g}",
+        )
+    else:
+        verdict = "is out of tolerance"
+        by = f", by a relative error of {distance.error:.2g} (allowed: {comparison.tolerance:g})"
     lines: list[str | Text] = [
-        Text.assemble(
-            (f"Step {step}: {quantity} is out of tolerance", "bold red"),
-            f", by a relative error of {distance.error:.2g} (allowed: {comparison.tolerance:g}). Worst{index}:",
-        ),
+        Text.assemble((f"Step {step}: {quantity} {verdict}", "bold red"), f"{by}. Worst{index}:"),
         f"  from scratch  {entry.ours:.17g}",
         f"  torch         {entry.twin:.17g}",
         Text.assemble("Made by ", (source.function, "bold"), f", {shown(source.file)}:{source.line}"),

@@ -8,13 +8,17 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from tinytorch_course.instruments.recording import KINDS, Quantity
+from tinytorch_course.instruments.recording import KINDS, Quantity, Tensors
 
 # Below this a tensor's size no longer counts: a gradient that is 0 but for rounding (1e-17 here, -3e-18 there) would
 # otherwise be told as 100 % wrong.
 SMALLEST_SCALE = 1e-6
 # So many units in the last place still read as rounding; more of them say less than the relative error does.
 MOST_ULPS = 1000
+
+# What no rounding of one step in float32 can do to a tensor as a whole; and the size, beside the largest of its kind,
+# below which a tensor may be nothing but rounding.
+BEYOND_ROUNDING, NOTHING_BUT_ROUNDING = 1e-2, 1e-3
 
 # Both gradients of a layer are made in one go, so they are told in one row of order.
 _RANK = {kind: rank for rank, kind in enumerate(KINDS)} | {"gradient": list(KINDS).index("output gradient")}
@@ -55,6 +59,39 @@ def distance(ours: Tensor, twin: Tensor) -> Distance:
         return Distance(0.0, 0.0)
     spacing = math.ldexp(torch.finfo(twin.dtype).eps, math.frexp(scale)[1] - 1) if scale else 0.0
     return Distance(worst / max(scale, SMALLEST_SCALE), worst / spacing if spacing else math.inf)
+
+
+def beyond_rounding(ours: Tensors, twin: Tensors, before: Mapping[str, Tensor]) -> Quantity | None:
+    """The first tensor of a step that differs from torch's by more than float32's rounding; None if there is none.
+
+    For a step that both took from the same numbers. Tensors count as a whole (the root of their mean square), so that
+    a tie broken otherwise does not, and parameters by how far they moved from ``before``.
+    """
+    errors, sizes, rounding = {}, {}, {}
+    for quantity, tensor in twin.items():
+        start = before[quantity.name].double() if quantity.kind == "parameter" else 0
+        errors[quantity] = _size(_differences(ours[quantity].double(), tensor.double()))
+        sizes[quantity] = _size(tensor.double() - start)
+        rounding[quantity] = (
+            16 * torch.finfo(torch.float32).eps * _size(tensor.double()) * (quantity.kind == "parameter")
+        )
+    largest: dict[str, float] = {}
+    for quantity, size in sizes.items():
+        largest[_sort_of(quantity)] = max(size, largest.get(_sort_of(quantity), 0.0))
+    for quantity in Timeline([dict.fromkeys(ours, Distance(0.0, 0.0))]).quantities():
+        size = max(sizes[quantity], NOTHING_BUT_ROUNDING * largest[_sort_of(quantity)])
+        if not errors[quantity] <= BEYOND_ROUNDING * size + rounding[quantity]:
+            return quantity
+    return None
+
+
+def _size(tensor: Tensor) -> float:
+    return tensor.square().mean().sqrt().item() if tensor.numel() else 0.0
+
+
+def _sort_of(quantity: Quantity) -> str:
+    """Quantities that may be measured beside each other: "gradient", "exp_avg", "lr"."""
+    return quantity.name.partition(" of ")[0] if quantity.kind in ("moment", "rate") else quantity.kind
 
 
 class Entry(NamedTuple):
@@ -124,3 +161,9 @@ def largest_error(distances: Mapping[Quantity, Distance], kind: str) -> Distance
 def spell(number: float) -> float | str:
     """A number as JSON can hold it: infinity and NaN, which it has no words for, as "inf" and "nan"."""
     return number if math.isfinite(number) else str(number)
+
+
+def is_shown(step: int) -> bool:
+    """Whether a step, from 1, has a line of its own: 1, 2, 3, 5 and their multiples by powers of ten."""
+    digits = str(step)
+    return digits[0] in "1235" and set(digits[1:]) <= {"0"}

@@ -95,10 +95,12 @@ def _verdict(found: dict[str, Any], timeline: Timeline) -> str:
     planted = f"With the planted mistake {found['injected']}: " if found["injected"] else ""
     if divergence is not None:
         quantity = Quantity(divergence["kind"], divergence["name"])
+        tolerance = found["tolerance"]
+        allowed = "which is no rounding" if tolerance is None else f"while {float(tolerance):.0e} is allowed"
         return planted + (
             f"the first tensor out of tolerance is {quantity}, in step {divergence['step']}. Its relative error is "
-            f"{float(divergence['relative_error']):.1e}, while {float(found['tolerance']):.0e} is allowed; worst at "
-            f"{divergence['index']}, with {divergence['scratch']} from scratch and {divergence['torch']} in torch."
+            f"{float(divergence['relative_error']):.1e}, {allowed}; worst at {divergence['index']}, "
+            f"with {divergence['scratch']} from scratch and {divergence['torch']} in torch."
         )
     largest = timeline.largest()
     if largest is None:

@@ -17,7 +17,7 @@ def blocks(language):
 
 
 def test_the_example_prints_what_its_comments_say():
-    (example,) = blocks("python")
+    example, _ = blocks("python")
     expected = re.findall(r"print\(.*\)  # (.*)", example)
     assert len(expected) == 3
     assert len([line for line in example.splitlines() if line]) <= 12
@@ -25,6 +25,27 @@ def test_the_example_prints_what_its_comments_say():
     with contextlib.redirect_stdout(printed):
         exec(compile(example, "README.md", "exec"), {})
     assert printed.getvalue().splitlines() == expected
+
+
+def test_the_weights_in_plain_pytorch(tmp_path, capsys, monkeypatch):
+    """The five lines give the run's own figure."""
+    import json
+
+    import torch
+
+    import tinytorch_course as tt
+
+    monkeypatch.chdir(tmp_path)
+    options = {"data": "digits", "epochs": 3, "batch_size": 32}
+    result = tt.train("mlp-32", out="runs/NAME", **options)
+    images, labels = tt.data.load("digits").test
+    module = tt.models.find_model("mlp-32").build(tt.reference.layers)
+    five = blocks("python")[1]
+    assert len(five.splitlines()) == 5
+    exec(five, {"torch": torch, "json": json, "module": module, "images": images, "labels": labels})
+    printed = float(re.search(r"[\d.]+", capsys.readouterr().out)[0])
+    assert abs(printed - result.test_accuracy) < 1e-4
+    assert printed > 0.8
 
 
 def test_the_two_commands_stand_as_the_ci_expects_them():

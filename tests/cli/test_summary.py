@@ -44,6 +44,19 @@ def test_json_is_one_document(capsys):
     assert document["layers"][0]["output"] == [6, 28, 28]
 
 
+def test_a_run_folder_is_its_network(tmp_path, capsys):
+    (tmp_path / "config.toml").write_text('model = "mlp-20"')
+    about = {"name": None, "title": "x", "classes": ["a", "b"], "channels": 3, "image_size": 8, "mean": [0.5] * 3}
+    (tmp_path / "data.json").write_text(json.dumps(about | {"std": [0.5] * 3}))
+    assert run(["summary", str(tmp_path), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["model"], document["input"]) == ("mlp-20", [3, 8, 8])
+    assert document["parameters"] == 3 * 64 * 20 + 20 + 20 * 2 + 2
+    (tmp_path / "config.toml").write_text('model = "my_net.py:net"')
+    assert run(["summary", str(tmp_path)]) == 2
+    assert "a network of one's own: give its FILE:NAME instead" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("args", "words"),
     [

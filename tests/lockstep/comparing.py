@@ -12,8 +12,8 @@ class Listener:
     def notice(self, sentence):
         self.notices.append(sentence)
 
-    def start(self, setup, parameter_count, memory, injection):
-        self.memory = memory
+    def start(self, setup, parameter_count, injection):
+        pass
 
     def row(self, row, *, last):
         self.rows.append((row, last))

@@ -63,7 +63,7 @@ DIVERGENCE = Divergence(
 def show_run(display):
     with display:
         display.notice("a notice")
-        display.start(SETUP, 109386, MEMORY, None)
+        display.start(SETUP, 109386, None)
         for step in range(1, 13):
             display.next_draw = 0.0  # so that every step is drawn
             display.row(row(step), last=step == 12)
@@ -100,7 +100,8 @@ def test_into_a_pipe_go_plain_lines():
     table, notes = plain_run()
     assert [line.split()[0] for line in table.splitlines()[1:7]] == ["1", "2", "3", "5", "10", "12"]
     assert "Note: a notice\n" in notes
-    assert "Peak memory of a step: 30.0 MB from scratch, 20.0 MB in torch (1.5 times)." in notes
+    assert "Peak memory of a step" not in notes  # but once, below the table
+    assert table.count("Peak memory of a step: 30.0 MB from scratch, 20.0 MB in torch (1.5 times).") == 1
     assert table.endswith("Saved: out/timeline.json\n")
     assert "\x1b" not in table + notes
 

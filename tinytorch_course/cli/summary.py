@@ -1,6 +1,7 @@
 """``tinytorch summary``: what a network is made of, layer by layer."""
 
 import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,6 +9,8 @@ import typer
 from tinytorch_course.cli.options import option, print_filled, print_json
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import find_model
+from tinytorch_course.own_networks import is_own
+from tinytorch_course.training.config import read_config
 
 if TYPE_CHECKING:
     from tinytorch_course.summary import LayerSummary, Summary
@@ -22,25 +25,37 @@ def summary(
         typer.Argument(
             metavar="MODEL",
             help="The network; `tinytorch models` lists them. mlp-256-128 is an mlp with hidden layers of that size, "
-            "my_net.py:net a function of L in a file of your own.",
+            "my_net.py:net a function of L in a file of your own, runs/NAME the network of a run.",
             show_default=False,
         ),
     ],
-    size: Annotated[str, option("--input", "CxHxW", "Channels, height and width. (default: 1x28x28)")] = "1x28x28",
-    classes: Annotated[int, option("--classes", "N", "How many classes. (default: 10)")] = 10,
+    size: Annotated[
+        str | None, option("--input", "CxHxW", "Channels, height and width. (default: the run's, else 1x28x28)")
+    ] = None,
+    classes: Annotated[int | None, option("--classes", "N", "How many classes. (default: the run's, else 10)")] = None,
     explain: Annotated[
         bool, typer.Option("--explain", help="Add how each output's size follows from the input's.")
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of a table.")] = False,
 ) -> None:
     """Show a network's layers: output size, parameters, FLOPs, and the bytes saved for the backward pass."""
-    found = find_model(model)
-    if not 1 <= classes <= MOST_CLASSES:
+    run = Path(model)
+    config = read_config(run) if run.is_dir() else None
+    if config is not None and is_own(config.model):
+        raise InputError(f"{model} is a run of {config.model}, a network of one's own: give its FILE:NAME instead")
+    found = find_model(model if config is None else config.model)
+    if classes is not None and not 1 <= classes <= MOST_CLASSES:
         raise InputError(f"--classes must be at least 1 and at most {MOST_CLASSES}, but it is {classes}")
 
     from tinytorch_course.summary import parse_input, summarise
 
-    made = summarise(found, parse_input(size), classes)
+    shape, count = (1, 28, 28), 10
+    if config is not None:
+        from tinytorch_course.training.networks import read_pictures
+
+        pictures = read_pictures(run / "data.json")
+        shape, count = (pictures.channels, pictures.image_size, pictures.image_size), len(pictures.classes)
+    made = summarise(found, shape if size is None else parse_input(size), count if classes is None else classes)
     if json:
         print_json(made.to_dict())
     else:

@@ -256,7 +256,7 @@ def compare(
         setup = PairSetup(Setup.of(dataclasses.replace(config, impl="scratch"), display.notice, model), steps)
         memory = {impl: peak_memory(*setup.rehearsal(impl), setup.device) for impl in IMPLS}
         pair = _Pair(setup, injection)
-        display.start(setup, pair.learners["torch"].parameter_count(), memory, injection)
+        display.start(setup, pair.learners["torch"].parameter_count(), injection)
         timeline, rows, divergence = Timeline(), [], None
         for batch in setup.batches():
             last = batch.step == setup.steps - 1

@@ -63,13 +63,9 @@ class PlainDisplay:
         self.clear()
         self.notes.print(Text.assemble(("Note: ", "yellow"), sentence))
 
-    def start(
-        self, setup: PairSetup, parameter_count: int, memory: dict[str, int | None], injection: Injection | None
-    ) -> None:
+    def start(self, setup: PairSetup, parameter_count: int, injection: Injection | None) -> None:
         """Say what is about to be compared."""
         self._introduce(setup, parameter_count, f"{setup.steps:,} steps", injection)
-        for line in memory_lines(memory):
-            self.notes.print(line)
         self.notes.print()
         self.table.print(Text(table_line([title for title, _ in COLUMNS]), "bold"))
 

@@ -35,15 +35,15 @@ def source_of(name: str) -> Any:
     return module_of(name).SOURCES[name]
 
 
+def find(name: str, data_dir: Path) -> dict[str, Path]:
+    """Which of its files are there, and where."""
+    return module_of(name).find(source_of(name), data_dir)
+
+
 def missing(name: str, data_dir: Path) -> list[str]:
     """The files that are not there."""
-    present = module_of(name).find(source_of(name), data_dir)
+    present = find(name, data_dir)
     return [file for file in module_of(name).names(source_of(name)) if file not in present]
-
-
-def has_none(name: str, data_dir: Path) -> bool:
-    """Whether no file of the data set is there."""
-    return not module_of(name).find(source_of(name), data_dir)
 
 
 def fetch(
@@ -89,7 +89,7 @@ def read(name: str, data_dir: Path) -> tuple[Split, Split]:
 
     Damaged files are never replaced: they are not ours.
     """
-    if has_none(name, data_dir):
+    if not find(name, data_dir):
         fetch(name, data_dir)
     return module_of(name).read(source_of(name), data_dir)
 

@@ -10,9 +10,8 @@ from typing import NamedTuple
 import torch
 
 from tinytorch_course.data.download import Job
-from tinytorch_course.data.files import Check, check_md5, find_in, move
+from tinytorch_course.data.files import Check, check_md5, find_in, move, problems_of, unusable
 from tinytorch_course.data.splits import About, Split
-from tinytorch_course.errors import InputError
 
 FOLDER = "cifar-10-batches-py"
 
@@ -92,13 +91,8 @@ def read(source: Source, data_dir: Path) -> tuple[Split, Split]:
     try:
         parts = [CIFAR10(data_dir, train=train) for train in (True, False)]
     except RuntimeError as error:
-        present = find(source, data_dir)
-        problems = [f"{name} is missing" for name in names(source) if name not in present]
-        problems += [f"{check.path.name} {check.remark}" for check in verify(source, data_dir) if not check.whole]
-        raise InputError(
-            f"{source.about.title} in {source.place(data_dir)} cannot be used: {', '.join(problems)}; put the original "
-            "files there, or delete that folder and run again to download them"
-        ) from error
+        problems = problems_of(names(source), verify(source, data_dir))
+        raise unusable(source.about.title, source.place(data_dir), problems, "that folder") from error
     pool, test = (
         Split(torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.targets))
         for part in parts
@@ -114,7 +108,4 @@ def verify(source: Source, data_dir: Path) -> list[Check]:
 def _checksums() -> dict[str, str]:
     from torchvision.datasets import CIFAR10
 
-    return {
-        **dict([*CIFAR10.train_list, *CIFAR10.test_list]),
-        CIFAR10.meta["filename"]: CIFAR10.meta["md5"],
-    }
+    return {**dict([*CIFAR10.train_list, *CIFAR10.test_list]), CIFAR10.meta["filename"]: CIFAR10.meta["md5"]}

@@ -16,7 +16,7 @@ from pathlib import Path
 from torch import Tensor
 
 from tinytorch_course.data.download import file_digest, is_web_page
-from tinytorch_course.data.files import Check, move, unreadable
+from tinytorch_course.data.files import Check, check_file, check_folder, move, names_in, unreadable, unusable
 from tinytorch_course.data.idx_sets import SOURCES, IdxFile, Source
 from tinytorch_course.data.splits import Split
 from tinytorch_course.errors import InputError
@@ -40,18 +40,9 @@ def find(source: Source, data_dir: Path) -> dict[str, Path]:
         InputError: if the folder cannot be looked into, or is no folder.
     """
     raw = source.place(data_dir)
-    for folder in (data_dir, raw.parent, raw):
-        if os.path.lexists(folder) and not os.path.isdir(folder):
-            raise InputError(
-                f"{folder} is a file, but a folder with {source.about.title} was expected there: "
-                "move the file away, or choose another folder with --data-dir"
-            )
-    try:
-        present = set(os.listdir(raw))
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise unreadable(raw, error) from error
+    for folder in (data_dir, raw.parent):
+        check_folder(folder, source.about.title)
+    present = names_in(raw, source.about.title)
     either = {file.name: [name for name in (file.name, file.archive) if name in present] for file in source.files}
     return {name: raw / candidates[0] for name, candidates in either.items() if candidates}
 
@@ -124,10 +115,7 @@ def read(source: Source, data_dir: Path) -> tuple[Split, Split]:
         except _Damage as damage:
             problems.append(f"{paths[file.name].name} {damage}")
     if problems:
-        raise InputError(
-            f"{source.about.title} in {source.place(data_dir)} cannot be used: {', '.join(problems)}; put the original "
-            "files there, or delete that folder and run again to download them"
-        )
+        raise unusable(source.about.title, source.place(data_dir), problems, "that folder")
     train_images, train_labels, test_images, test_labels = contents
     return Split(train_images[:, None], train_labels), Split(test_images[:, None], test_labels)  # (N, 1, 28, 28)
 
@@ -153,8 +141,7 @@ def verify(source: Source, data_dir: Path) -> list[Check]:
         checks.append(_compare(source, file, path, checksums))
     for name in (source.zipped, *(file.archive for file in source.files if file.sha256 is None)):
         if name in checksums and (raw / name).is_file() and raw / name not in paths.values():
-            whole = file_digest(raw / name, "md5") == checksums[name]
-            checks.append(Check(raw / name, whole, "its MD5 is right" if whole else "has the wrong MD5"))
+            checks.append(check_file(raw / name, checksums[name]))
     return checks
 
 
@@ -163,8 +150,7 @@ def _compare(source: Source, file: IdxFile, path: Path, checksums: dict[str, str
     if file.sha256 is not None:
         return Check(path, True, "its SHA-256 is right")
     if path.name in checksums:
-        whole = file_digest(path, "md5") == checksums[path.name]
-        return Check(path, whole, "its MD5 is right" if whole else "has the wrong MD5")
+        return check_file(path, checksums[path.name])
     archive = path.with_name(source.zipped or file.archive)
     if not archive.is_file() or file_digest(archive, "md5") != checksums[archive.name]:
         return Check(path, None, f"has the right form; only {archive.name}, which is not here, has a checksum")
@@ -235,13 +221,17 @@ def _read_bytes(path: Path) -> bytes:
 
 
 def _describe(data: bytes, digest: str, file: IdxFile) -> str:
-    """Why ``data`` is not the content of ``file``."""
+    """Why ``data`` is not the content of ``file``; first, what else a file often turns out to be."""
     for source in SOURCES.values():
         for other in source.files:
             if other.sha256 == digest:
                 return f"is really {other.name} of {source.about.title}"
-    if known := _looks_like(data):
-        return known
+    if not data:
+        return "is empty"
+    if is_web_page(data):
+        return "is a web page, not data: a server sent it instead of the file"
+    if data.startswith(b"\x1f\x8b"):
+        return "is still packed: it needs the ending .gz"
     if data[:4] != bytes([0, 0, 8, 3 if file.holds == "images" else 1]):
         return f"is not an IDX file of {file.holds}"
     if len(data) < file.size:
@@ -249,14 +239,3 @@ def _describe(data: bytes, digest: str, file: IdxFile) -> str:
     if file.sha256 is None:
         return "is not the original: its size and its header do not match"
     return f"has been changed: its SHA-256 begins with {digest[:8]}, the original's with {file.sha256[:8]}"
-
-
-def _looks_like(data: bytes) -> str | None:
-    """What else a file often turns out to be."""
-    if not data:
-        return "is empty"
-    if is_web_page(data):
-        return "is a web page, not data: a server sent it instead of the file"
-    if data.startswith(b"\x1f\x8b"):
-        return "is still packed: it needs the ending .gz"
-    return None

@@ -1,6 +1,7 @@
 """The sets whose files have MNIST's format, IDX: what they are called, where they come from, and their checksums."""
 
 import string
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -52,6 +53,16 @@ class Source(NamedTuple):
         return Job(self.about.title, self.folder, archives, self.mirrors, self.archive_bytes)
 
 
+def _idx_files(*parts: tuple[str, int], sha256: Sequence[str | None] = (None,) * 4) -> tuple[IdxFile, ...]:
+    """The four files of a set of 28 x 28 images, by name and number of images of its two parts."""
+    sizes = [
+        (f"{name}-{kind}-ubyte", head + each * count)
+        for name, count in parts
+        for kind, head, each in (("images-idx3", 16, 784), ("labels-idx1", 8, 1))
+    ]
+    return tuple(IdxFile(name, size, digest) for (name, size), digest in zip(sizes, sha256, strict=True))
+
+
 MNIST = Source(
     about=About(
         title="MNIST",
@@ -62,20 +73,17 @@ MNIST = Source(
     ),
     folder="MNIST",
     # yann.lecun.com, where MNIST comes from, has answered 403 for years.
-    mirrors=(
-        "https://ossci-datasets.s3.amazonaws.com/mnist",
-        "https://storage.googleapis.com/cvdf-datasets/mnist",
-    ),
+    mirrors=("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"),
     archive_bytes=11_594_722,
-    files=(
-        IdxFile(
-            "train-images-idx3-ubyte", 47_040_016, "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
+    files=_idx_files(
+        ("train", 60_000),
+        ("t10k", 10_000),
+        sha256=(
+            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
         ),
-        IdxFile("train-labels-idx1-ubyte", 60_008, "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5"),
-        IdxFile(
-            "t10k-images-idx3-ubyte", 7_840_016, "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7"
-        ),
-        IdxFile("t10k-labels-idx1-ubyte", 10_008, "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"),
     ),
 )
 
@@ -83,16 +91,8 @@ FASHION_MNIST = Source(
     about=About(
         title="Fashion-MNIST",
         classes=(
-            "T-shirt/top",
-            "Trouser",
-            "Pullover",
-            "Dress",
-            "Coat",
-            "Sandal",
-            "Shirt",
-            "Sneaker",
-            "Bag",
-            "Ankle boot",
+            *("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat"),
+            *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
         ),
         default_epochs=10,
         val_size=5000,
@@ -105,26 +105,17 @@ FASHION_MNIST = Source(
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
     ),
     archive_bytes=30_878_645,
-    files=(
-        IdxFile(
-            "train-images-idx3-ubyte", 47_040_016, "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"
+    files=_idx_files(
+        ("train", 60_000),
+        ("t10k", 10_000),
+        sha256=(
+            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
         ),
-        IdxFile("train-labels-idx1-ubyte", 60_008, "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"),
-        IdxFile(
-            "t10k-images-idx3-ubyte", 7_840_016, "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"
-        ),
-        IdxFile("t10k-labels-idx1-ubyte", 10_008, "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"),
     ),
 )
-
-
-def _idx_files(prefix: str, train: int, test: int, part: str = "test") -> tuple[IdxFile, ...]:
-    """The four files of a set of 28 x 28 images whose unpacked files have no published checksum."""
-    return tuple(
-        IdxFile(f"{prefix}{name}-{kind}-ubyte", head + each * count, None)
-        for name, count in (("train", train), (part, test))
-        for kind, head, each in (("images-idx3", 16, 784), ("labels-idx1", 8, 1))
-    )
 
 
 KMNIST = Source(
@@ -136,12 +127,9 @@ KMNIST = Source(
         made_of="ten hiragana out of old Japanese books, in the cursive hand of their time",
     ),
     folder="KMNIST",
-    mirrors=(
-        "https://storage.googleapis.com/kuzushiji-mnist",
-        "http://codh.rois.ac.jp/kmnist/dataset/kmnist",
-    ),
+    mirrors=("https://storage.googleapis.com/kuzushiji-mnist", "http://codh.rois.ac.jp/kmnist/dataset/kmnist"),
     archive_bytes=21_240_888,
-    files=_idx_files("", 60_000, 10_000, "t10k"),
+    files=_idx_files(("train", 60_000), ("t10k", 10_000)),
     balanced=True,
 )
 
@@ -167,7 +155,7 @@ def _emnist(split: str, classes: str, train: int, test: int, made_of: str, first
         # One archive for all splits, of 562 MB. It is kept, as torchvision keeps it.
         mirrors=("https://biometrics.nist.gov/cs_links/EMNIST", "https://www.itl.nist.gov/iaui/vip/cs_links/EMNIST"),
         archive_bytes=561_753_746,
-        files=_idx_files(f"emnist-{split}-", train, test),
+        files=_idx_files((f"emnist-{split}-train", train), (f"emnist-{split}-test", test)),
         zipped="gzip.zip",
         transposed=True,
         first_label=first_label,

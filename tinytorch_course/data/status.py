@@ -50,12 +50,11 @@ def status_of(name: str, data_dir: Path) -> Status:
     location = str(source.place(data_dir))
     try:
         missing = tuple(catalog.missing(name, data_dir))
-        absent = catalog.has_none(name, data_dir)
+        state = "incomplete" if catalog.find(name, data_dir) else "absent"
     except InputError as error:
         return Status(name, source.about, "unusable", location, problem=str(error))
     if not missing:
         return Status(name, source.about, "present", location)
-    state = "absent" if absent else "incomplete"
     return Status(name, source.about, state, location, missing, source.archive_bytes, source.job().arrived(data_dir))
 
 

@@ -10,9 +10,8 @@ from typing import NamedTuple
 import torch
 
 from tinytorch_course.data.download import Job
-from tinytorch_course.data.files import Check, check_md5, find_in
+from tinytorch_course.data.files import Check, check_md5, find_in, problems_of, unusable
 from tinytorch_course.data.splits import About, Split
-from tinytorch_course.errors import InputError
 
 
 class Source(NamedTuple):
@@ -73,14 +72,8 @@ def read(source: Source, data_dir: Path) -> tuple[Split, Split]:
     """
     from torchvision.datasets import USPS
 
-    present = find(source, data_dir)
-    problems = [f"{name} is missing" for name in names(source) if name not in present]
-    problems += [f"{check.path.name} {check.remark}" for check in verify(source, data_dir) if not check.whole]
-    if problems:
-        raise InputError(
-            f"{source.about.title} in {source.place(data_dir)} cannot be used: {', '.join(problems)}; put the original "
-            "files there, or delete those that are there and run again to download them"
-        )
+    if problems := problems_of(names(source), verify(source, data_dir)):
+        raise unusable(source.about.title, source.place(data_dir), problems, "those that are there")
     parts = [USPS(data_dir, train=train) for train in (True, False)]
     pool, test = (Split(torch.from_numpy(part.data)[:, None], torch.tensor(part.targets)) for part in parts)
     return pool, test  # images (N, 1, 16, 16)

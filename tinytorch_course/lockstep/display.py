@@ -67,7 +67,7 @@ class PlainDisplay:
         """Say what is about to be compared."""
         self._introduce(setup, parameter_count, f"{setup.steps:,} steps", injection)
         self.notes.print()
-        self.table.print(Text(table_line([title for title, _ in COLUMNS]), "bold"))
+        self.table.print(Text(" ".join(f"{title:>{width}}" for title, width in COLUMNS), "bold"))
 
     def row(self, row: ComparedStep, *, last: bool) -> None:
         """A step is done."""
@@ -161,33 +161,22 @@ class TerminalDisplay(PlainDisplay):
         self.live.update(line, refresh=True)
 
 
-def table_line(cells: list[str]) -> str:
-    """Cells under their headings."""
-    return " ".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, COLUMNS, strict=True))
-
-
 def table_row(row: ComparedStep) -> Text:
     """A step as a line of the table."""
     ours, twin = row.losses["scratch"], row.losses["torch"]
     milliseconds = {impl: 1000 * seconds for impl, seconds in row.seconds.items()}
     cells = [
-        str(row.step),
-        number(ours),
-        number(twin),
-        apart(abs(ours - twin)),
-        apart(row.gradients.error),
-        apart(row.parameters.error),
-        f"{milliseconds['scratch']:.1f}",
-        f"{milliseconds['torch']:.1f}",
-        f"{milliseconds['scratch'] / milliseconds['torch']:.1f}",
+        (str(row.step), ""),
+        (number(ours), ""),
+        (number(twin), ""),
+        (apart(abs(ours - twin)), ""),
+        *((apart(each.error), color(each)) for each in (row.gradients, row.parameters)),
+        (f"{milliseconds['scratch']:.1f}", ""),
+        (f"{milliseconds['torch']:.1f}", ""),
+        (f"{milliseconds['scratch'] / milliseconds['torch']:.1f}", ""),
     ]
-    line = Text(table_line(cells))
-    begin = 0
-    for (_, width), distance in zip(COLUMNS, (None,) * 4 + (row.gradients, row.parameters) + (None,) * 3, strict=True):
-        if distance is not None:
-            line.stylize(color(distance), begin, begin + width)
-        begin += width + 1
-    return line
+    padded = (Text(f"{cell:>{width}}", style) for (cell, style), (_, width) in zip(cells, COLUMNS, strict=True))
+    return Text(" ").join(padded)
 
 
 def apart(error: float) -> str:

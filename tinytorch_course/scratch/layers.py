@@ -30,7 +30,7 @@ Out = tuple[Tensor, Tensors, Any]  # out, state, cache
 Gradients = tuple[Tensor | Any, Tensors]  # dx, which may be None where nobody needs it, and grads
 P = ParamSpec("P")
 
-WEIGHT_AND_BIAS = ("weight", "bias")
+WEIGHT_AND_BIAS = ("weight", "bias")  # of which [: 1 + bias] leaves out a bias that is not wanted
 
 
 class Layer(NamedTuple):
@@ -281,13 +281,13 @@ def relu() -> Layer:
 @_described
 def leaky_relu(negative_slope: float = 0.01) -> Layer:
     """As ``nn.LeakyReLU``."""
-    return _layer(ops.leaky_relu_forward, ops.leaky_relu_backward, negative_slope=negative_slope)
+    return _layer(ops.leaky_relu_forward, ops.leaky_relu_backward, **locals())
 
 
 @_described
 def gelu(approximate: str = "none") -> Layer:
     """As ``nn.GELU``."""
-    return _layer(ops.gelu_forward, ops.gelu_backward, approximate=approximate)
+    return _layer(ops.gelu_forward, ops.gelu_backward, **locals())
 
 
 @_described
@@ -305,19 +305,19 @@ def tanh() -> Layer:
 @_described
 def softmax(dim: int) -> Layer:
     """As ``nn.Softmax``. A classifier ends in logits, not in this: cross-entropy takes the softmax itself."""
-    return _layer(ops.softmax_forward, ops.softmax_backward, dim=dim)
+    return _layer(ops.softmax_forward, ops.softmax_backward, **locals())
 
 
 @_described
 def log_softmax(dim: int) -> Layer:
     """As ``nn.LogSoftmax``."""
-    return _layer(ops.log_softmax_forward, ops.log_softmax_backward, dim=dim)
+    return _layer(ops.log_softmax_forward, ops.log_softmax_backward, **locals())
 
 
 @_described
 def flatten(start_dim: int = 1, end_dim: int = -1) -> Layer:
     """Merge axes, as ``nn.Flatten``: all but the batch's, unless told otherwise."""
-    return _layer(ops.flatten_forward, ops.flatten_backward, start_dim=start_dim, end_dim=end_dim)
+    return _layer(ops.flatten_forward, ops.flatten_backward, **locals())
 
 
 @_described
@@ -329,15 +329,7 @@ def max_pool2d(
     ceil_mode: bool = False,
 ) -> Layer:
     """As ``nn.MaxPool2d`` (a layer has one output: the op returns the indices too if asked)."""
-    return _layer(
-        ops.max_pool2d_forward,
-        ops.max_pool2d_backward,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
-        ceil_mode=ceil_mode,
-    )
+    return _layer(ops.max_pool2d_forward, ops.max_pool2d_backward, **locals())
 
 
 @_described
@@ -350,22 +342,13 @@ def avg_pool2d(
     divisor_override: int | None = None,
 ) -> Layer:
     """As ``nn.AvgPool2d``."""
-    return _layer(
-        ops.avg_pool2d_forward,
-        ops.avg_pool2d_backward,
-        kernel_size=kernel_size,
-        stride=stride,
-        padding=padding,
-        ceil_mode=ceil_mode,
-        count_include_pad=count_include_pad,
-        divisor_override=divisor_override,
-    )
+    return _layer(ops.avg_pool2d_forward, ops.avg_pool2d_backward, **locals())
 
 
 @_described
 def adaptive_avg_pool2d(output_size: int | tuple[int | None, int | None]) -> Layer:
     """As ``nn.AdaptiveAvgPool2d``."""
-    return _layer(ops.adaptive_avg_pool2d_forward, ops.adaptive_avg_pool2d_backward, output_size=output_size)
+    return _layer(ops.adaptive_avg_pool2d_forward, ops.adaptive_avg_pool2d_backward, **locals())
 
 
 @_described

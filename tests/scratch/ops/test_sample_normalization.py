@@ -78,8 +78,16 @@ C6 = torch.ones(2, 6, 4)
         ((C6, 0), ValueError, "num_groups must divide the channels of x, but they are 0 and 6"),
         ((ONE, 1), ValueError, r"x must be \(N, C, ...\) with values, but its shape is \(3,\)"),
         ((C6[:, :, :0], 2), ValueError, r"x must be \(N, C, ...\) with values, but its shape is \(2, 6, 0\)"),
-        ((C6, 2, ONE), ValueError, r"weight must have shape \(6,\), but its shape is \(3,\)"),
-        ((C6, 2, None, ONE), ValueError, r"bias must have shape \(6,\), but its shape is \(3,\)"),
+        (
+            (C6, 2, ONE),
+            ValueError,
+            r"weight must have shape \(6,\), one value per channel of x, but its shape is \(3,\)",
+        ),
+        (
+            (C6, 2, None, ONE),
+            ValueError,
+            r"bias must have shape \(6,\), one value per channel of x, but its shape is \(3,\)",
+        ),
         ((C6.int(), 2), TypeError, "x must be a floating-point tensor"),
     ],
 )

@@ -8,6 +8,7 @@ Legend: ... the leading axes, (N, C) or (C,); H W input height and width, P Q ou
 
 import math
 from collections.abc import Iterator
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -254,10 +255,9 @@ def adaptive_avg_pool2d_naive_forward(
     height, width = x.shape[-2:]
     rows, columns = adaptive_size(x, output_size)
     out = x.new_empty(*x.shape[:-2], rows, columns)
-    for p in range(rows):
-        for q in range(columns):
-            window = x[..., _adaptive_span(p, height, rows), _adaptive_span(q, width, columns)]
-            out[..., p, q] = window.mean(dim=(-2, -1))
+    for p, q in product(range(rows), range(columns)):
+        window = x[..., _adaptive_span(p, height, rows), _adaptive_span(q, width, columns)]
+        out[..., p, q] = window.mean(dim=(-2, -1))
     return out, AdaptiveAvgPool2dCache(_averaging_matrix(x, height, rows), _averaging_matrix(x, width, columns))
 
 
@@ -265,10 +265,9 @@ def adaptive_avg_pool2d_naive_backward(dout: Tensor, cache: AdaptiveAvgPool2dCac
     """Gradient of :func:`adaptive_avg_pool2d_naive_forward`: each dout is dealt out to its window."""
     (rows, height), (columns, width) = cache.vertical.shape, cache.horizontal.shape
     dx = dout.new_zeros(*dout.shape[:-2], height, width)
-    for p in range(rows):
-        for q in range(columns):
-            window = dx[..., _adaptive_span(p, height, rows), _adaptive_span(q, width, columns)]
-            window += dout[..., p : p + 1, q : q + 1] / window.shape[-2:].numel()
+    for p, q in product(range(rows), range(columns)):
+        window = dx[..., _adaptive_span(p, height, rows), _adaptive_span(q, width, columns)]
+        window += dout[..., p : p + 1, q : q + 1] / window.shape[-2:].numel()
     return dx
 
 
@@ -312,20 +311,11 @@ def _sides(windows: Windows) -> tuple[int, int, int, int]:
 
 def _pixels_of_windows(windows: Windows) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
     """For each window, (p, q) and the pixels inside the image that it covers, in row order."""
-    for p in range(windows.output[0]):
-        for q in range(windows.output[1]):
-            rows, columns = (
-                range(
-                    index * windows.stride[axis] - windows.padding[axis],
-                    index * windows.stride[axis]
-                    - windows.padding[axis]
-                    + windows.kernel[axis] * windows.dilation[axis],
-                    windows.dilation[axis],
-                )
-                for axis, index in enumerate((p, q))
-            )
-            height, width = windows.image
-            yield p, q, [(h, w) for h in rows for w in columns if 0 <= h < height and 0 <= w < width]
+    (height, width), (kh, kw), (sh, sw), (ph, pw), (dh, dw), output = windows
+    for p, q in product(*map(range, output)):
+        rows = [p * sh - ph + a * dh for a in range(kh)]
+        columns = [q * sw - pw + b * dw for b in range(kw)]
+        yield p, q, [(h, w) for h in rows for w in columns if 0 <= h < height and 0 <= w < width]
 
 
 # --- checks ----------------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from tinytorch_course.scratch.checks import once, require, require_float
+from tinytorch_course.scratch.checks import once, require, require_float, require_per
 from tinytorch_course.scratch.ops.normalization import axes_but_channel, per_channel
 
 
@@ -157,7 +157,4 @@ def check_group_norm(x: Tensor, num_groups: int, weight: Tensor | None, bias: Te
     require(x.dim() >= 2 and 0 not in shape[1:], f"x must be (N, C, ...) with values, but its shape is {shape}")
     divides = num_groups > 0 and shape[1] % num_groups == 0
     require(divides, f"num_groups must divide the channels of x, but they are {num_groups} and {shape[1]}")
-    for name, tensor in {"weight": weight, "bias": bias}.items():
-        if tensor is not None:
-            fits = tuple(tensor.shape) == shape[1:2]
-            require(fits, f"{name} must have shape {shape[1:2]}, but its shape is {tuple(tensor.shape)}")
+    require_per("channel of x", shape[1], weight=weight, bias=bias)

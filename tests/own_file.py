@@ -103,6 +103,16 @@ MISTAKES = {
         "lambda dout, cache: (dout, dout)), reference=lambda x, a: x * a, params={'a': 2.0}))",
         "2.a is 2 x 10 among its gradients and a single number among its parameters",
     ),
+    "another for every L": (
+        "import tinytorch_course as tt\ndef net(L): return L.sequential(L.flatten(), L.linear(784, 16), L.tanh() "
+        "if L is tt.layers else L.relu(), L.linear(16, 10))",
+        "it asks what L is, and makes another network",
+    ),
+    "another backward for every L": (
+        "import tinytorch_course as tt\ndef net(L): return L.sequential(L.flatten(), L.linear(784, 10), L.own("
+        "scratch=(lambda x: (x, None), undouble if L is tt.layers else lambda dout, _: dout), reference=lambda x: x))",
+        "it asks what L is, and makes another network",
+    ),
     "forward": (
         "def net(L): return L.sequential(flatten=L.flatten(), a=L.linear(784, 10), b=L.own(scratch=(half, undouble), "
         "reference=lambda x: x))",

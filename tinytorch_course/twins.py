@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from tinytorch_course.errors import InputError
+from tinytorch_course.instruments.recording import Recorder, WatchedLayers
 from tinytorch_course.models import Model
 from tinytorch_course.reference import layers as twins
 from tinytorch_course.scratch import layers
@@ -17,8 +18,9 @@ Shapes = dict[str, tuple[int, ...]]
 def require_twins(model: Model, *, num_classes: int, in_channels: int, image_size: int) -> None:
     """Refuse a network of the user's own that cannot be trained on such pictures, or is not the same in both.
 
-    It is built in both namespaces, and both are shown two black pictures; from scratch it goes back as well. Ours are
-    not looked at: tests have done that.
+    It is built in both namespaces, and both are shown two black pictures; from scratch it goes back as well. It is also
+    built of layers that are watched, as ``compare`` builds it, and has to be the same network then. Ours are not looked
+    at: tests have done that.
 
     Raises:
         InputError: saying what differs, and where.
@@ -34,6 +36,11 @@ def require_twins(model: Model, *, num_classes: int, in_channels: int, image_siz
     summarise(model, (in_channels, image_size, image_size), num_classes)  # says at which layer pictures do not fit
     try:
         _compare(model, net, module, x, num_classes)
+        if not _same(net, model.build(WatchedLayers(layers, Recorder()), **sizes), x):
+            raise InputError(
+                f"{model.where}: it asks what L is, and makes another network of the layers that are watched than of "
+                "those that train: leave out what depends on L itself"
+            )
     except InputError:
         raise
     except Exception as error:
@@ -65,6 +72,24 @@ def _compare(model: Model, net: Layer, module: nn.Module, x: Tensor, num_classes
     if _shapes(grads) != _shapes(params):
         difference = _difference(_shapes(grads), _shapes(params), "among its gradients", "among its parameters")
         raise InputError(f"{model.where}: it has a backward that does not fit: {difference}")
+
+
+@torch.no_grad()
+def _same(net: Layer, watched: Layer, x: Tensor) -> bool:
+    """Whether both answer alike, and have the same gradients, bit for bit."""
+    answers = []
+    for each in (net, watched):
+        with torch.random.fork_rng(devices=[]):  # a layer of one's own may draw from it
+            torch.manual_seed(0)
+            generator = torch.Generator().manual_seed(0)
+            params, state = each.init(generator)
+            out, state, cache = each.forward(params, state, torch.rand(x.shape), training=True, generator=generator)
+            _, grads = each.backward(torch.rand(out.shape), cache, need_dx=False)
+            answers.append({"": out, **state, **grads})
+    ours, theirs = answers
+    return ours.keys() == theirs.keys() and all(
+        torch.allclose(ours[name], theirs[name], rtol=0, atol=0, equal_nan=True) for name in ours
+    )
 
 
 def _difference(ours: Shapes, theirs: Shapes, first: str = "from scratch", second: str = "in torch") -> str:

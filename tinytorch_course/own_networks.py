@@ -4,10 +4,12 @@ The function is run where somebody named the file, and nowhere else: not because
 Importable without torch, as far as the file is.
 """
 
+import contextlib
 import functools
 import hashlib
 import inspect
 from collections.abc import Callable
+from modulefinder import ModuleFinder
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -35,6 +37,22 @@ class Code(NamedTuple):
     def digest(self) -> str:
         """SHA-256 of the text."""
         return hashlib.sha256(self.text.encode("utf-8")).hexdigest()
+
+    @property
+    def neighbours(self) -> dict[str, str]:
+        """SHA-256 of the files in its folder that it imports, and they in turn, by their paths from there."""
+        if not self.file.is_file():
+            return {}
+        file = self.file.resolve()
+        finder = ModuleFinder([str(file.parent)], excludes=["tinytorch_course"])
+        with contextlib.suppress(SyntaxError):  # of one that is imported only where it fits
+            finder.run_script(str(file))  # which only reads it
+        names = (getattr(module, "__file__", None) for module in finder.modules.values())
+        files = {Path(name) for name in names if name} - {file}
+        return {
+            path.relative_to(file.parent).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in sorted(files)
+        }
 
 
 def is_own(name: object) -> TypeGuard[str]:

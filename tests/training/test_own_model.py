@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ def run(tmp_path, monkeypatch):
 def test_the_text_and_its_digest_are_kept(run):
     assert (run / CODE).read_text() == MY_NET
     about = json.loads((run / ABOUT).read_text())
-    assert about == {"file": "my_net.py", "function": "net", "sha256": find_model(NAME).code.digest}
+    assert about == {"file": "my_net.py", "function": "net", "sha256": find_model(NAME).code.digest, "neighbours": {}}
 
 
 def test_code_is_not_run_unasked(run):
@@ -60,6 +61,34 @@ def test_a_changed_copy_is_not_trusted(run):
     (run / CODE).write_text(MY_NET + "# changed\n")
     with pytest.raises(InputError, match="has been changed since the run was trained"):
         model_of_run(run, NAME, trust=True)
+
+
+def test_a_changed_neighbour_is_noted_or_refused(run):
+    """Also one that only a neighbour imports, and one in a package; not what lies there unused."""
+    Path("sizes.py").write_text("from parts.deep import SIZE\n")
+    Path("parts").mkdir()
+    Path("parts/__init__.py").write_text("")
+    Path("parts/deep.py").write_text("SIZE = 8\n")
+    Path("unused.py").write_text("")
+    Path("my_net.py").write_text("import sizes\n" + MY_NET)
+    keep_code(run, find_model(NAME).code)
+    assert list(json.loads((run / ABOUT).read_text())["neighbours"]) == [
+        "parts/__init__.py",
+        "parts/deep.py",
+        "sizes.py",
+    ]
+    Path("unused.py").write_text("pass")
+    assert model_of_run(run, NAME, NAME)
+    with pytest.raises(
+        InputError, match=r"imports parts/__init__\.py, .* of which the run keeps no copy: give --model"
+    ):
+        model_of_run(run, NAME, trust=True)
+    Path("parts/deep.py").write_text("SIZE = 9\n")
+    with pytest.raises(InputError, match=r"parts/deep\.py, which my_net\.py:net imports, is not what .* put it back"):
+        model_of_run(run, NAME, NAME)
+    notes = []
+    model_of_run(run, NAME, NAME, notify=notes.append)
+    assert len(notes) == 1
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"file": "x"}', "[" * 100_000])

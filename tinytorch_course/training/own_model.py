@@ -1,7 +1,7 @@
 """Networks of the user's own in a run folder: what is kept of them, and when their code is run.
 
     model.py      the file that the network was written in, as it was
-    model.json    where it lay, the function's name, and the SHA-256 of model.py
+    model.json    where it lay, the function's name, and the SHA-256 of model.py and of its neighbours that it imports
 
 Code in a run folder is never run unasked, nor is a file that its config.toml names: a run folder may come from anybody.
 """
@@ -22,7 +22,7 @@ CODE, ABOUT = "model.py", "model.json"
 
 def keep_code(run: Path, code: Code) -> None:
     """Write both files."""
-    about = {"file": str(code.file), "function": code.function, "sha256": code.digest}
+    about = {"file": str(code.file), "function": code.function, "sha256": code.digest, "neighbours": code.neighbours}
     write_atomically(run / CODE, code.text.encode("utf-8"))
     write_atomically(run / ABOUT, json.dumps(about, indent=2).encode() + b"\n")
 
@@ -54,10 +54,15 @@ def model_of_run(
     if given is not None:
         model = find_model(given)
         kept = _read_about(run)
+        sentence, remedy = "", "put it back as it was"
         if model.code is None or (model.code.digest, model.code.function) != (kept["sha256"], kept["function"]):
             sentence = f"{model.name} is not the code that {run} was trained with, which {run / CODE} keeps"
-            if notify is None:
-                raise InputError(f"{sentence}: put it back as it was, or go on with the copy by --trust")
+            remedy += ", or go on with the copy by --trust"
+        elif changed := sorted(name for name, _ in model.code.neighbours.items() ^ kept["neighbours"].items()):
+            sentence = f"{changed[0]}, which {model.name} imports, is not what {run} was trained with"
+        if sentence and notify is None:
+            raise InputError(f"{sentence}: {remedy}")
+        if sentence and notify is not None:
             notify(f"{sentence}.")
         return model
     if not trust:
@@ -67,6 +72,10 @@ def model_of_run(
             f"{run / CODE}"
         )
     kept = _read_about(run)
+    if kept["neighbours"]:
+        raise InputError(
+            f"{run / CODE} imports {', '.join(kept['neighbours'])}, of which the run keeps no copy: give --model {name}"
+        )
     try:
         text = read_bounded(run / CODE, MOST_JSON)
     except OSError as error:
@@ -76,14 +85,16 @@ def model_of_run(
     return find_model(f"{run / CODE}:{kept['function']}")._replace(name=name)
 
 
-def _read_about(run: Path) -> dict[str, str]:
+def _read_about(run: Path) -> dict[str, Any]:
     path = run / ABOUT
     try:
-        about = read_json(path)
+        about = {"neighbours": {}} | read_json(path)  # which older versions did not note
+        if not all(isinstance(text, str) for entry in about["neighbours"].items() for text in entry):
+            raise TypeError
         if not all(isinstance(about[field], str) for field in ("file", "function", "sha256")):
             raise TypeError
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is malformed: it does not say which code the run was trained with") from error
     return about

@@ -62,7 +62,7 @@ def test_each_refused_picture_has_a_line(net, tmp_path, capsys):
 @pytest.fixture
 def own_data(tmp_path, three):
     path = tmp_path / "own.npz"
-    np.savez(path, images=np.uint8(255 * np.stack([three] * 100)), labels=np.arange(100) % 10)
+    np.savez(path, images=np.uint8(255 * np.stack([three] * 40)), labels=np.arange(40) % 10)
     return path
 
 
@@ -71,7 +71,7 @@ def test_evaluate_takes_all_images_and_brings_them_to_the_networks_form(net, own
     part = json.loads(capsys.readouterr().out)
     assert run(["evaluate", str(net), "--data", str(own_data), "--split", "all", "--form", "mnist", "--json"]) == 0
     every = json.loads(capsys.readouterr().out)
-    assert (part["count"] < 20, every["count"]) == (True, 100)
+    assert (part["count"] < 20, every["count"]) == (True, 40)
     assert run(["evaluate", str(net), "--data", f"{own_data}:28"]) == 0
     assert "--split all takes every one" in capsys.readouterr().err
     assert run(["evaluate", str(net), "--split", "all"]) == 2

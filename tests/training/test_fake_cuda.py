@@ -36,7 +36,12 @@ def learner(config, device, image_size=28):
 @pytest.mark.parametrize(
     "config",
     [
-        *(TrainConfig(model=model, **EVERYTHING) for model in MODELS),
+        *(
+            pytest.param(
+                TrainConfig(model=model, **EVERYTHING), marks=pytest.mark.slow if model.startswith("resnet") else ()
+            )
+            for model in MODELS
+        ),
         *(TrainConfig(model="mlp", optimizer=optimizer, **EVERYTHING) for optimizer in OPTIMIZER_DEFAULTS),
         TrainConfig(model="mnist_cnn", freeze="conv1*", precision="bfloat16"),
     ],
@@ -165,9 +170,10 @@ def test_the_loop_looks_at_the_losses_every_50_steps(cuda, tmp_path):
 
 @pytest.mark.parametrize("settings", [{"ema": 0.9, "augment": "shift=2"}, {"optimizer": "sgd", "clip_norm": 1.0}])
 def test_a_run_is_that_of_the_cpu(cuda, tmp_path, settings):
-    for device in ("cpu", "cuda"):
-        config = dataclasses.replace(SMALL, device=device, dtype="float64", **settings)
-        train(config, out=str(tmp_path / device), display=Display())
+    config = dataclasses.replace(SMALL, dtype="float64", **settings)
+    train(dataclasses.replace(config, device="cuda"), out=str(tmp_path / "cuda"), display=Display())
+    with outside():
+        train(dataclasses.replace(config, device="cpu"), out=str(tmp_path / "cpu"), display=Display())
     here, there = (final_state(tmp_path / device) for device in ("cpu", "cuda"))
     for row, expected in zip(there.pop("history"), here.pop("history"), strict=True):
         assert row.pop("impl") == expected.pop("impl")

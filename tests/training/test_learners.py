@@ -127,7 +127,7 @@ def test_twenty_images_can_be_learned_by_heart(digits, impl):
     each = learner(impl, config)
     loader = MemoryLoader(digits.train, digits.mean, digits.std, device=CPU, dtype=torch.float32)
     x, y = next(loader.batches(None, 20))
-    for step in range(300):
+    for step in range(150):
         loss, _ = each.train_step(x, y, torch.Generator().manual_seed(step), {"lr": 3e-3})
     assert loss < 1e-3
 

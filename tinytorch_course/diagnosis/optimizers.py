@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -46,8 +46,7 @@ def simulate(case: OptimizerCase, rule: Rule, steps: list[int], seed: int) -> Te
 
 def _hyper(case: OptimizerCase, name: str, step: int) -> dict[str, Any]:
     """The hyper-parameters of one parameter in one step."""
-    parameters = inspect.signature(getattr(optimizers, case.optimizer)).parameters.values()
-    hyper = {p.name: p.default for p in parameters if p.name != "groups"} | case.kwargs
+    hyper = _defaults(case.optimizer) | case.kwargs
     for group in case.groups:
         hyper |= group.overrides if name in group.names else {}
     hyper["lr"] *= in_force(case.factors, step, 1.0)
@@ -57,6 +56,12 @@ def _hyper(case: OptimizerCase, name: str, step: int) -> dict[str, Any]:
     elif momentum is not None:
         hyper["momentum"] = momentum
     return hyper
+
+
+@cache
+def _defaults(optimizer: str) -> dict[str, Any]:
+    parameters = inspect.signature(getattr(optimizers, optimizer)).parameters.values()
+    return {p.name: p.default for p in parameters if p.name != "groups"}
 
 
 # --- the rules, each with what can go wrong in it --------------------------------------------------------------------

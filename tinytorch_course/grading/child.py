@@ -81,6 +81,7 @@ class _Checked:
 
     def __init__(self, request: Request, folder: Path):
         self.request, self.stages, self.progress = request, (folder / "stage").resolve(), folder / "progress"
+        self.stage = ""
         self.subject: Subject | None = None  # to be repaired
         self.file = Path(request.path).resolve()
         device = str(find_device(request.device))
@@ -189,7 +190,9 @@ class _Checked:
     # --- running it --------------------------------------------------------------------------------------------------
 
     def _say(self, stage: str) -> None:
-        self.stages.write_text(stage, encoding="utf-8")
+        if stage != self.stage:  # not anew for each of many calls
+            self.stages.write_text(stage, encoding="utf-8")
+        self.stage = stage
 
     def _staged(self, function: Callable, name: str) -> Callable:
         """The function, announcing itself, so that it can be named if it never returns."""

@@ -17,6 +17,7 @@ from fake_cuda import FakeCuda, pretend
 from tinytorch_course.data import digits
 from tinytorch_course.data.splits import Split
 from tinytorch_course.instruments.rounding import RoundingAdversary
+from tinytorch_course.lockstep import compare
 from tinytorch_course.training.runs import RunFolder
 
 # Whoever starts the tests in the background, or under nohup, has these ignored; a run would ignore them as well.
@@ -55,26 +56,29 @@ def another_machine(request):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def curves_undrawn():
-    """Drawing a run's curves takes longer than the small runs of the tests; gives what draws them."""
-    draw, RunFolder.plot_curves = RunFolder.plot_curves, lambda *_: None
-    yield draw
-    RunFolder.plot_curves = draw
-
-
-@pytest.fixture(scope="session", autouse=True)
-def digits_read_once():
-    """Reading the embedded digits, too; every caller gets a copy."""
-    read, once = digits.read, functools.cache(digits.read)
-    digits.read = lambda: tuple(Split(split.images.clone(), split.labels.clone()) for split in once())
-    yield
-    digits.read = read
+def shortened():
+    """What takes longer than the small runs of the tests: the embedded digits are read once, and every caller gets a
+    copy; a run's curves are not drawn, a comparison's memory is not measured. Gives what does both.
+    """
+    once = functools.cache(digits.read)
+    draw, measure = RunFolder.plot_curves, compare.peak_memory
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(digits, "read", lambda: tuple(Split(*(part.clone() for part in split)) for split in once()))
+        patch.setattr(RunFolder, "plot_curves", lambda *_: None)
+        patch.setattr(compare, "peak_memory", lambda *_: None)
+        yield draw, measure
 
 
 @pytest.fixture
-def curves(monkeypatch, curves_undrawn):
+def curves(monkeypatch, shortened):
     """In this test a run's curves are drawn."""
-    monkeypatch.setattr(RunFolder, "plot_curves", curves_undrawn)
+    monkeypatch.setattr(RunFolder, "plot_curves", shortened[0])
+
+
+@pytest.fixture
+def memory(monkeypatch, shortened):
+    """In this test a comparison's memory is measured."""
+    monkeypatch.setattr(compare, "peak_memory", shortened[1])
 
 
 @pytest.fixture

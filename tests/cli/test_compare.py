@@ -14,7 +14,7 @@ def compare(*args):
     return run(["compare", *TINY, *args])
 
 
-def test_both_stay_together_in_float64(capsys):
+def test_both_stay_together_in_float64(capsys, memory):
     assert compare("--dtype", "float64", "--steps", "12") == 0
     out, err = capsys.readouterr()
     steps = [int(line[1]) for line in map(TABLE_LINE.fullmatch, out.splitlines()) if line]

@@ -235,28 +235,6 @@ def test_the_divergence_is_told_with_values_and_source(ops, room):
     assert document["source"]["function"] == "linear_backward"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("name", "line"),
-    [
-        ("softmax-gradient-forgotten", "dinput = "),  # of two returns, the one that was taken
-        ("batch-norm-count", "dx = torch.addcmul("),  # of two branches, the one that was run
-        ("max-pool-ties", "dx[taps]"),
-        ("conv-weight-flipped", "dweight = "),
-        ("running-variance-biased", "running_var = "),
-        ("momentum-as-mean", "buffer = "),
-        ("dropout-mask-forgotten", "return dout if mask is None else"),
-    ],
-)
-def test_the_source_line(name, line):
-    injection = find_injection(name)
-    config = dataclasses.replace(
-        tiny(), **injection.fit({"model": "mnist_cnn", "optimizer": "adam", "momentum": None}, set())
-    )
-    found = compare(config, steps=2, tolerance=1e-9, injection=injection, display=Listener())
-    assert found.divergence.source.text.startswith(line)
-
-
 def test_the_source_of_a_sum_of_two_paths():
     """The gradient of a residual block's input is added up in the layer itself, which is no op."""
     recorder = Recorder()
@@ -337,7 +315,7 @@ def test_peak_memory_keeps_stderr_of_python(capfd):
 
 
 @pytest.mark.slow
-def test_both_sides_are_measured():
+def test_both_sides_are_measured(memory):
     listener = Listener()
     found = compare(tiny(), steps=3, display=listener)
     assert found.memory == listener.memory
@@ -421,7 +399,7 @@ def test_masks_and_order_are_those_of_the_seed():
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")
-def test_float64_is_the_same_on_cuda():
+def test_float64_is_the_same_on_cuda(memory):
     config = tiny(model="mnist_cnn", device="cuda", limit=256, batch_size=32)
     found = compare(config, steps=50, tolerance=1e-9, display=Listener())
     assert found.divergence is None

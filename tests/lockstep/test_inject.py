@@ -61,6 +61,16 @@ FIRST_SEEN = [
     ("dropout-in-evaluation", "mnist_cnn", 1, "evaluation", "drop1", "dropout_forward"),
 ]
 
+LINES = {  # that made the first wrong tensor
+    "softmax-gradient-forgotten": "dinput = ",  # of two returns, the one that was taken
+    "batch-norm-count": "dx = torch.addcmul(",  # of two branches, the one that was run
+    "max-pool-ties": "dx[taps]",
+    "conv-weight-flipped": "dweight = ",
+    "running-variance-biased": "running_var = ",
+    "momentum-as-mean": "buffer = ",
+    "dropout-mask-forgotten": "return dout if mask is None else",
+}
+
 
 def planned(injection, **settings):
     """A tiny run, set as --inject sets it when the user typed ``settings``."""
@@ -79,10 +89,12 @@ def test_caught_in_the_first_step_and_named_at_the_right_tensor(name, model, ste
     assert found is not None
     assert (found.step, *found.quantity) == (step, kind, tensor)
     assert found.source.function == function
+    assert found.source.text.startswith(LINES.get(name, ""))
     assert found.distance.error > 1e-9
 
 
 def test_the_table_has_every_mistake_once():
+    assert {row[0] for row in FIRST_SEEN} >= LINES.keys()
     assert [row[0] for row in FIRST_SEEN] == [injection.name for injection in INJECTIONS]
     assert len({injection.name for injection in INJECTIONS}) == len(INJECTIONS) >= 20
 

@@ -239,7 +239,7 @@ def text_classifier():
 
 
 def two_classes():
-    """One output, BCE with logits, targets (N, 1), accuracy by a threshold; train and test accuracy are both printed."""
+    """One output, BCE with logits, targets (N, 1); train and test accuracy by a threshold are both printed."""
     x, y = blobs(900, classes=2)
     train_set, test_set = TensorDataset(x[:700], y[:700]), TensorDataset(x[700:], y[700:])
     model = nn.Sequential(nn.Linear(20, 16), nn.Tanh(), nn.Linear(16, 1))

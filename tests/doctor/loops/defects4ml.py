@@ -90,11 +90,11 @@ def regression_loss_for_classes():
 
 
 def optimizer_too_weak():
-    """024 (FacialKeypointsDetection 6543925): SGD at its default rate where Adam was needed."""
+    """024 (FacialKeypointsDetection 6543925): SGD at its default rate, 0.01, where Adam was needed."""
     x, y = line()
     model = mlp(5, 1)
-    loader = DataLoader(TensorDataset(x, 0.01 * y), batch_size=64, shuffle=True)
-    run(model, loader, nn.MSELoss(), optimizer=torch.optim.SGD(model.parameters(), lr=1e-6))
+    loader = DataLoader(TensorDataset(x, y), batch_size=64, shuffle=True)
+    run(model, loader, nn.MSELoss(), optimizer=torch.optim.SGD(model.parameters(), lr=0.01))
 
 
 def activation_at_the_output():

@@ -127,7 +127,7 @@ def start_alike(worker):
 
 
 def workers_alike():
-    """stackoverflow-67180955: workers draw the same random numbers. (torch seeds numpy since 1.9; here it is undone.)"""
+    """stackoverflow-67180955: workers draw the same random numbers. (torch >= 1.9 seeds numpy; undone here.)"""
     loader = DataLoader(Augmented(), batch_size=32, shuffle=True, num_workers=2, worker_init_fn=start_alike)
     model = nn.Sequential(nn.Linear(20, 32), nn.ReLU(), nn.Linear(32, 4))
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -177,7 +177,7 @@ class TwoInputs(nn.Module):
 
 def first_text_for_all(batch):
     """What should be one row a sample becomes one row: all texts are taken for one."""
-    x, y = zip(*batch)
+    x, y = zip(*batch, strict=True)
     ids = torch.arange(8)[None] + int(y[0])
     return ids, torch.stack(x), torch.stack(y)
 

@@ -37,7 +37,7 @@ from tinytorch_course.grading.adapters import (
     pair_of_functions,
 )
 from tinytorch_course.grading.forms import pair_of_class, understood
-from tinytorch_course.grading.own_code import Request
+from tinytorch_course.grading.own_code import Request, leave
 from tinytorch_course.grading.subjects import subject_of_optimizer, subject_of_pair
 from tinytorch_course.repair import Subject, find_repair
 from tinytorch_course.repair.sandbox import guarded
@@ -59,21 +59,15 @@ def main() -> None:
         except InputError as refusal:
             answer = {"refused": str(refusal)}
         if request.budget and checked.subject is not None and not answer.get("row", {}).get("ok"):
-            _leave(answer, folder)
+            leave(answer, folder)
             answer |= {"repair": checked.repair()}
     except BaseException:
         answer = {"broken": traceback.format_exc()}
     with contextlib.suppress(Exception):  # the code may have closed them
         sys.stdout.flush()
         sys.stderr.flush()
-    _leave(answer, folder)
+    leave(answer, folder)
     os._exit(0)  # threads that the code has started need not end
-
-
-def _leave(answer: dict[str, Any], folder: Path) -> None:
-    temporary = folder / "unfinished"
-    temporary.write_text(json.dumps(answer), encoding="utf-8")
-    os.replace(temporary, folder / "answer")
 
 
 class _Checked:

@@ -92,8 +92,29 @@ def check_own_code(request: Request, timeout: float, progress: Progress = lambda
     Raises:
         InputError: if the code cannot be checked: it raises, hangs, crashes, returns something that is no gradient.
     """
+    answer, output = run_child("tinytorch_course.grading.child", request, timeout, progress)
+    row = Row.from_dict(answer["row"])
+    with_repair(row, answer.get("repair"))
+    return Answer(row, output.kept, output.length)
+
+
+def run_child(
+    module: str, request: Any, timeout: float, progress: Progress = lambda part, tried: None
+) -> "tuple[dict[str, Any], _Output]":
+    """Run ``module.main()`` in a process of its own; its answer, and what it printed.
+
+    Args:
+        module: what is imported there. Its ``main`` finds the request as JSON in the first argument, and leaves its
+            answer by :func:`leave` in the folder in the second, where a file "stage" says that it is ready.
+        request: a dataclass with ``path`` and ``budget``.
+        timeout: seconds that it may take, from when it is ready.
+        progress: as for :func:`check_own_code`.
+
+    Raises:
+        InputError: if it hangs or crashes, or refuses.
+    """
     with tempfile.TemporaryDirectory(prefix="tinytorch-") as folder:
-        process = _start(request, folder)
+        process = _start(module, request, folder)
         output = _Output(process.stdout)
         try:
             _wait(process, Path(folder), timeout, request, progress)
@@ -103,14 +124,19 @@ def check_own_code(request: Request, timeout: float, progress: Progress = lambda
         answer = _read(Path(folder) / "answer")
         if answer is None:
             raise InputError(_ended_early(process.returncode, Path(folder), request))
-    repair = answer.get("repair")
     if "refused" in answer:
+        repair = answer.get("repair")
         raise InputError(answer["refused"] + (f"; {repair['text']}" if repair else ""))
     if "broken" in answer:
         raise RuntimeError(f"the check itself failed:\n{answer['broken']}")
-    row = Row.from_dict(answer["row"])
-    with_repair(row, repair)
-    return Answer(row, output.kept, output.length)
+    return answer, output
+
+
+def leave(answer: dict[str, Any], folder: Path) -> None:
+    """The child's side: leave the answer, whole or not at all."""
+    temporary = folder / "unfinished"
+    temporary.write_text(json.dumps(answer), encoding="utf-8")
+    os.replace(temporary, folder / "answer")
 
 
 def with_repair(row: Row, repair: dict[str, Any] | None) -> None:
@@ -136,7 +162,7 @@ def _stands_beside(finding: dict[str, Any], repair: dict[str, Any]) -> bool:
     return explains and (finding["entry"] is not None or not repair["complete"])
 
 
-def _start(request: Request, folder: str) -> subprocess.Popen:
+def _start(module: str, request: Any, folder: str) -> subprocess.Popen:
     package = str(Path(tinytorch_course.__file__).parents[1])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = os.environ | {
@@ -144,7 +170,7 @@ def _start(request: Request, folder: str) -> subprocess.Popen:
         "PYTHONSAFEPATH": "1",  # a file of the learner's called random.py is not to replace Python's
         "PYTHONIOENCODING": "utf-8",
     }
-    command = "from tinytorch_course.grading.child import main; main()"
+    command = f"from {module} import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", command, json.dumps(asdict(request)), folder],
         stdin=subprocess.DEVNULL,
@@ -155,7 +181,7 @@ def _start(request: Request, folder: str) -> subprocess.Popen:
     )
 
 
-def _wait(process: subprocess.Popen, folder: Path, timeout: float, request: Request, progress: Progress) -> None:
+def _wait(process: subprocess.Popen, folder: Path, timeout: float, request: Any, progress: Progress) -> None:
     """Wait for the end; the code's time begins when the process says that it is ready, a repair's after the check."""
     deadline = time.monotonic() + START
     ready = answered = False
@@ -221,6 +247,6 @@ def _read(path: Path) -> Any:
         return None
 
 
-def _ended_early(code: int, folder: Path, request: Request) -> str:
+def _ended_early(code: int, folder: Path, request: Any) -> str:
     how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended Python itself, with exit code {code}"
     return f"{request.path} {how} ({_stage(folder)})"

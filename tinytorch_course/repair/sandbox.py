@@ -48,7 +48,7 @@ def guarded() -> Iterator[None]:
         sys.addaudithook(_hook)  # there is no way to take it back
         _hooked = True
     streams = sys.stdout, sys.stderr, sys.stdin
-    with open(os.devnull, "w") as nowhere, open(os.devnull) as nothing, _limited_memory(), _ringing():
+    with open(os.devnull, "w") as nowhere, open(os.devnull) as nothing, limited_memory(), _ringing():
         sys.stdout, sys.stderr, sys.stdin = nowhere, nowhere, nothing
         try:
             yield
@@ -57,14 +57,15 @@ def guarded() -> Iterator[None]:
 
 
 @contextmanager
-def _limited_memory() -> Iterator[None]:
+def limited_memory(more: int = MEMORY) -> Iterator[None]:
+    """Until it ends, this process gets no more than so many bytes beyond what it has, where the system can do that."""
     try:
         import resource
 
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
         with open("/proc/self/statm") as sizes:
             now = int(sizes.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (now + MEMORY if hard == resource.RLIM_INFINITY else hard, hard))
+        resource.setrlimit(resource.RLIMIT_AS, (now + more if hard == resource.RLIM_INFINITY else hard, hard))
     except (ImportError, OSError, ValueError):  # not on this system
         yield
         return

@@ -124,7 +124,10 @@ PUBLISHED = {
 def test_published_fault(file, function):
     if function not in PUBLISHED[file]:
         return  # a part of one
-    found, _ = watched(file, function)
+    if function == "workers_alike":  # whose workers only the end of a process ends at once
+        found = {one.name: one._asdict() for one in training.watch_training(f"{LOOPS / file}.py:{function}").findings}
+    else:
+        found, _ = watched(file, function)
     name = PUBLISHED[file][function]
     assert next(iter(found), "") == name  # the cause comes first
     if name in ("train-not-called", "classes-by-regression", "loss-does-not-fall", ""):

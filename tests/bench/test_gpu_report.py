@@ -119,7 +119,7 @@ def test_a_report_on_a_gpu_names_it(tmp_path, replaced, monkeypatch):
         ([], "--gpu-report needs a GPU, but torch finds no CUDA device here: --device cpu --quick rehearses it"),
         (["--device", "auto"], "--gpu-report needs a GPU, but torch finds no CUDA device here"),
         (["--device", "cpu"], "--gpu-report is about a GPU; on the CPU it can only be rehearsed: --device cpu --quick"),
-        (["--op", "relu", "--json"], "--gpu-report says itself what is timed and how: leave out --op, --json"),
+        (["--op", "relu", "--json"], "--gpu-report decides what is timed and how: leave out --op, --json"),
     ],
 )
 def test_refusals(tmp_path, capsys, monkeypatch, words, sentence):

@@ -56,7 +56,7 @@ def test_bad_input_is_one_sentence(trained, tmp_path, capsys):
         ([trained, tmp_path / "foreign"], "is not a run folder: it holds neither the config.toml"),
         ([trained / "model.pt"], "is a file: name the run folder that contains it"),
         ([trained, "--out", tmp_path], "is a folder: name a file in it"),
-        ([trained, "--out", tmp_path / "foreign" / "letter.txt"], "is there already and is no report"),
+        ([trained, "--out", tmp_path / "foreign" / "letter.txt"], "already exists and is not a report"),
         ([trained, "--out", tmp_path / "none" / "a.html"], "does not exist: create it first"),
         ([trained, "--out", " "], "--out must be the path of a file, but it is ' '"),
     ]

@@ -109,7 +109,9 @@ def _read(path: Path) -> Run:
     if problem := next((note for note in run.notes if RESULT in note), None):
         raise InputError(problem)
     if run.result is None:
-        raise InputError(f"{path} has no result yet: its run was stopped; `tinytorch train --resume {path}` ends it")
+        raise InputError(
+            f"{path} has no result yet: its run was stopped; `tinytorch train --resume {path}` finishes it"
+        )
     if run.config.overfit_batches is not None:
         raise InputError(f"{path} was trained with --overfit-batches, which says nothing about other pictures")
     return run

@@ -47,7 +47,7 @@ def bench(
     json: Annotated[bool, option("--json", None, "Print one JSON document.", OUTPUT)] = False,
     gpu_report: Annotated[
         str | None,
-        option("--gpu-report", "FILE", "Do all that a GPU is wanted for, under 25 minutes, and write a page.", OUTPUT),
+        option("--gpu-report", "FILE", "Run all that needs a GPU, in less than 25 minutes, and write a page.", OUTPUT),
     ] = None,
 ) -> None:
     """Time both implementations alternately: layers forward and backward, and whole training steps.
@@ -116,7 +116,7 @@ def bench(
 def report_on_gpu(path: str, device: str, quick: bool, others: list[str]) -> None:
     """Exit code 1 if a part failed."""
     if others:
-        raise InputError(f"--gpu-report says itself what is timed and how: leave out {', '.join(others)}")
+        raise InputError(f"--gpu-report decides what is timed and how: leave out {', '.join(others)}")
 
     from tinytorch_course.bench.gpu_report import make_report
 

@@ -180,7 +180,7 @@ WHAT = {
     "data": Line(
         "NAME",
         f"The images: {', '.join(data_names())}, or the path of a folder of images or an .npz file. auto is MNIST "
-        "where it can be had, else the built-in digits.",
+        "where it is available, else the built-in digits.",
     ),
     "data_dir": Line(
         "FOLDER", "Where data sets lie, or are downloaded to.", "$TINYTORCH_DATA, else the user's cache folder"

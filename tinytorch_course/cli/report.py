@@ -75,7 +75,7 @@ def choose_file(out: str | None, folders: list[str]) -> Path:
         if path.is_dir():
             raise InputError(f"{path} is a folder: name a file in it, such as --out {path / 'report.html'}")
         if path.exists() and (not path.is_file() or MARK not in path.read_bytes()):
-            raise InputError(f"{path} is there already and is no report: choose another file for --out")
+            raise InputError(f"{path} already exists and is not a report: choose another file for --out")
         if not path.parent.is_dir():
             raise InputError(f"the folder {path.parent} of --out does not exist: create it first")
     except OSError as error:

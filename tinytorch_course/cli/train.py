@@ -61,7 +61,7 @@ def train(
                 )
             find_model(wanted.model)
         if seeds is not None and "," in seeds and "seed" in typed:
-            raise InputError("--seed does not go with a list of --seeds, which says them all")
+            raise InputError("--seed does not go with a list of --seeds, which names them all")
         if seeds is None:
             result = begin(wanted, out, json=json)
         else:

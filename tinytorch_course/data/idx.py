@@ -185,7 +185,7 @@ def _read_file(source: Source, file: IdxFile, path: Path) -> Tensor:
             except OSError as error:
                 raise InputError(
                     f"{path} cannot be unpacked into {tempfile.gettempdir()} ({error.strerror}): "
-                    "make room there, or unpack the four .gz files beside themselves"
+                    "make room there, or unpack the four .gz files in their folder"
                 ) from error
             return _read_file(source, file, Path(folder) / file.name)
     data = _read_bytes(path)

@@ -54,11 +54,7 @@ def confusion_lines(scores: Scores) -> Iterator[str]:
             yield f"{name:<{label}} " + "".join(f"{count or '.':>{cell}}" for count in row)
     else:
         yield f"Confusion: {len(names)} x {len(names)} is too wide for this terminal; --out draws it, --json lists it"
-    mistakes = sorted(
-        ((counts[i][j], names[i], names[j]) for i in range(len(names)) for j in range(len(names)) if i != j),
-        key=lambda mistake: -mistake[0],
-    )
-    worst = [f"{true} as {answer} ({count})" for count, true, answer in mistakes[:MOST_MISTAKES] if count]
+    worst = [f"{true} as {answer} ({count})" for true, answer, count in scores.mistakes(MOST_MISTAKES)]
     yield f"Most frequent mistakes: {', '.join(worst)}" if worst else "No image was misclassified"
 
 

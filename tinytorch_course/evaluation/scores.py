@@ -57,6 +57,16 @@ class Scores:
     confusion: Tensor  # (K, K), int64: row the true class, column the answer
     calibration: Calibration
 
+    def mistakes(self, most: int) -> list[tuple[str, str, int]]:
+        """The most frequent mistakes: true class, answer, and how often; fewer than ``most`` if there are no more."""
+        names = [each.name for each in self.per_class]
+        found = [
+            (names[true], names[answer], int(self.confusion[true, answer]))
+            for true, answer in self.confusion.nonzero().tolist()
+            if true != answer
+        ]
+        return sorted(found, key=lambda mistake: -mistake[2])[:most]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and dicts, for JSON."""
         return dataclasses.asdict(self) | {"confusion": self.confusion.tolist()}

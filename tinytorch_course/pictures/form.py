@@ -92,6 +92,6 @@ def centred(character: np.ndarray, form: Form) -> np.ndarray:
     top, left = (
         int(np.clip(round(side / 2 - at), 0, side - size)) for at, size in zip(middle, character.shape, strict=True)
     )
-    canvas = np.zeros((side, side), dtype=np.float32)
-    canvas[top : top + character.shape[0], left : left + character.shape[1]] = character
+    height, width = character.shape
+    canvas = np.pad(character, ((top, side - top - height), (left, side - left - width)))
     return (255 * canvas.clip(0, 1) + 0.5).astype(np.uint8)

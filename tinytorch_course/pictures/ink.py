@@ -81,8 +81,8 @@ def with_margin(colors: np.ndarray) -> np.ndarray:
         return colors
     margin = max(1, round(MARGIN * max(grey.shape)))
     paper = np.median(colors[light == paper_is_light], axis=0)
-    padded = np.empty((grey.shape[0] + 2 * margin, grey.shape[1] + 2 * margin, 3), colors.dtype)
-    padded[:] = paper
+    height, width = grey.shape
+    padded = np.full((height + 2 * margin, width + 2 * margin, 3), paper, colors.dtype)
     padded[margin:-margin, margin:-margin] = colors
     return padded
 
@@ -158,10 +158,8 @@ def paper_around(colors: np.ndarray, dark: bool) -> np.ndarray:
     size = max(3, round(WIDEST_STROKE * max(small.shape)))
     room = ((size, size), (size, size), (0, 0))
     # Beyond the rim there is paper, so that a stroke along it is swallowed as well.
-    padded = np.pad(small, room)
-    beyond = np.ones(padded.shape, bool)
-    beyond[size:-size, size:-size] = False
-    padded = np.where(beyond, np.pad(paper_at_the_rim(small), room, mode="edge"), padded)
+    padded = np.pad(paper_at_the_rim(small), room, mode="edge")
+    padded[size:-size, size:-size] = small
     swallow = ndimage.grey_closing if dark else ndimage.grey_opening
     paper = swallow(padded, size=(size, size, 1))[size:-size, size:-size]
     return resized(ndimage.gaussian_filter(paper, (1, 1, 0)), colors.shape[:2])

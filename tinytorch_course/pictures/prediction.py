@@ -58,9 +58,8 @@ def predict(network: Network, sources: Iterable[Source], form: str | None = None
             yield Prediction(source.name, None, None, str(error))
             continue
         if looks is None:
-            yield Prediction(
-                source.name, None, None, f"{source.name} contains nothing that stands out from its background"
-            )
+            problem = f"{source.name} contains nothing that stands out from its background"
+            yield Prediction(source.name, None, None, problem)
             continue
         probabilities = network.logits(looks).double().softmax(dim=1).mean(dim=0)
         yield Prediction(source.name, looks[0], probabilities)
@@ -114,9 +113,7 @@ def light_on_black(colors: np.ndarray, side: int) -> np.ndarray:
     if not thing.any():
         return np.zeros((side, side), np.uint8)
     light = light[box_of(thing)] / light.max()
-    longest = max(light.shape)
-    square = np.zeros((longest, longest), np.float32)
-    top, left = ((longest - size) // 2 for size in light.shape)
-    square[top : top + light.shape[0], left : left + light.shape[1]] = light
+    room = [max(light.shape) - size for size in light.shape]
+    square = np.pad(light, [(each // 2, each - each // 2) for each in room])
     light = resized(square, (side, side), Image.Resampling.BICUBIC)
     return (255 * light.clip(0, 1) + 0.5).astype(np.uint8)

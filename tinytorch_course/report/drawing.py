@@ -42,15 +42,7 @@ def confusion_rows(inside: Inside) -> list[tuple[str, list[tuple[int, float, boo
 
 def confusions(inside: Inside) -> list[str]:
     """The most frequent mistakes, in words."""
-    matrix, classes = inside.scores.confusion.tolist(), inside.network.classes
-    found = [
-        (count, classes[true], classes[answer])
-        for true, counts in enumerate(matrix)
-        for answer, count in enumerate(counts)
-        if count and true != answer
-    ]
-    found.sort(key=lambda each: -each[0])
-    return [f"{true} taken for {answer}: {count:,}" for count, true, answer in found[:MOST_CONFUSIONS]]
+    return [f"{true} taken for {answer}: {count:,}" for true, answer, count in inside.scores.mistakes(MOST_CONFUSIONS)]
 
 
 def mistake_pictures(mistakes: list[Mistake]) -> list[Picture]:

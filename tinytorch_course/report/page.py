@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jinja2
-import torch
 from markupsafe import Markup
 
 import tinytorch_course
@@ -27,10 +26,11 @@ from tinytorch_course.report.inside import Inside, load_data, look
 from tinytorch_course.report.sources import Sources
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.display import duration, percent
+from tinytorch_course.training.environment import versions
 from tinytorch_course.training.own_model import model_of_run
 
 HERE = Path(__file__).parent
-PACKAGES = ("torch", "torchvision", "numpy", "scikit-learn", "matplotlib")
+PACKAGES = ("numpy", "scikit-learn", "matplotlib")  # besides those that training knows
 
 
 class RunView(NamedTuple):
@@ -219,16 +219,14 @@ def _settings(views: list[RunView]) -> list[tuple[str, list[str], bool]]:
 def _environment(views: list[RunView]) -> list[tuple[str, list[str], str]]:
     """Versions by name: those that each run was trained with, and those that made this report."""
     now = {
-        "tinytorch": tinytorch_course.__version__,
+        **versions(),
         "python": platform.python_version(),
         **{name: importlib.metadata.version(name) for name in PACKAGES},
-        "threads": str(torch.get_num_threads()),
-        "instructions": torch.backends.cpu.get_cpu_capability(),
         "system": f"{platform.system()} {platform.machine()}",
     }
     trained = [
         view.run.versions | {name: str(value) for name, value in (view.run.result or {}).items() if name == "device"}
         for view in views
     ]
-    names = dict.fromkeys(name for versions in (now, *trained) for name in versions)
-    return [(name, [versions.get(name, "–") for versions in trained], now.get(name, "–")) for name in names]
+    names = dict.fromkeys(name for known in (now, *trained) for name in known)
+    return [(name, [known.get(name, "–") for known in trained], now.get(name, "–")) for name in names]

@@ -34,6 +34,14 @@ def test_every_name_is_there(name):
     assert getattr(tt, name) is getattr(tt, name)
 
 
+def test_completion_shows_what_is_there_to_be_used():
+    assert {"linear", "relu", "own", "sequential", "batch_norm2d"} <= set(dir(tt.layers))
+    assert not {"Any", "Tensor", "torch", "partial", "functools", "require"} & set(dir(tt.layers))
+    assert {"MODELS", "mlp", "find_model"} <= set(dir(tt.models))
+    assert all(hasattr(getattr(tt, module), name) for module in ("layers", "losses", "ops", "data") for name in
+               dir(getattr(tt, module)))  # fmt: skip
+
+
 def test_another_name_is_an_attribute_error():
     with pytest.raises(AttributeError, match="has no attribute 'trian'"):
         tt.trian  # noqa: B018

@@ -1,3 +1,5 @@
+import sys
+
 import pytest
 import torch
 from own_file import MY_NET
@@ -49,6 +51,13 @@ def test_a_function_itself_is_a_network():
         find_model(lambda L: L.relu())
 
 
+def test_a_script_without_a_guard_does_not_see_the_command_line(file, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["tinytorch", "train", "--epochs", "3"])
+    file.write_text("import sys\nSEEN = list(sys.argv)\n" + MY_NET)
+    assert find_model("my_net.py:net").build.__wrapped__.__globals__["SEEN"] == [str(file)]
+    assert sys.argv[1:] == ["train", "--epochs", "3"]
+
+
 def test_the_file_is_run_once_and_again_when_it_changes(file, capsys):
     file.write_text("print('running')\n" + MY_NET)
     for _ in range(2):
@@ -74,7 +83,16 @@ def test_neighbours_can_be_imported(file):
         ("my_nett.py:net", "", r"the file 'my_nett.py' does not exist; did you mean my_net.py\?"),
         ("my_net.py:net", "def net(L:\n", "^my_net.py line 1: SyntaxError: "),
         ("my_net.py:net", "\nimport no_such_module\n", "^my_net.py line 2: ModuleNotFoundError"),
-        ("my_net.py:net", "import sys\nsys.exit(3)\n", r"^my_net.py line 2: it calls sys.exit\(3\)"),
+        (
+            "my_net.py:net",
+            "import sys\nsys.exit(3)\n",
+            r"^my_net.py line 2: it ends as a program does, .* put what it does",
+        ),
+        (
+            "my_net.py:net",
+            "import argparse\np = argparse.ArgumentParser()\np.add_argument('name')\np.parse_args()\n",
+            "^my_net.py line 4: it ends as a program does, but it is only imported here: put what it does under if",
+        ),
         ("my_net.py:nte", "def net(L): pass\n", r"'nte' is not there in my_net.py; did you mean net\?"),
         ("my_net.py:net", "net = [1]\n", "'net' is no function or class in my_net.py; it has no functions"),
         ("my_net.py:net", "class net: pass\n", "net in my_net.py is a class, but a network is a function of L"),

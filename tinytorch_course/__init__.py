@@ -10,6 +10,7 @@ Nothing is imported before it is asked for, so that ``tinytorch --help`` answers
 """
 
 import importlib
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -57,9 +58,18 @@ def __getattr__(name: str) -> Any:
         found = getattr(importlib.import_module(f"{__name__}.{_ATTRIBUTES[name]}"), name)
     else:
         found = importlib.import_module(f"{__name__}.{name}")
+    if name in _ATTRIBUTES and isinstance(found, ModuleType):
+        _hide_imports(found)
     globals()[name] = found
     return found
 
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def _hide_imports(module: ModuleType) -> None:
+    """Let ``dir`` and tab completion show what the module defines, without what it imports."""
+    own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+    names = getattr(module, "__all__", None) or [name for name in own if not name.startswith("_")]
+    vars(module)["__dir__"] = lambda: sorted(names)

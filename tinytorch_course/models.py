@@ -291,6 +291,10 @@ def require_model_name(name: object) -> None:
         raise InputError(f"there is no network {name!r}{hint}")
 
 
+def __dir__() -> list[str]:
+    return ["MODELS", "Model", "find_model", *(model.build.__name__ for model in MODELS.values())]
+
+
 def find_model(name: str | Callable[..., Any] | Model) -> Model:
     """The network of that name: one of ours, mlp-A-B-... with hidden layers of those sizes, or FILE:NAME.
 

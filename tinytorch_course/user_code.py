@@ -19,7 +19,9 @@ _run: set[str] = set()  # the files that were run in this process
 
 
 def run_file(file: Path, name: str | None = None) -> ModuleType:
-    """The file as a module called ``name`` (None: as the file is called). What it prints goes to stderr.
+    """The file as a module called ``name`` (None: as the file is called).
+
+    What it prints goes to stderr, and to what it asks of the command line there is no answer.
 
     Raises:
         InputError: if it cannot be read, or raises.
@@ -34,8 +36,12 @@ def run_file(file: Path, name: str | None = None) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     _run.add(str(file))
-    with saying_where(file), contextlib.redirect_stdout(sys.stderr):
-        spec.loader.exec_module(module)
+    words, sys.argv = sys.argv, [str(file)]
+    try:
+        with saying_where(file), contextlib.redirect_stdout(sys.stderr):
+            spec.loader.exec_module(module)
+    finally:
+        sys.argv = words
     return module
 
 
@@ -57,6 +63,11 @@ def spell_error(error: BaseException, file: Path) -> str:
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).parent == folder]
     if not frames:
         return f"{shown(str(file))}: {message}"
+    if isinstance(error, SystemExit) and frames[0].name == "<module>":
+        return (
+            f"{shown(frames[0].filename)} line {frames[0].lineno}: it ends as a program does, but it is only imported "
+            'here: put what it does under if __name__ == "__main__":'
+        )
     where = f"{shown(frames[-1].filename)} line {frames[-1].lineno}"
     where += f", in {frames[-1].name}" if frames[-1].name != "<module>" else ""
     if isinstance(error, SystemExit):

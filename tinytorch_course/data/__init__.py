@@ -11,4 +11,9 @@ from tinytorch_course.errors import naming_arguments
 
 __all__ = ["Dataset", "MemoryLoader", "Split", "StreamLoader", "default_data_dir", "epoch_order", "load"]
 
+
+def __dir__() -> list[str]:
+    return __all__
+
+
 load = naming_arguments("data")(sources.load)

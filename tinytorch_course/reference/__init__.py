@@ -3,3 +3,7 @@
 from tinytorch_course.reference import clipping, initializers, layers, losses, optimizers, schedules
 
 __all__ = ["clipping", "initializers", "layers", "losses", "optimizers", "schedules"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,6 +1,5 @@
 """Learners' own code: right code is never accused, and what is wrong is called by its name."""
 
-import functools
 import inspect
 from typing import NamedTuple
 
@@ -35,7 +34,6 @@ def check(op, namespace):
         return Outcome(sum(not c.ok for c in plain), len(plain), [finding.key for finding in diagnose(plain)])
 
 
-@functools.cache
 def outcome(mistake):
     module = learner_optimizers if mistake.op in OPTIMIZERS else learner_ops
     names = [mistake.op] if mistake.op in OPTIMIZERS else [f"{mistake.op}_forward", f"{mistake.op}_backward"]
@@ -93,16 +91,19 @@ def test_torchs_own_optimizers_are_not_accused(name):
     assert check(name, {name: OPTIMIZERS[name].twin})[::2] == (0, [])
 
 
+# What explains one case of five or eight is no headline; the search for an edit names these.
+UNNAMED = {"max_pool2d: ties-shared", "adam: weight-of-the-new"}
+
+
+def test_there_are_enough_and_all_that_are_excused():
+    assert len(LEARNER_MISTAKES) >= 60
+    assert {mistake.name.partition(" (")[0] for mistake in LEARNER_MISTAKES} >= UNNAMED
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("mistake", LEARNER_MISTAKES, ids=[mistake.name for mistake in LEARNER_MISTAKES])
-def test_every_mistake_is_detected(mistake):
-    assert outcome(mistake).failed
-
-
-@pytest.mark.slow
-def test_every_one_gets_the_right_diagnosis_in_first_place():
-    missed = {m.name: outcome(m).keys for m in LEARNER_MISTAKES if outcome(m).keys[:1] != [m.diagnosis]}
-    assert len(LEARNER_MISTAKES) >= 60
-    # What explains one case of five or eight is no headline; the search for an edit names these.
-    assert {name.partition(" (")[0] for name in missed} == {"max_pool2d: ties-shared", "adam: weight-of-the-new"}
-    assert {key for keys in missed.values() for key in keys} == {"unrecognised"}
+def test_every_mistake_is_detected_and_gets_the_right_diagnosis_in_first_place(mistake):
+    found = outcome(mistake)
+    assert found.failed
+    unnamed = mistake.name.partition(" (")[0] in UNNAMED
+    assert found.keys[:1] == ["unrecognised" if unnamed else mistake.diagnosis]

@@ -83,6 +83,18 @@ class FakeLoop(ModuleType):
 
 
 @pytest.fixture
+def same_process(monkeypatch, tmp_path_factory):
+    """A learner's code is checked in this process; to start one of its own takes two seconds."""
+    from tinytorch_course.grading import child, own_code
+
+    def run_child(module, request, timeout, progress):
+        answer = child.answer_to(request, tmp_path_factory.mktemp("checked"))
+        return own_code.accepted(answer), SimpleNamespace(kept="", length=0)
+
+    monkeypatch.setattr(own_code, "run_child", run_child)
+
+
+@pytest.fixture
 def loop(monkeypatch):
     """The loop that ``tinytorch train`` calls during this test."""
     import tinytorch_course.training as room

@@ -237,7 +237,7 @@ def test_a_pair_with_a_mistake(here, capsys):
     assert re.search(r"The right one: .*convolution\.py:\d+ \(conv2d_backward\)", out)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("same_process")
 def test_a_right_autograd_function_is_not_accused(here, capsys):
     assert check("my_ops.py:MyReLU", "--json") == 0
     document = json.loads(capsys.readouterr().out)
@@ -246,7 +246,7 @@ def test_a_right_autograd_function_is_not_accused(here, capsys):
     assert document["results"][0]["diagnosis"] == []
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("same_process")
 def test_a_forward_that_is_called_otherwise_than_its_name(tmp_path, monkeypatch, capsys):
     """As after a decorator of the learner's own: backward belongs to the name in the file."""
     monkeypatch.chdir(tmp_path)
@@ -258,7 +258,7 @@ def test_a_forward_that_is_called_otherwise_than_its_name(tmp_path, monkeypatch,
     assert "WRONG" not in capsys.readouterr().out
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("same_process")
 def test_a_loss_by_its_name(here, capsys):
     assert check("my_ops.py:my_mse_loss") == 1
     out, err = capsys.readouterr()
@@ -266,7 +266,7 @@ def test_a_loss_by_its_name(here, capsys):
     assert re.search(r"dinput and dtarget: .*(1/N|N)", out)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("same_process")
 def test_without_a_twin(here, capsys):
     assert check("my_ops.py:swish", "--shapes", "4x3") == 0
     out, err = capsys.readouterr()
@@ -274,7 +274,7 @@ def test_without_a_twin(here, capsys):
     assert re.search(r"^dx +\d\.\de-\d\d$", out, flags=re.MULTILINE)
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("same_process")
 def test_what_only_rounding_spoils(here, capsys):
     code = ("my_ops.py:shaky_tanh_forward,shaky_tanh_backward", "--like", "tanh")
     assert check(*code) == 0
@@ -303,16 +303,22 @@ def test_what_it_prints_is_kept_short(here, capsys):
             "import sys\nsys.exit('enough')\n",
             r"bad\.py line 2: it ends as a program does, but .* put what it does under if",
         ),
-        ("import os\nos._exit(7)\n", r"bad\.py ended Python itself, with exit code 7 \(it was being imported\)\."),
     ],
 )
-@pytest.mark.slow
+@pytest.mark.usefixtures("same_process")
 def test_a_file_that_does_not_import(here, capsys, source, sentence):
     (here / "bad.py").write_text(source)
     assert re.fullmatch(sentence + ".*", refusal(capsys, "bad.py:f", "--like", "relu"))
 
 
 @pytest.mark.slow
+def test_a_file_that_ends_python(here, capsys):
+    (here / "bad.py").write_text("import os\nos._exit(7)\n")
+    sentence = "bad.py ended Python itself, with exit code 7 (it was being imported)."
+    assert refusal(capsys, "bad.py:f", "--like", "relu").startswith(sentence)
+
+
+@pytest.mark.usefixtures("same_process")
 def test_a_file_of_another_kind(here, capsys):
     (here / "notes.txt").write_text("def f(x): return x, x\n")
     sentence = "notes.txt is no Python file: its name must end in .py."
@@ -338,19 +344,21 @@ def test_a_file_of_another_kind(here, capsys):
             ["my_ops.py:no_pair", "--like", "relu"],
             r"my_ops\.py: no_pair must return \(out, cache\), but it returned .*",
         ),
-        (
-            ["my_ops.py:endless", "--shapes", "2", "--timeout", "0.5"],
-            r".* within 0\.5 seconds \(it was in endless\); .*",
-        ),
         (["my_ops.py:leaves", "--shapes", "2"], r"my_ops\.py line \d+, in leaves: it calls sys\.exit\(3\), but .*"),
     ],
 )
-@pytest.mark.slow
+@pytest.mark.usefixtures("same_process")
 def test_code_that_cannot_be_checked(here, capsys, args, sentence):
     assert re.fullmatch(sentence, refusal(capsys, *args))
 
 
 @pytest.mark.slow
+def test_code_that_does_not_end(here, capsys):
+    told = refusal(capsys, "my_ops.py:endless", "--shapes", "2", "--timeout", "0.5")
+    assert re.fullmatch(r".* within 0\.5 seconds \(it was in endless\); .*", told)
+
+
+@pytest.mark.usefixtures("same_process")
 def test_a_backward_that_returns_no_tensor(here, capsys):
     assert check("my_ops.py:wordy", "--shapes", "2") in (1, 2)
     out, err = capsys.readouterr()
@@ -358,7 +366,7 @@ def test_a_backward_that_returns_no_tensor(here, capsys):
     assert "Traceback" not in out + err
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("same_process")
 def test_code_that_needs_a_gpu(here, capsys):
     import torch
 

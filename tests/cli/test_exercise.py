@@ -55,7 +55,7 @@ def test_from_start_to_answer(here, capsys):
     assert document["tasks"][0]["row"]["cases"] > 1
 
 
-@pytest.mark.slow
+@pytest.mark.usefixtures("same_process")
 def test_a_wrong_answer(here, capsys):
     (here / "mine.py").write_text(answer_to("15").replace(" + dsum, dweight1", ", dweight1"), encoding="utf-8")
     assert run(["exercise", "15", "--check", "mine.py"]) == 1

@@ -186,10 +186,9 @@ def test_a_configuration_that_names_code_is_not_enough(call):
         ("evaluate one --trust --model my_net.py:net", "give one of them"),
         ("train --trust --data digits", "--trust goes with --resume"),
         ("check --model my_net.py:net --op relu", "give one of them"),
-        pytest.param(
+        (
             "check my_net.py:net",
             "net in my_net.py is a function of L, so it is a network: check it by --model",
-            marks=pytest.mark.slow,
         ),
         ("check --op relu --input 1x28x28", "--input is for --model"),
         ("check --model my_net.py:net --input 1x28x20", "square pictures"),
@@ -198,7 +197,7 @@ def test_a_configuration_that_names_code_is_not_enough(call):
         ("bench --model no.py:net", "the file 'no.py' does not exist"),
     ],
 )
-def test_refusals(call, line, words):
+def test_refusals(call, same_process, line, words):
     code, out, err = call(line)
     assert (code, out) == (2, "")
     assert words in err

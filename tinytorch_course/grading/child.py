@@ -50,17 +50,9 @@ def main() -> None:
 
     What is wrong is left there first: should the search for a repair take Python with it, that much is known.
     """
-    request, folder = Request(**json.loads(sys.argv[1])), Path(sys.argv[2])
-    answer: dict[str, Any] = {}
+    folder = Path(sys.argv[2])
     try:
-        checked = _Checked(request, folder)
-        try:
-            answer = {"row": checked.row().to_dict()}
-        except InputError as refusal:
-            answer = {"refused": str(refusal)}
-        if request.budget and checked.subject is not None and not answer.get("row", {}).get("ok"):
-            leave(answer, folder)
-            answer |= {"repair": checked.repair()}
+        answer = answer_to(Request(**json.loads(sys.argv[1])), folder)
     except BaseException:
         answer = {"broken": traceback.format_exc()}
     with contextlib.suppress(Exception):  # the code may have closed them
@@ -68,6 +60,19 @@ def main() -> None:
         sys.stderr.flush()
     leave(answer, folder)
     os._exit(0)  # threads that the code has started need not end
+
+
+def answer_to(request: Request, folder: Path) -> dict[str, Any]:
+    """The row, or why there is none, and the repair of what is wrong; ``folder`` is told how far it is."""
+    checked = _Checked(request, folder)
+    try:
+        answer: dict[str, Any] = {"row": checked.row().to_dict()}
+    except InputError as refusal:
+        answer = {"refused": str(refusal)}
+    if request.budget and checked.subject is not None and not answer.get("row", {}).get("ok"):
+        leave(answer, folder)
+        answer |= {"repair": checked.repair()}
+    return answer
 
 
 class _Checked:

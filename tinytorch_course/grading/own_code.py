@@ -124,12 +124,21 @@ def run_child(
         answer = _read(Path(folder) / "answer")
         if answer is None:
             raise InputError(_ended_early(process.returncode, Path(folder), request))
+    return accepted(answer), output
+
+
+def accepted(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer, if it is no refusal.
+
+    Raises:
+        InputError: if it is.
+    """
     if "refused" in answer:
         repair = answer.get("repair")
         raise InputError(answer["refused"] + (f"; {repair['text']}" if repair else ""))
     if "broken" in answer:
         raise RuntimeError(f"the check itself failed:\n{answer['broken']}")
-    return answer, output
+    return answer
 
 
 def leave(answer: dict[str, Any], folder: Path) -> None:

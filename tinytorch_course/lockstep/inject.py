@@ -75,11 +75,9 @@ def find_injection(name: str) -> Injection:
     Raises:
         InputError: if there is none.
     """
-    for injection in INJECTIONS:
-        if injection.name == name:
-            return injection
-    names = [injection.name for injection in INJECTIONS]
-    hint = did_you_mean(name, names, "`tinytorch compare --list-mistakes` lists them")
+    if name in MISTAKES:
+        return MISTAKES[name]._replace(name=name)
+    hint = did_you_mean(name, MISTAKES, "`tinytorch compare --list-mistakes` lists them")
     raise InputError(f"there is no mistake {name!r} to inject{hint}")
 
 
@@ -149,311 +147,255 @@ def _drop_statistics(learner: Any) -> None:
 
 # --- the list --------------------------------------------------------------------------------------------------------
 
-_ADAM: Needs = {"optimizer": ("adam", "adamw")}
-_MOMENTUM: Needs = {"optimizer": ("sgd",), "momentum": 0.9}
 
-INJECTIONS = [
+def _op(ops: str | tuple[str, ...], what: str, forward: Any = None, backward: Any = None, **needs: Any) -> Injection:
+    """A wrong half of an op, which shows where a network has the layer."""
+    layers: dict[Any, Any] = {"flatten": "conv2d", "batch_norm": "batch_norm2d"}
+    layers |= dict.fromkeys(["cross_entropy", wrong.LOSSES])  # which every network has
+    return Injection("", what, WrongOp(ops, forward, backward), needs, layers.get(ops, ops))
+
+
+def _function(name: str, what: str, function: Callable[..., Any], **needs: Any) -> Injection:
+    return Injection("", what, WrongFunction(name, function), needs)
+
+
+def _step(what: str, alter: Callable[[Any], None], layer: str | None = None, **needs: Any) -> Injection:
+    return Injection("", what, alter, needs, layer)
+
+
+MISTAKES = {
     # --- forward
-    Injection(
-        "bias-forgotten",
-        "a linear layer does not add its bias",
-        WrongOp("linear", forward=wrong.result_of(bias=lambda call: None)),
-        layer="linear",
+    "bias-forgotten": _op(
+        "linear", "a linear layer does not add its bias", forward=wrong.result_of(bias=lambda call: None)
     ),
-    Injection(
-        "flatten-channels-last",
+    "flatten-channels-last": _op(
+        "flatten",
         "flatten takes the channels last, as TensorFlow lays out images, not first",
-        WrongOp("flatten", forward=wrong.result_of(x=lambda call: call.x.movedim(1, -1))),
-        layer="conv2d",
+        forward=wrong.result_of(x=lambda call: call.x.movedim(1, -1)),
     ),
-    Injection(
-        "conv-flipped",
+    "conv-flipped": _op(
+        "conv2d",
         "the kernel is rotated by 180 degrees in forward: a mathematician's convolution, not a library's",
-        WrongOp("conv2d", forward=wrong.result_of(weight=lambda call: wrong.turned(call.weight))),
-        layer="conv2d",
+        forward=wrong.result_of(weight=lambda call: wrong.turned(call.weight)),
     ),
-    Injection(
-        "batch-norm-n-1",
+    "batch-norm-n-1": _op(
+        "batch_norm",
         "batch norm normalises with the unbiased variance, n - 1 for n",
-        WrongOp("batch_norm", forward=wrong.normalised_by(wrong.unbiased)),
-        layer="batch_norm2d",
+        forward=wrong.normalised_by(wrong.unbiased),
     ),
-    Injection(
-        "batch-norm-eps-outside",
+    "batch-norm-eps-outside": _op(
+        "batch_norm",
         "batch norm adds eps outside the square root",
-        WrongOp("batch_norm", forward=wrong.normalised_by(lambda var, count, call: var.sqrt() + call.eps)),
-        layer="batch_norm2d",
+        forward=wrong.normalised_by(lambda var, count, call: var.sqrt() + call.eps),
     ),
-    Injection(
-        "dropout-scale-forgotten",
-        "dropout does not divide what it keeps by 1 - p",
-        WrongOp("dropout", **wrong.rescaled_dropout(lambda p: 1 - p)),
-        layer="dropout",
+    "dropout-scale-forgotten": _op(
+        "dropout", "dropout does not divide what it keeps by 1 - p", **wrong.rescaled_dropout(lambda p: 1 - p)
     ),
-    Injection(
-        "dropout-same-mask",
-        "dropout uses the first step's masks again in every step",
-        _repeat_masks,
-        layer="dropout",
+    "dropout-same-mask": _step(
+        "dropout uses the first step's masks again in every step", _repeat_masks, layer="dropout"
     ),
     # --- the loss
-    Injection(
-        "softmax-twice",
+    "softmax-twice": _op(
+        "cross_entropy",
         "the logits go through a softmax before the cross-entropy, which takes one of its own",
-        WrongOp("cross_entropy", forward=lambda call: call.again(input=call.input.softmax(wrong.class_axis(call)))),
+        forward=lambda call: call.again(input=call.input.softmax(wrong.class_axis(call))),
     ),
-    Injection(
-        "log-epsilon",
-        "the loss takes log(p + 1e-8), so that no logarithm of 0 is taken",
-        WrongOp("cross_entropy", forward=wrong.with_epsilon),
+    "log-epsilon": _op(
+        "cross_entropy", "the loss takes log(p + 1e-8), so that no logarithm of 0 is taken", forward=wrong.with_epsilon
     ),
-    Injection(
-        "label-smoothing-added",
+    "label-smoothing-added": _op(
+        "cross_entropy",
         "label smoothing gives every class its share without taking it from the right one",
-        WrongOp("cross_entropy", **wrong.smoothed(lambda e: 1, lambda e, classes: e)),
-        needs={"label_smoothing": 0.1},
+        **wrong.smoothed(lambda e: 1, lambda e, classes: e),
+        label_smoothing=0.1,
     ),
-    Injection(
-        "label-smoothing-others",
+    "label-smoothing-others": _op(
+        "cross_entropy",
         "label smoothing spreads the share as if over the C - 1 wrong classes, and gives it to all C",
-        WrongOp(
-            "cross_entropy", **wrong.smoothed(lambda e: 1 - e, lambda e, classes: e * classes / (classes - 1 or 1))
-        ),
-        needs={"label_smoothing": 0.1},
+        **wrong.smoothed(lambda e: 1 - e, lambda e, classes: e * classes / (classes - 1 or 1)),
+        label_smoothing=0.1,
     ),
-    Injection(
-        "loss-not-averaged",
-        "the gradient of the loss lacks the mean's 1/N",
-        WrongOp(wrong.LOSSES, backward=wrong.not_averaged),
+    "loss-not-averaged": _op(
+        wrong.LOSSES, "the gradient of the loss lacks the mean's 1/N", backward=wrong.not_averaged
     ),
-    Injection(
-        "softmax-gradient-forgotten",
+    "softmax-gradient-forgotten": _op(
+        "cross_entropy",
         "the gradient of the loss is -q, without the softmax's own derivative",
-        WrongOp("cross_entropy", backward=wrong.dinput_alone(wrong.softmax_forgotten)),
+        backward=wrong.dinput_alone(wrong.softmax_forgotten),
     ),
     # --- backward
-    Injection(
-        "relu-mask-from-dout",
+    "relu-mask-from-dout": _op(
+        "relu",
         "the mask of relu's gradient is taken from dout, not from the output",
-        WrongOp("relu", backward=lambda dout, call: dout.masked_fill(dout <= 0, 0)),
-        layer="relu",
+        backward=lambda dout, call: dout.masked_fill(dout <= 0, 0),
     ),
-    Injection(
-        "linear-weight-transposed",
+    "linear-weight-transposed": _op(
+        "linear",
         "the gradient of a linear weight is computed transposed and only reshaped",
-        WrongOp("linear", backward=wrong.changed(1, wrong.transposed_in_memory)),
-        layer="linear",
+        backward=wrong.changed(1, wrong.transposed_in_memory),
     ),
-    Injection(
-        "linear-bias-averaged",
+    "linear-bias-averaged": _op(
+        "linear",
         "the gradient of a linear bias is a mean over the batch, not a sum",
-        WrongOp("linear", backward=wrong.changed(2, lambda dbias, dout, call: dbias / wrong.rows_of(call.x))),
-        layer="linear",
+        backward=wrong.changed(2, lambda dbias, dout, call: dbias / wrong.rows_of(call.x)),
     ),
-    Injection(
-        "linear-sign",
+    "linear-sign": _op(
+        "linear",
         "the gradient of a linear weight has the wrong sign",
-        WrongOp("linear", backward=wrong.changed(1, lambda dweight, dout, call: -dweight)),
-        layer="linear",
+        backward=wrong.changed(1, lambda dweight, dout, call: -dweight),
     ),
-    Injection(
-        "conv-kernel-not-rotated",
+    "conv-kernel-not-rotated": _op(
+        "conv2d",
         "the gradient of a convolution's input meets the kernel the wrong way round",
-        WrongOp(
-            "conv2d",
-            backward=wrong.changed(
-                0, lambda dx, dout, call: call.again(weight=wrong.turned(call.weight)).grads(dout)[0]
-            ),
-        ),
-        layer="conv2d",
+        backward=wrong.changed(0, lambda dx, dout, call: call.again(weight=wrong.turned(call.weight)).grads(dout)[0]),
     ),
-    Injection(
-        "conv-weight-turned",
+    "conv-weight-turned": _op(
+        "conv2d",
         "the gradient of a convolution's weight is turned by 180 degrees, which only that of its input's kernel is",
-        WrongOp("conv2d", backward=wrong.changed(1, lambda dweight, dout, call: wrong.turned(dweight))),
-        layer="conv2d",
+        backward=wrong.changed(1, lambda dweight, dout, call: wrong.turned(dweight)),
     ),
-    Injection(
-        "conv-weight-flipped",
+    "conv-weight-flipped": _op(
+        "conv2d",
         "the gradient of a convolution's weight has its output channels in reverse order",
-        WrongOp("conv2d", backward=wrong.changed(1, wrong.channels_reversed)),
-        layer="conv2d",
+        backward=wrong.changed(1, wrong.channels_reversed),
     ),
-    Injection(
-        "max-pool-ties",
+    "max-pool-ties": _op(
+        "max_pool2d",
         "max-pooling gives the gradient to every pixel that ties for the maximum, not to the first",
-        WrongOp("max_pool2d", backward=wrong.every_tie_wins),
-        layer="max_pool2d",
+        backward=wrong.every_tie_wins,
     ),
-    Injection(
-        "batch-norm-mean-constant",
+    "batch-norm-mean-constant": _op(
+        "batch_norm",
         "batch norm's gradient takes the batch's mean as a constant",
-        WrongOp("batch_norm", backward=wrong.changed(0, wrong.batch_norm_dx(mean_term=0))),
-        layer="batch_norm2d",
+        backward=wrong.changed(0, wrong.batch_norm_dx(mean_term=0)),
     ),
-    Injection(
-        "batch-norm-variance-constant",
+    "batch-norm-variance-constant": _op(
+        "batch_norm",
         "batch norm's gradient takes the batch's variance as a constant",
-        WrongOp("batch_norm", backward=wrong.changed(0, wrong.batch_norm_dx(variance_term=0))),
-        layer="batch_norm2d",
+        backward=wrong.changed(0, wrong.batch_norm_dx(variance_term=0)),
     ),
-    Injection(
-        "batch-norm-count",
+    "batch-norm-count": _op(
+        "batch_norm",
         "batch norm's gradient divides by the images, not by the images' pixels",
-        WrongOp("batch_norm", backward=wrong.changed(0, wrong.batch_norm_dx(count=len))),
-        layer="batch_norm2d",
+        backward=wrong.changed(0, wrong.batch_norm_dx(count=len)),
     ),
-    Injection(
-        "dropout-mask-forgotten",
-        "dropout's gradient passes everything, also what was dropped",
-        WrongOp("dropout", backward=lambda dout, call: dout),
-        layer="dropout",
+    "dropout-mask-forgotten": _op(
+        "dropout", "dropout's gradient passes everything, also what was dropped", backward=lambda dout, call: dout
     ),
     # --- the gradients' way to the optimizer
-    Injection(
-        "no-zero-grad",
-        "gradients are added to those of all steps before: zero_grad forgotten",
-        _keep_old_gradients,
-    ),
-    Injection(
-        "clip-by-value",
+    "no-zero-grad": _step("gradients are added to those of all steps before: zero_grad forgotten", _keep_old_gradients),
+    "clip-by-value": _function(
+        "clip_grad_norm",
         "gradients are cut entry by entry, which turns them, instead of shortened by their norm",
-        WrongFunction("clip_grad_norm", wrong.clipped_by_value),
-        needs={"clip_norm": 0.1},
+        wrong.clipped_by_value,
+        clip_norm=0.1,
     ),
-    Injection(
-        "clip-each-alone",
+    "clip-each-alone": _function(
+        "clip_grad_norm",
         "each gradient is shortened by its own norm, not all by their common one",
-        WrongFunction("clip_grad_norm", wrong.clipped_each_alone),
-        needs={"clip_norm": 0.1},
+        wrong.clipped_each_alone,
+        clip_norm=0.1,
     ),
     # --- the schedule
-    Injection(
-        "cosine-one-step-ahead",
-        "the cosine schedule counts its steps from 1",
-        WrongFunction("cosine", wrong.a_step_ahead),
-        needs={"schedule": ("cosine",)},
+    "cosine-one-step-ahead": _function(
+        "cosine", "the cosine schedule counts its steps from 1", wrong.a_step_ahead, schedule=("cosine",)
     ),
-    Injection(
-        "warmup-one-step-ahead",
-        "the linear warm-up counts its steps from 1",
-        WrongFunction("linear_warmup", wrong.a_step_ahead),
-        needs={"schedule": ("linear-warmup",)},
+    "warmup-one-step-ahead": _function(
+        "linear_warmup", "the linear warm-up counts its steps from 1", wrong.a_step_ahead, schedule=("linear-warmup",)
     ),
-    Injection(
-        "one-cycle-peak-late",
+    "one-cycle-peak-late": _function(
+        "one_cycle",
         "the one-cycle schedule reaches its peak a step late",
-        WrongFunction("one_cycle", wrong.peak_a_step_late),
-        needs={"schedule": ("one-cycle",)},
+        wrong.peak_a_step_late,
+        schedule=("one-cycle",),
     ),
     # --- the optimizer
-    Injection(
-        "uphill",
-        "SGD adds the gradient instead of subtracting it",
-        WrongFunction("sgd_step", wrong.uphill),
-        needs={"optimizer": ("sgd",)},
+    "uphill": _function(
+        "sgd_step", "SGD adds the gradient instead of subtracting it", wrong.uphill, optimizer=("sgd",)
     ),
-    Injection(
-        "momentum-as-mean",
+    "momentum-as-mean": _function(
+        "sgd_step",
         "SGD's velocity is a running mean, with (1 - momentum) before the gradient",
-        WrongFunction("sgd_step", wrong.other(dampening=lambda hyper: hyper["momentum"])),
-        needs=_MOMENTUM,
+        wrong.other(dampening=lambda hyper: hyper["momentum"]),
+        optimizer=("sgd",),
+        momentum=0.9,
     ),
-    Injection(
-        "optimizer-forgets",
+    "optimizer-forgets": _step(
         "the optimizer starts afresh in every step: its moments are not kept",
         _forget_moments,
-        needs={"optimizer": ("adam", "adamw", "rmsprop")},
+        optimizer=("adam", "adamw", "rmsprop"),
     ),
-    Injection(
-        "sgd-decay-without-rate",
+    "sgd-decay-without-rate": _function(
+        "sgd_step",
         "SGD's weight decay shrinks the weights directly, and without the learning rate",
-        WrongFunction("sgd_step", wrong.decayed_directly(lambda hyper: 1)),
-        needs={"optimizer": ("sgd",), "weight_decay": 0.01},
+        wrong.decayed_directly(lambda hyper: 1),
+        optimizer=("sgd",),
+        weight_decay=0.01,
     ),
-    Injection(
-        "adam-no-bias-correction",
+    "adam-no-bias-correction": _function(
+        "adam_step",
         "Adam's running means, which start at 0, are not corrected for it",
-        WrongFunction(
-            "adam_step", wrong.adam_along(lambda m, v, t, beta1, beta2, eps: m / ((v / (1 - beta2**t)).sqrt() + eps))
-        ),
-        needs=_ADAM,
+        wrong.adam_along(lambda m, v, t, beta1, beta2, eps: m / ((v / (1 - beta2**t)).sqrt() + eps)),
+        optimizer=("adam", "adamw"),
     ),
-    Injection(
-        "adam-correction-late",
+    "adam-correction-late": _function(
+        "adam_step",
         "Adam's bias correction counts one step too many",
-        WrongFunction(
-            "adam_step",
-            wrong.adam_along(
-                lambda m, v, t, beta1, beta2, eps: (
-                    m / (1 - beta1 ** (t + 1)) / ((v / (1 - beta2 ** (t + 1))).sqrt() + eps)
-                )
-            ),
+        wrong.adam_along(
+            lambda m, v, t, beta1, beta2, eps: m / (1 - beta1 ** (t + 1)) / ((v / (1 - beta2 ** (t + 1))).sqrt() + eps)
         ),
-        needs=_ADAM,
+        optimizer=("adam", "adamw"),
     ),
-    Injection(
-        "adam-eps-inside",
+    "adam-eps-inside": _function(
+        "adam_step",
         "Adam adds eps inside the square root",
-        WrongFunction(
-            "adam_step",
-            wrong.adam_along(lambda m, v, t, beta1, beta2, eps: m / (1 - beta1**t) / (v / (1 - beta2**t) + eps).sqrt()),
-        ),
-        needs=_ADAM,
+        wrong.adam_along(lambda m, v, t, beta1, beta2, eps: m / (1 - beta1**t) / (v / (1 - beta2**t) + eps).sqrt()),
+        optimizer=("adam", "adamw"),
     ),
-    Injection(
-        "adam-betas-swapped",
+    "adam-betas-swapped": _function(
+        "adam_step",
         "Adam's two betas are swapped",
-        WrongFunction("adam_step", wrong.other(betas=lambda hyper: hyper["betas"][::-1])),
-        needs=_ADAM,
+        wrong.other(betas=lambda hyper: hyper["betas"][::-1]),
+        optimizer=("adam", "adamw"),
     ),
-    Injection(
-        "adamw-decay-coupled",
+    "adamw-decay-coupled": _function(
+        "adam_step",
         "AdamW's weight decay goes into the gradient, as Adam's does",
-        WrongFunction("adam_step", wrong.other(decoupled_weight_decay=lambda hyper: False)),
-        needs={"optimizer": ("adamw",), "weight_decay": 0.01},
+        wrong.other(decoupled_weight_decay=lambda hyper: False),
+        optimizer=("adamw",),
+        weight_decay=0.01,
     ),
-    Injection(
-        "adam-decay-decoupled",
+    "adam-decay-decoupled": _function(
+        "adam_step",
         "Adam's weight decay stays out of the gradient, as AdamW's does",
-        WrongFunction("adam_step", wrong.other(decoupled_weight_decay=lambda hyper: True)),
-        needs={"optimizer": ("adam",), "weight_decay": 0.01},
+        wrong.other(decoupled_weight_decay=lambda hyper: True),
+        optimizer=("adam",),
+        weight_decay=0.01,
     ),
-    Injection(
-        "rmsprop-eps-inside",
-        "RMSprop adds eps inside the square root",
-        WrongFunction("rmsprop_step", wrong.rmsprop_inside),
-        needs={"optimizer": ("rmsprop",)},
+    "rmsprop-eps-inside": _function(
+        "rmsprop_step", "RMSprop adds eps inside the square root", wrong.rmsprop_inside, optimizer=("rmsprop",)
     ),
     # --- running statistics and evaluation
-    Injection(
-        "running-variance-biased",
+    "running-variance-biased": _op(
+        "batch_norm",
         "batch norm keeps the biased variance, divided by n, for evaluation",
-        WrongOp("batch_norm", forward=wrong.running(wrong.biased_variance)),
-        layer="batch_norm2d",
+        forward=wrong.running(wrong.biased_variance),
     ),
-    Injection(
-        "running-momentum-swapped",
-        "batch norm's running mean moves by 1 - momentum",
-        WrongOp("batch_norm", forward=wrong.running(wrong.momentum_swapped)),
-        layer="batch_norm2d",
+    "running-momentum-swapped": _op(
+        "batch_norm", "batch norm's running mean moves by 1 - momentum", forward=wrong.running(wrong.momentum_swapped)
     ),
-    Injection(
-        "running-statistics-dropped",
-        "batch norm's new running statistics are thrown away",
-        _drop_statistics,
-        layer="batch_norm2d",
+    "running-statistics-dropped": _step(
+        "batch norm's new running statistics are thrown away", _drop_statistics, layer="batch_norm2d"
     ),
-    Injection(
-        "batch-norm-batch-in-evaluation",
+    "batch-norm-batch-in-evaluation": _op(
+        "batch_norm",
         "batch norm uses the batch's own statistics in evaluation, too",
-        WrongOp("batch_norm", forward=lambda call: call.again(training=True)),
-        layer="batch_norm2d",
+        forward=lambda call: call.again(training=True),
     ),
-    Injection(
-        "dropout-in-evaluation",
+    "dropout-in-evaluation": _op(
+        "dropout",
         "dropout drops in evaluation, too: the network was not switched over",
-        WrongOp("dropout", forward=lambda call: call.again(training=True)),
-        layer="dropout",
+        forward=lambda call: call.again(training=True),
     ),
-]
+}
+INJECTIONS = [mistake._replace(name=name) for name, mistake in MISTAKES.items()]

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from tinytorch_course.scratch.tuned.products import PIECES, RUN, bmm, matmul, total
+from tinytorch_course.scratch.tuned.products import PIECES, bmm, matmul
 
 THREADS = (1, 2, 3, 4, 8)
 TRANSPOSED = list(itertools.product([False, True], repeat=2))  # in memory, each factor
@@ -83,17 +83,3 @@ def test_groups(groups, gaps):
     outs = [out.clone() for out in by_threads(lambda: bmm(a, b, out=memory[:, 5:50] if gaps else None))]
     torch.testing.assert_close(outs[0], a @ b, rtol=1e-4, atol=1e-4)
     assert all(torch.equal(outs[0], out) for out in outs)
-
-
-@pytest.mark.parametrize("size", [0, 1, RUN, RUN + 1, 100_000, 2 * 10**6 + 1])
-def test_a_sum(size):
-    x = torch.randn(size, generator=torch.Generator().manual_seed(size))
-    first, *others = by_threads(lambda: total(x))
-    assert all(torch.equal(first, other) for other in others)
-    assert first.shape == ()
-    torch.testing.assert_close(first.double(), x.double().sum(), rtol=0, atol=1e-4 * max(1, size) ** 0.5)
-
-
-def test_a_sum_of_any_shape():
-    x = torch.randn(3, 50, 400, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    torch.testing.assert_close(total(x.transpose(1, 2)), x.sum(), rtol=1e-10, atol=1e-10)

@@ -2,8 +2,8 @@
 
 Floating-point addition is not associative, and a library that shares one long sum among its threads rounds it in
 another order for every number of them. A batch of products it shares otherwise: each is done by one thread, as if
-alone. So a product is cut here into a fixed number of products, and a sum into sums of fixed length. No library
-promises to work like that; ``tinytorch doctor --determinism`` tries whether yours does.
+alone. So a product is cut here into a fixed number of products. No library promises to work like that;
+``tinytorch doctor --determinism`` tries whether yours does.
 
 Legend: G independent products, M rows, K terms of each sum, N columns, P pieces.
 """
@@ -13,7 +13,6 @@ from torch import Tensor
 
 PIECES = 8  # at least as many as threads: MKL lets several of them share a product if there are fewer products
 SMALL = 2**16  # multiplications: fewer are done by one thread anyway
-RUN = 4096  # numbers: torch lets one thread sum up to 32,768
 
 
 def matmul(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
@@ -56,13 +55,6 @@ def bmm(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     for pair in zip(a, b, out, strict=True):
         matmul(*pair)
     return out
-
-
-def total(x: Tensor) -> Tensor:
-    """The sum of all elements, a scalar: first along runs of fixed length, then over what these came to."""
-    if x.is_cuda or x.numel() <= RUN:
-        return x.sum()
-    return total(_padded(x.flatten(), 0, -x.numel() % RUN).view(-1, RUN).sum(dim=1))
 
 
 def _cut(x: Tensor, axis: int) -> Tensor:

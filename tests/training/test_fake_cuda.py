@@ -15,7 +15,7 @@ from tinytorch_course.data.loaders import MemoryLoader, StreamLoader, epoch_orde
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import MODELS, find_model
 from tinytorch_course.scratch import layers
-from tinytorch_course.training import checkpoints, loop
+from tinytorch_course.training import checkpoints, divergence
 from tinytorch_course.training.config import OPTIMIZER_DEFAULTS, TrainConfig
 from tinytorch_course.training.learners import ScratchLearner, make_learner
 from tinytorch_course.training.loop import Interrupted, Trainer, resume, train
@@ -236,4 +236,4 @@ def test_on_the_cpu_the_losses_are_looked_at_in_every_step(tmp_path):
     display = Display()
     train(dataclasses.replace(LONG, limit=48), out=str(tmp_path / "run"), display=display)
     assert len(set(display.losses)) == 12
-    assert loop.READ_EVERY == 50
+    assert divergence.READ_EVERY == 50

@@ -3,39 +3,32 @@
 The epoch that is kept is chosen on validation data; the test data are looked at once, at the end.
 """
 
-import dataclasses
-import math
 import signal
 import time
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
-
 from tinytorch_course.data import Split
 from tinytorch_course.errors import InputError
 from tinytorch_course.models import Model
 from tinytorch_course.own_networks import is_own
-from tinytorch_course.training import checkpoints, resuming
+from tinytorch_course.training import resuming
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.display import QUIET, Display
+from tinytorch_course.training.divergence import Losses
 from tinytorch_course.training.metrics import Metrics
-from tinytorch_course.training.networks import Pictures, notes_of
 from tinytorch_course.training.options.anomaly import AnomalyDetector, watched
-from tinytorch_course.training.options.averaging import Average, copied, holding
+from tinytorch_course.training.options.averaging import Average, holding
 from tinytorch_course.training.options.freezing import describe
 from tinytorch_course.training.options.transfer import start_from
 from tinytorch_course.training.options.watcher import Watcher
-from tinytorch_course.training.own_model import keep_code, model_of_run
+from tinytorch_course.training.own_model import model_of_run
 from tinytorch_course.training.progress import Interrupted, Progress, Result
-from tinytorch_course.training.runs import DATA, RESULT, RunFolder
-from tinytorch_course.training.saving import Saver
+from tinytorch_course.training.runs import RESULT, RunFolder
+from tinytorch_course.training.saving import Keeper, Saver
 from tinytorch_course.training.setup import Setup
 from tinytorch_course.training.signals import StopRequested, StopSignals
 from tinytorch_course.training.watching import admit_watchers
-
-DIVERGED = 20  # times the loss of a network that knows nothing
-READ_EVERY = 50  # steps, where to read a loss Python has to wait for the device
 
 
 def train(
@@ -119,7 +112,6 @@ class Trainer:
         self.train_step = (
             self.learner.train_step if self.detector is None else watched(self.learner.train_step, self.detector)
         )
-        self.has_diverged = False
         if config.from_ is not None and resumed_from is None:
             display.notice(start_from(config.from_, self.learner, len(setup.dataset.classes)))
         if config.freeze is not None:
@@ -128,19 +120,18 @@ class Trainer:
         self.watchers: list[Watcher] = []
         self.signals = StopSignals()
         self.progress = Progress()
-        self.best: dict[str, Tensor] = {}  # the best epoch's network
-        self.best_is_saved = True
-        self.unread: list[Tensor] = []  # losses of the last steps, which nobody has read
-        self.read_every = 1 if setup.device.type == "cpu" else READ_EVERY
         if resumed_from is not None:
             path = resumed_from.last_path
             self.progress = resuming.restore(path, setup, self.learner, self.average, display.notice)
-            self._restore_best(resumed_from)
+        self.keeper = Keeper(setup, self.learner, self.average, self.progress)
+        if resumed_from is not None:
+            self.keeper.restore(resumed_from)
+        self.losses = Losses(setup, self.progress, self.detector, display.notice)
 
     def run(self, folder: RunFolder) -> Result:
         """Train until all epochs are done, then test the best of them."""
         setup, progress = self.setup, self.progress
-        self._write_about(folder)
+        self.keeper.begin(folder)
         self.saver = Saver(lambda: self._write(folder), self.display.notice, setup.config.checkpoint_every)
         self.saver.insist()  # so that the run can be resumed from its first moment on
         self.watchers = admit_watchers(setup, self.learner, progress, folder.path)
@@ -186,35 +177,18 @@ class Trainer:
                 self.average.update(self.learner.state_dict(), step + 1)
             progress.metrics.add(loss, logits, y)
             progress.batch += 1
-            self.unread.append(loss)
-            if len(self.unread) == self.read_every or progress.batch == setup.steps_per_epoch:
-                self._read_losses()
+            if self.losses.add(loss):
                 shown = progress.metrics.loss, progress.metrics.accuracy
             progress.seconds = time.perf_counter() - began
             self.display.step(progress.batch, *shown, rates["lr"])
             if progress.batch < setup.steps_per_epoch:
                 self.saver.after_step()
 
-    def _read_losses(self) -> None:
-        """Read the losses of the last steps; after one that is not finite nothing is evaluated or saved."""
-        if not self.unread:
-            return
-        losses = self.progress.metrics.read(self.unread)
-        self.unread.clear()
-        for number, loss in enumerate(losses, self.progress.batch - len(losses) + 1):
-            if not math.isfinite(loss):
-                if self.detector is not None and self.detector.finding:
-                    raise InputError(f"training diverged: {self.detector.finding}")
-                raise InputError(
-                    f"training diverged: the loss is {loss} in step {number} of epoch {self.progress.epoch + 1}; "
-                    f"try a smaller --lr than {self.setup.config.lr:g}, or --clip-norm 1"
-                )
-
     def _end_epoch(self, folder: RunFolder) -> None:
         """Validate; keep the network if it is the best so far; save."""
         self.signals.check()
         began, progress = time.perf_counter(), self.progress
-        kept = self.learner.state_dict() if self.average is None else self.average.tensors
+        kept = self.keeper.candidate()
         with holding(self.learner, kept):
             validation = self.evaluate(self.setup.dataset.val)
         seconds = progress.seconds + time.perf_counter() - began
@@ -223,21 +197,11 @@ class Trainer:
         for watcher in self.watchers:
             watcher.epoch_end(row, kept)
         if row["best"]:
-            self.best, self.best_is_saved = copied(kept), False
+            self.keeper.keep()
         folder.remove(RESULT)  # of fewer epochs
         self.saver.save()
         self.display.epoch_end(row)
-        self._tell_divergence(row)
-
-    def _tell_divergence(self, row: Mapping[str, Any]) -> None:
-        """Say so, once, if the loss is finite but far beyond that of a network that knows nothing."""
-        ignorant = math.log(len(self.setup.dataset.classes))
-        if row["train_loss"] > DIVERGED * ignorant and not self.has_diverged:
-            self.has_diverged = True
-            self.display.notice(
-                f"Training has diverged: the loss of epoch {row['epoch']} is {row['train_loss']:.3g}, and a network "
-                f"that knows nothing has {ignorant:.2f}; try a smaller --lr than {self.setup.config.lr:g}."
-            )
+        self.losses.judge(row)
 
     def _has_stalled(self) -> bool:
         """Whether --patience ends the run here; it says so."""
@@ -252,7 +216,7 @@ class Trainer:
 
     def _test(self, folder: RunFolder) -> Result:
         """The best epoch's network on the test data."""
-        with holding(self.learner, self.best):
+        with holding(self.learner, self.keeper.best):
             test = self.evaluate(self.setup.dataset.test)
         return Result.of(folder.path, self.setup, self.learner.parameter_count(), self.progress, test)
 
@@ -266,47 +230,14 @@ class Trainer:
         return metrics
 
     def _write(self, folder: RunFolder) -> None:
-        """Save the run. Whichever of these writes is the last, the run can be resumed, to the same bits.
-
-        Between two epochs ``last.pt`` holds the network of the epoch that has ended, and ``model.pt`` can be made of
-        it; before ``last.pt`` moves on, ``model.pt`` must be there. The history is in ``last.pt`` too.
-        """
-        self._read_losses()
+        self.losses.read()
         if folder.make_again():
             self.display.notice(f"{folder.path} was deleted while the run went on; it is made again.")
-            self._write_about(folder)
-            self.best_is_saved = not self.best
+            self.keeper.begin(folder)
+            self.keeper.best_is_saved = not self.keeper.best
         for watcher in self.watchers:
             watcher.save()
-        if self.progress.batch > 0:
-            self._write_best(folder)
-        resuming.save(folder.last_path, self.learner, self.average, self.progress)
-        self._write_best(folder)
-        if self.progress.history:
-            folder.write_history(self.progress.history)
-
-    def _write_about(self, folder: RunFolder) -> None:
-        """What stays as it is while the run goes on."""
-        folder.write_json(DATA, dataclasses.asdict(Pictures.of(self.setup.dataset)))
-        if self.setup.model.code is not None:
-            keep_code(folder.path, self.setup.model.code)
-
-    def _write_best(self, folder: RunFolder) -> None:
-        if not self.best_is_saved:
-            notes = notes_of(self.setup.model.name, Pictures.of(self.setup.dataset))
-            checkpoints.save(folder.model_path, self.best, notes)
-            self.best_is_saved = True
-
-    def _restore_best(self, folder: RunFolder) -> None:
-        """The best epoch's network, of a run that goes on."""
-        history = self.progress.history
-        if history and history[-1]["best"] and self.progress.batch == 0:
-            kept = self.learner.state_dict() if self.average is None else self.average.tensors
-            self.best, self.best_is_saved = copied(kept), False
-        elif history:
-            self.best = checkpoints.load(folder.model_path)
-            shapes = checkpoints.shapes_of(self.learner.state_dict())
-            checkpoints.check_state_dict(self.best, shapes, folder.model_path)
+        self.keeper.write(folder)
 
 
 def signal_of(stop: Exception, signals: StopSignals) -> int | None:

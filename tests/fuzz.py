@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tinytorch_course.card.verify import read_card, runs_of
-from tinytorch_course.data import idx
+from tinytorch_course.data import idx, idx_sets
 from tinytorch_course.data.arrays import read_npz
 from tinytorch_course.data_names import Place
 from tinytorch_course.errors import InputError
@@ -53,7 +53,7 @@ def picture(kind):
 
 
 def read_idx(path):
-    source = idx.SOURCES["kmnist"]
+    source = idx_sets.SOURCES["kmnist"]
     try:
         idx._read_file(source, source.files[3], path)
     except idx._Damage as damage:  # its caller does the same

@@ -18,7 +18,7 @@ from PIL import Image
 from trials import SMALL
 
 from tinytorch_course.cli.app import run
-from tinytorch_course.data import idx
+from tinytorch_course.data import idx, idx_sets
 from tinytorch_course.data.arrays import read_npz
 from tinytorch_course.data_names import Place
 from tinytorch_course.errors import InputError
@@ -254,7 +254,7 @@ def test_npz_bombs_are_refused(tmp_path):
 def test_a_gz_bomb_is_not_unpacked(tmp_path, monkeypatch):
     import gzip
 
-    source = idx.SOURCES["mnist"]
+    source = idx_sets.SOURCES["mnist"]
     path = tmp_path / "train-labels-idx1-ubyte.gz"
     path.write_bytes(gzip.compress(bytes(10 << 20)))
     with pytest.raises(idx._Damage):
@@ -262,7 +262,7 @@ def test_a_gz_bomb_is_not_unpacked(tmp_path, monkeypatch):
 
 
 def test_one_label_of_a_set_without_checksum_is_missed(tmp_path):
-    source = idx.SOURCES["kmnist"]
+    source = idx_sets.SOURCES["kmnist"]
     file = next(file for file in source.files if file.name == "t10k-labels-idx1-ubyte")
     labels = np.repeat(np.arange(10, dtype=np.uint8), 1000)
     header, path = bytes([0, 0, 8, 1]) + (10_000).to_bytes(4, "big"), tmp_path / file.name

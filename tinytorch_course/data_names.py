@@ -7,12 +7,12 @@ from typing import NamedTuple
 from tinytorch_course.errors import InputError, did_you_mean
 
 DATA_SETS = {  # name -> the module that has it, as import statements spell it inside of tinytorch_course.data
-    "mnist": ".idx",
-    "fashion-mnist": ".idx",
-    "kmnist": ".idx",
-    "emnist-letters": ".idx",
-    "emnist-balanced": ".idx",
-    "emnist-digits": ".idx",
+    "mnist": ".idx_sets",
+    "fashion-mnist": ".idx_sets",
+    "kmnist": ".idx_sets",
+    "emnist-letters": ".idx_sets",
+    "emnist-balanced": ".idx_sets",
+    "emnist-digits": ".idx_sets",
     "cifar10": ".cifar",
     "usps": ".usps",
     "digits": ".digits",

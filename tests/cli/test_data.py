@@ -1,6 +1,7 @@
 """``tinytorch data``, with MNIST in tiny: the servers and files are those of tests/data/conftest.py."""
 # ruff: noqa: F811 - a fixture that is imported is redefined, to ruff's eyes, wherever it is asked for
 
+import dataclasses
 import json
 import sys
 
@@ -16,7 +17,7 @@ from data.conftest import (  # noqa: F401 - fixtures
 from PIL import Image
 
 from tinytorch_course.cli.app import run
-from tinytorch_course.data import idx
+from tinytorch_course.data import idx_sets
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_list(tinytorch, tiny, tmp_path):
     raw.mkdir(parents=True)
     (raw / "train-labels-idx1-ubyte").write_bytes(b"")
     (tmp_path / "KMNIST").write_text("a file in the way")
-    parts = idx.SOURCES["emnist-digits"].job().parts(tmp_path)
+    parts = idx_sets.SOURCES["emnist-digits"].job().parts(tmp_path)
     parts.mkdir()
     (parts / "gzip.zip.part").write_bytes(bytes(2_000_000))
     code, out, err = tinytorch("data", "list", "--data-dir", tmp_path)
@@ -112,7 +113,7 @@ def test_fetch_says_why_each_mirror_failed(tinytorch, tiny, serve, send, healthy
         f"{wrong.removeprefix('http://')}: its train-images-idx3-ubyte.gz has the wrong checksum",
     ]
     for mirrors, expected in (((refuses, circle, wrong, healthy), 0), ((refuses, circle, wrong), 2)):
-        monkeypatch.setitem(idx.SOURCES, "mnist", idx.SOURCES["mnist"]._replace(mirrors=mirrors))
+        monkeypatch.setitem(idx_sets.SOURCES, "mnist", dataclasses.replace(idx_sets.SOURCES["mnist"], mirrors=mirrors))
         code, out, err = tinytorch("data", "fetch", "mnist", "--data-dir", tmp_path / str(expected))
         assert code == expected
         assert err.splitlines()[:3] == [f"Note: {reason}" for reason in reasons]

@@ -1,6 +1,7 @@
 """A tiny MNIST, and servers on 127.0.0.1 that serve it, or misbehave."""
 
 import contextlib
+import dataclasses
 import gzip
 import hashlib
 import os
@@ -14,7 +15,7 @@ import pytest
 import torch
 import torchvision
 
-from tinytorch_course.data import download, idx, idx_sets
+from tinytorch_course.data import download, idx_sets
 from tinytorch_course.data.splits import About
 
 REAL_DATA = os.environ.get("TINYTORCH_DATA")
@@ -59,7 +60,8 @@ class TinyMnist:
         self.contents = contents
         self.archives = {f"{name}.gz": gzip.compress(data, mtime=0) for name, data in contents.items()}
         self.resources = [(name, hashlib.md5(data).hexdigest()) for name, data in self.archives.items()]
-        self.source = idx_sets.MNIST._replace(
+        self.source = dataclasses.replace(
+            idx_sets.MNIST,
             about=About("MNIST", tuple("0123456789"), default_epochs=1, val_size=40),
             archive_bytes=sum(map(len, self.archives.values())),
             files=tuple(
@@ -84,7 +86,7 @@ def _idx(tensor):
 @pytest.fixture
 def tiny(monkeypatch):
     tiny = TinyMnist()
-    monkeypatch.setitem(idx.SOURCES, "mnist", tiny.source)
+    monkeypatch.setitem(idx_sets.SOURCES, "mnist", tiny.source)
     monkeypatch.setattr(torchvision.datasets.MNIST, "resources", tiny.resources)
     return tiny
 

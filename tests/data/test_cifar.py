@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import io
 import pickle
@@ -34,7 +35,7 @@ def tiny(monkeypatch):
     monkeypatch.setattr(CIFAR10, "meta", {**CIFAR10.meta, "md5": md5["batches.meta"]})
     monkeypatch.setattr(CIFAR10, "tgz_md5", hashlib.md5(archive.getvalue()).hexdigest())
     about = cifar.SOURCES["cifar10"].about._replace(val_size=5)
-    monkeypatch.setitem(cifar.SOURCES, "cifar10", cifar.SOURCES["cifar10"]._replace(about=about))
+    monkeypatch.setitem(cifar.SOURCES, "cifar10", dataclasses.replace(cifar.SOURCES["cifar10"], about=about))
     return files, archive.getvalue()
 
 
@@ -49,7 +50,7 @@ def test_it_is_fetched_read_and_torchvisions(tiny, serve_files, tmp_path):
     assert dataset.test.labels.tolist() == theirs.targets
     assert dataset.flips
     assert len(dataset.mean) == len(dataset.std) == 3
-    assert all(check.whole for check in catalog.verify("cifar10", tmp_path))
+    assert all(check.whole for check in catalog.source_of("cifar10").verify(tmp_path))
 
 
 def test_damage_is_named_before_anything_is_unpickled(tiny, serve_files, tmp_path):
@@ -66,4 +67,4 @@ def test_the_table_agrees_with_torchvision():
     source = cifar.SOURCES["cifar10"]
     assert f"{source.mirrors[0]}/{CIFAR10.filename}" == CIFAR10.url
     assert source.job().archives == ((CIFAR10.filename, CIFAR10.tgz_md5),)
-    assert len(cifar.names(source)) == 7
+    assert len(source.names()) == 7

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import socket
 import sys
@@ -10,13 +11,13 @@ import torchvision
 from rich.console import Console
 
 from tinytorch_course import data
-from tinytorch_course.data import download, idx
+from tinytorch_course.data import download, idx_sets
 from tinytorch_course.errors import InputError
 
 
 def use(monkeypatch, *mirrors):
     """Let MNIST be fetched from these mirrors."""
-    monkeypatch.setitem(idx.SOURCES, "mnist", idx.SOURCES["mnist"]._replace(mirrors=mirrors))
+    monkeypatch.setitem(idx_sets.SOURCES, "mnist", dataclasses.replace(idx_sets.SOURCES["mnist"], mirrors=mirrors))
 
 
 def fallback(data_dir):
@@ -369,7 +370,7 @@ def test_the_next_mirror_goes_on_where_one_broke_off(big, serve, tmp_path, monke
     monkeypatch.setattr(download, "PROGRESS", 1_000_000)  # so that the first gets one attempt
     weak, strong, notices = Ranges(big, 70_000), Ranges(big, 10**9), []
     use(monkeypatch, serve(weak), serve(strong))
-    with download.fetched(idx.SOURCES["mnist"].job(), tmp_path, notify=notices.append) as folder:
+    with download.fetched(idx_sets.SOURCES["mnist"].job(), tmp_path, notify=notices.append) as folder:
         assert {path.name for path in folder.iterdir()} == set(big.archives)
         assert {path.name: path.read_bytes() for path in folder.iterdir()} == big.archives
     assert len(weak.asked) == 1
@@ -425,7 +426,7 @@ def test_what_is_left_over_does_not_count_as_sent(big, serve, tmp_path, monkeypa
 
 def test_two_at_once_both_end_well(big, serve, tmp_path, monkeypatch):
     use(monkeypatch, serve(Ranges(big, 10**9)))
-    job = idx.SOURCES["mnist"].job()
+    job = idx_sets.SOURCES["mnist"].job()
     with download.fetched(job, tmp_path) as one, download.fetched(job, tmp_path) as other:
         assert one != other
         assert {path.name for path in one.iterdir()} == {path.name for path in other.iterdir()} == set(big.archives)
@@ -445,7 +446,7 @@ def test_patience_waits_for_a_slow_mirror(big, serve, tmp_path, monkeypatch, pat
             time.sleep(0.05)
 
     use(monkeypatch, serve(answer))
-    job, notices = idx.SOURCES["mnist"].job(), []
+    job, notices = idx_sets.SOURCES["mnist"].job(), []
     with pytest.raises(download.DownloadError, match="arrived within"), download.fetched(job, tmp_path):
         pass
     with download.fetched(job, tmp_path, patient=True, notify=notices.append) as folder:
@@ -455,7 +456,7 @@ def test_patience_waits_for_a_slow_mirror(big, serve, tmp_path, monkeypatch, pat
 
 def test_a_mirror_of_ones_own_comes_before_all_others(tiny, healthy, tmp_path, monkeypatch):
     monkeypatch.setenv("TINYTORCH_MIRROR", "http://127.0.0.1:1")
-    with download.fetched(idx.SOURCES["mnist"].job(), tmp_path, mirror=f"{healthy}/") as folder:
+    with download.fetched(idx_sets.SOURCES["mnist"].job(), tmp_path, mirror=f"{healthy}/") as folder:
         assert {path.name for path in folder.iterdir()} == set(tiny.archives)
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import gzip
 from pathlib import Path
 
@@ -115,10 +116,9 @@ def test_swapped_files_are_recognised(tiny, tmp_path, first, second):
 
 def test_another_datasets_file_is_recognised(tiny, tmp_path, monkeypatch):
     file = idx_sets.IdxFile(*tiny.source.files[0])
-    elsewhere = tiny.source._replace(files=(file._replace(sha256="0" * 64), *tiny.source.files[1:]))
-    fashion = tiny.source._replace(about=tiny.source.about._replace(title="Fashion-MNIST"))
-    monkeypatch.setitem(idx.SOURCES, "mnist", elsewhere)
-    monkeypatch.setitem(idx.SOURCES, "fashion-mnist", fashion)
+    elsewhere = dataclasses.replace(tiny.source, files=(file._replace(sha256="0" * 64), *tiny.source.files[1:]))
+    monkeypatch.setitem(idx_sets.SOURCES, "mnist", elsewhere)
+    monkeypatch.setitem(idx.SHA256, "Fashion-MNIST", [file.sha256 for file in tiny.source.files])
     tiny.write(tmp_path)
     assert f"{TRAIN_IMAGES} is really {TRAIN_IMAGES} of Fashion-MNIST" in refusal(tmp_path)
 

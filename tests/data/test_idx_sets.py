@@ -1,5 +1,6 @@
 """KMNIST and EMNIST: tiny files of their format, since theirs have no published checksum once unpacked."""
 
+import dataclasses
 import gzip
 import hashlib
 import io
@@ -10,7 +11,7 @@ import torch
 import torchvision
 
 from tinytorch_course import data
-from tinytorch_course.data import catalog, idx, idx_sets
+from tinytorch_course.data import catalog, idx_sets
 from tinytorch_course.errors import InputError
 
 
@@ -45,10 +46,12 @@ def emnist(as_idx, monkeypatch):
     made = Emnist(as_idx)
     monkeypatch.setattr(torchvision.datasets.EMNIST, "md5", hashlib.md5(made.archive).hexdigest())
     for split in ("letters", "balanced", "digits"):
-        source = idx.SOURCES[f"emnist-{split}"]
+        source = idx_sets.SOURCES[f"emnist-{split}"]
         files = tuple(idx_sets.IdxFile(file.name, len(made.contents[file.name]), None) for file in source.files)
-        tiny = source._replace(files=files, archive_bytes=len(made.archive), about=source.about._replace(val_size=10))
-        monkeypatch.setitem(idx.SOURCES, f"emnist-{split}", tiny)
+        tiny = dataclasses.replace(
+            source, files=files, archive_bytes=len(made.archive), about=source.about._replace(val_size=10)
+        )
+        monkeypatch.setitem(idx_sets.SOURCES, f"emnist-{split}", tiny)
     return made
 
 
@@ -64,18 +67,19 @@ def kmnist(as_idx, monkeypatch):
     archives = {f"{name}.gz": gzip.compress(content, mtime=0) for name, content in contents.items()}
     resources = [(name, hashlib.md5(archive).hexdigest()) for name, archive in archives.items()]
     monkeypatch.setattr(torchvision.datasets.KMNIST, "resources", resources)
-    tiny = idx_sets.KMNIST._replace(
+    tiny = dataclasses.replace(
+        idx_sets.KMNIST,
         files=tuple(idx_sets.IdxFile(name, len(content), None) for name, content in contents.items()),
         archive_bytes=sum(map(len, archives.values())),
         about=idx_sets.KMNIST.about._replace(val_size=10),
     )
-    monkeypatch.setitem(idx.SOURCES, "kmnist", tiny)
+    monkeypatch.setitem(idx_sets.SOURCES, "kmnist", tiny)
     return contents, archives
 
 
 @pytest.mark.parametrize("name", ["kmnist", "emnist-letters", "emnist-balanced", "emnist-digits"])
 def test_the_tables_agree_with_torchvision(name):
-    source = idx.SOURCES[name]
+    source = idx_sets.SOURCES[name]
     assert sum(file.size for file in source.files[::2]) == 16 * 2 + 784 * (
         source.about.train_size + source.about.test_size
     )
@@ -98,7 +102,7 @@ def test_kmnist_is_fetched_read_and_torchvisions(kmnist, serve_files, tmp_path):
     theirs = torchvision.datasets.KMNIST(tmp_path, train=False)
     assert torch.equal(dataset.test.images[:, 0], theirs.data)
     assert torch.equal(dataset.test.labels, theirs.targets)
-    checks = catalog.verify("kmnist", tmp_path)
+    checks = catalog.source_of("kmnist").verify(tmp_path)
     assert len(checks) == 8
     assert all(check.whole for check in checks)
 
@@ -109,11 +113,11 @@ def test_a_packed_file_is_compared_with_its_own_checksum(kmnist, tmp_path):
     raw.mkdir(parents=True)
     for name, archive in archives.items():
         (raw / name).write_bytes(archive)
-    checks = catalog.verify("kmnist", tmp_path)
+    checks = catalog.source_of("kmnist").verify(tmp_path)
     assert [(check.whole, check.remark) for check in checks] == [(True, "its MD5 is right")] * 4
     name = "t10k-labels-idx1-ubyte"
     (raw / f"{name}.gz").write_bytes(gzip.compress(contents[name], compresslevel=1, mtime=1))  # the same, packed anew
-    (wrong,) = [check for check in catalog.verify("kmnist", tmp_path) if not check.whole]
+    (wrong,) = [check for check in catalog.source_of("kmnist").verify(tmp_path) if not check.whole]
     assert wrong == (raw / f"{name}.gz", False, "has the wrong MD5")
 
 
@@ -124,12 +128,12 @@ def test_a_changed_pixel_shows_beside_the_archive(kmnist, serve_files, tmp_path)
     path = tmp_path / "KMNIST" / "raw" / "t10k-images-idx3-ubyte"
     path.write_bytes(contents[path.name][:-1] + b"\x07")
     data.load("kmnist", tmp_path)  # of the right form
-    wrong = [check for check in catalog.verify("kmnist", tmp_path) if not check.whole]
+    wrong = [check for check in catalog.source_of("kmnist").verify(tmp_path) if not check.whole]
     assert [(check.path, check.whole, check.remark) for check in wrong] == [
         (path, False, "is not what t10k-images-idx3-ubyte.gz holds")
     ]
     (path.parent / "t10k-images-idx3-ubyte.gz").unlink()
-    (unknown,) = [check for check in catalog.verify("kmnist", tmp_path) if not check.whole]
+    (unknown,) = [check for check in catalog.source_of("kmnist").verify(tmp_path) if not check.whole]
     assert unknown.whole is None
     assert "only t10k-images-idx3-ubyte.gz, which is not here, has a checksum" in unknown.remark
 
@@ -152,7 +156,7 @@ def test_without_a_checksum_the_form_is_checked(kmnist, tmp_path, name, damage, 
         (raw / file).write_bytes(damage(content) if file == name else content)
     with pytest.raises(InputError, match=f"{name} .*{expected}"):
         data.load("kmnist", tmp_path)
-    assert [check.whole for check in catalog.verify("kmnist", tmp_path)].count(False) == 1
+    assert [check.whole for check in catalog.source_of("kmnist").verify(tmp_path)].count(False) == 1
 
 
 def test_emnist_stands_upright_with_labels_from_0(emnist, serve_files, tmp_path):
@@ -171,7 +175,7 @@ def test_emnist_stands_upright_with_labels_from_0(emnist, serve_files, tmp_path)
     raw = tmp_path / "EMNIST" / "raw"
     assert len(list(raw.iterdir())) == 9
     assert [path.name for path in tmp_path.iterdir()] == ["EMNIST"]
-    checks = catalog.verify("emnist-letters", tmp_path)
+    checks = catalog.source_of("emnist-letters").verify(tmp_path)
     assert [check.whole for check in checks] == [True] * 5
 
 

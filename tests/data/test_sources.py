@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from tinytorch_course import data
-from tinytorch_course.data import digits, idx
+from tinytorch_course.data import digits, idx_sets
 from tinytorch_course.errors import InputError
 
 
@@ -58,7 +58,7 @@ def test_named_datasets_never_fall_back(no_network, name, tmp_path):
     with pytest.raises(InputError) as refused:
         data.load(name, tmp_path / "data", notify=lambda sentence: pytest.fail("it fell back"))
     sentence = str(refused.value)
-    source = idx.SOURCES[name]
+    source = idx_sets.SOURCES[name]
     assert f"{source.about.title} is not in {tmp_path}/data/{source.folder}/raw and could not be downloaded" in sentence
     assert all(file.name in sentence for file in source.files)
     assert f"or choose the folder that holds {source.folder}/raw with --data-dir" in sentence

@@ -1,4 +1,5 @@
 import bz2
+import dataclasses
 import hashlib
 
 import numpy as np
@@ -28,7 +29,7 @@ def tiny(monkeypatch):
     known = {part: [url, name, md5[name]] for part, (url, name, _) in USPS.split_list.items()}
     monkeypatch.setattr(USPS, "split_list", known)
     about = usps.SOURCES["usps"].about._replace(val_size=5)
-    monkeypatch.setitem(usps.SOURCES, "usps", usps.SOURCES["usps"]._replace(about=about))
+    monkeypatch.setitem(usps.SOURCES, "usps", dataclasses.replace(usps.SOURCES["usps"], about=about))
     return files
 
 
@@ -40,7 +41,7 @@ def test_it_is_fetched_read_and_torchvisions(tiny, serve_files, tmp_path):
     theirs = USPS(tmp_path, train=False)
     assert torch.equal(dataset.test.images[:, 0], torch.from_numpy(theirs.data))
     assert dataset.test.labels.tolist() == theirs.targets == [i % 10 for i in range(12)]
-    assert [check.whole for check in catalog.verify("usps", tmp_path)] == [True, True]
+    assert [check.whole for check in catalog.source_of("usps").verify(tmp_path)] == [True, True]
 
 
 def test_damage_is_named(tiny, serve_files, tmp_path):

@@ -1,10 +1,12 @@
-"""What every set of downloaded files needs: to be checked, to be moved into place, and to be spoken of."""
+"""What every set of downloaded files needs: to be found, checked, moved into place, and spoken of."""
 
+import dataclasses
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
-from tinytorch_course.data.download import file_digest
+from tinytorch_course.data.download import Job, file_digest
+from tinytorch_course.data.splits import About, Split
 from tinytorch_course.errors import InputError
 
 
@@ -14,6 +16,83 @@ class Check(NamedTuple):
     path: Path
     whole: bool | None  # None: nothing says whether it is the original
     remark: str  # the end of a sentence that begins with the file's name
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A set that is downloaded, to where torchvision looks for it. Each layout of files is a class of its own."""
+
+    about: About
+    mirrors: tuple[str, ...]  # URLs of folders that hold the archives, tried in turn
+    archive_bytes: int  # of all archives together
+
+    packed: ClassVar[str] = ""  # in which other form the files may lie there
+    outdated: ClassVar[str] = "that folder"  # what to delete before files that are damaged are downloaded again
+
+    def place(self, data_dir: Path) -> Path:
+        """Where its files belong."""
+        raise NotImplementedError
+
+    def job(self) -> Job:
+        """What to download. The checksums are those that torchvision knows."""
+        raise NotImplementedError
+
+    def checksums(self) -> dict[str, str]:
+        """The MD5 of each file, by name, as torchvision knows it."""
+        raise NotImplementedError
+
+    def unpack(self, archives: Path, data_dir: Path) -> None:
+        """Unpack fresh archives to where the files belong."""
+        raise NotImplementedError
+
+    def unpack_kept(self, data_dir: Path) -> bool:
+        """Unpack them from what is there already, where there is such a thing; whether there was."""
+        return False
+
+    def read(self, data_dir: Path) -> tuple[Split, Split]:
+        """The training file's images and the test file's, verified.
+
+        Raises:
+            InputError: naming everything that is wrong with the files. Nothing on disk is changed.
+        """
+        raise NotImplementedError
+
+    def names(self) -> list[str]:
+        """Its files."""
+        return list(self.checksums())
+
+    def find(self, data_dir: Path) -> dict[str, Path]:
+        """Which of the files are there, and where, by name.
+
+        Raises:
+            InputError: if the folder cannot be looked into, or is no folder.
+        """
+        folder = self.place(data_dir)
+        present = names_in(folder, self.about.title)
+        return {name: folder / name for name in self.names() if name in present and (folder / name).is_file()}
+
+    def missing(self, data_dir: Path) -> list[str]:
+        """The files that are not there."""
+        present = self.find(data_dir)
+        return [name for name in self.names() if name not in present]
+
+    def verify(self, data_dir: Path) -> list[Check]:
+        """What can be said of each file that is there: it is compared with its checksum."""
+        return [check_file(path, self.checksums()[name]) for name, path in self.find(data_dir).items()]
+
+    def refuse_damage(self, data_dir: Path) -> None:
+        """Raise InputError if a file is missing or has another checksum."""
+        problems = [f"{name} is missing" for name in self.missing(data_dir)]
+        problems += [f"{check.path.name} {check.remark}" for check in self.verify(data_dir) if not check.whole]
+        self.refuse(problems, data_dir)
+
+    def refuse(self, problems: list[str], data_dir: Path) -> None:
+        """Raise InputError if there are problems with the files, naming them."""
+        if problems:
+            raise InputError(
+                f"{self.about.title} in {self.place(data_dir)} cannot be used: {', '.join(problems)}; put the original "
+                f"files there, or delete {self.outdated} and run again to download them"
+            )
 
 
 def move(unpacked: Path, place: Path) -> None:
@@ -51,37 +130,6 @@ def names_in(folder: Path, title: str) -> set[str]:
         return set()
     except OSError as error:
         raise unreadable(folder, error) from error
-
-
-def find_in(folder: Path, names: list[str], title: str) -> dict[str, Path]:
-    """Which of the files are in the folder.
-
-    Raises:
-        InputError: if it cannot be looked into, or is no folder.
-    """
-    present = names_in(folder, title)
-    return {name: folder / name for name in names if name in present and (folder / name).is_file()}
-
-
-def unusable(title: str, place: Path, problems: list[str], those: str) -> InputError:
-    """The error that says what is wrong with the files of a set; ``those``: what to delete to download them again."""
-    return InputError(
-        f"{title} in {place} cannot be used: {', '.join(problems)}; put the original files there, or delete {those} "
-        "and run again to download them"
-    )
-
-
-def problems_of(names: list[str], checks: list[Check]) -> list[str]:
-    """Which of the files are missing, and which are damaged."""
-    there = [check.path.name for check in checks]
-    return [f"{name} is missing" for name in names if name not in there] + [
-        f"{check.path.name} {check.remark}" for check in checks if not check.whole
-    ]
-
-
-def check_md5(paths: dict[str, Path], checksums: dict[str, str]) -> list[Check]:
-    """Each file beside its checksum; both by name."""
-    return [check_file(path, checksums[name]) for name, path in paths.items()]
 
 
 def check_file(path: Path, md5: str) -> Check:

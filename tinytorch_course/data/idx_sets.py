@@ -1,56 +1,10 @@
-"""The sets whose files have MNIST's format, IDX: what they are called, where they come from, and their checksums."""
+"""The sets whose files have MNIST's format, IDX: what they are called, and where they come from."""
 
 import string
 from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
 
-from tinytorch_course.data.download import Job
+from tinytorch_course.data.idx import SHA256, IdxFile, IdxSource
 from tinytorch_course.data.splits import About
-
-
-class IdxFile(NamedTuple):
-    """One file of a set."""
-
-    name: str
-    size: int  # bytes, unpacked
-    sha256: str | None  # of the unpacked file; None: nobody has published it
-
-    @property
-    def archive(self) -> str:
-        """Its name, packed."""
-        return f"{self.name}.gz"
-
-    @property
-    def holds(self) -> str:
-        """ "images" or "labels"."""
-        return "images" if "images" in self.name else "labels"
-
-
-class Source(NamedTuple):
-    """A dataset of four IDX files, in torchvision's layout: ``<data folder>/<folder>/raw/<name>``, or .gz."""
-
-    about: About
-    folder: str  # torchvision's class of this name knows the archives' md5
-    mirrors: tuple[str, ...]  # base URLs, tried in turn
-    archive_bytes: int  # of all archives together
-    files: tuple[IdxFile, ...]  # training images and labels, test images and labels
-    zipped: str | None = None  # the one archive that all .gz files come in, if they do
-    transposed: bool = False  # whether rows and columns of the images are exchanged in the files
-    first_label: int = 0
-    balanced: bool = False  # whether each file is known to have as many labels of every class
-
-    def place(self, data_dir: Path) -> Path:
-        """Where its files belong."""
-        return data_dir / self.folder / "raw"
-
-    def job(self) -> Job:
-        """What to download. The checksums are those that torchvision knows."""
-        import torchvision
-
-        theirs = getattr(torchvision.datasets, self.folder)
-        archives = ((self.zipped, theirs.md5),) if self.zipped else tuple(theirs.resources)
-        return Job(self.about.title, self.folder, archives, self.mirrors, self.archive_bytes)
 
 
 def _idx_files(*parts: tuple[str, int], sha256: Sequence[str | None] = (None,) * 4) -> tuple[IdxFile, ...]:
@@ -63,7 +17,7 @@ def _idx_files(*parts: tuple[str, int], sha256: Sequence[str | None] = (None,) *
     return tuple(IdxFile(name, size, digest) for (name, size), digest in zip(sizes, sha256, strict=True))
 
 
-MNIST = Source(
+MNIST = IdxSource(
     about=About(
         title="MNIST",
         classes=tuple("0123456789"),
@@ -75,19 +29,10 @@ MNIST = Source(
     # yann.lecun.com, where MNIST comes from, has answered 403 for years.
     mirrors=("https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"),
     archive_bytes=11_594_722,
-    files=_idx_files(
-        ("train", 60_000),
-        ("t10k", 10_000),
-        sha256=(
-            "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-            "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-            "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-            "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-        ),
-    ),
+    files=_idx_files(("train", 60_000), ("t10k", 10_000), sha256=SHA256["MNIST"]),
 )
 
-FASHION_MNIST = Source(
+FASHION_MNIST = IdxSource(
     about=About(
         title="Fashion-MNIST",
         classes=(
@@ -105,20 +50,11 @@ FASHION_MNIST = Source(
         "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion",
     ),
     archive_bytes=30_878_645,
-    files=_idx_files(
-        ("train", 60_000),
-        ("t10k", 10_000),
-        sha256=(
-            "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
-            "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
-            "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
-            "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
-        ),
-    ),
+    files=_idx_files(("train", 60_000), ("t10k", 10_000), sha256=SHA256["Fashion-MNIST"]),
 )
 
 
-KMNIST = Source(
+KMNIST = IdxSource(
     about=About(
         title="KMNIST",
         classes=("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"),
@@ -134,14 +70,14 @@ KMNIST = Source(
 )
 
 
-def _emnist(split: str, classes: str, train: int, test: int, made_of: str, first_label: int = 0) -> Source:
+def _emnist(split: str, classes: str, train: int, test: int, made_of: str, first_label: int = 0) -> IdxSource:
     """One of EMNIST's splits (Cohen et al. 2017, https://arxiv.org/abs/1702.05373).
 
     Its files hold every image with rows and columns exchanged, as the Matlab of their makers wrote them, and the labels
     of the letters begin at 1: read here, images stand upright and labels begin at 0. Validation is the end of the
     training file, as long as the test file, as its makers laid it out.
     """
-    return Source(
+    return IdxSource(
         about=About(
             title=f"EMNIST {split}",
             classes=tuple(classes),

@@ -49,8 +49,8 @@ def status_of(name: str, data_dir: Path) -> Status:
     source = catalog.source_of(name)
     location = str(source.place(data_dir))
     try:
-        missing = tuple(catalog.missing(name, data_dir))
-        state = "incomplete" if catalog.find(name, data_dir) else "absent"
+        missing = tuple(source.missing(data_dir))
+        state = "incomplete" if source.find(data_dir) else "absent"
     except InputError as error:
         return Status(name, source.about, "unusable", location, problem=str(error))
     if not missing:
@@ -77,5 +77,5 @@ def verify(name: str, data_dir: Path) -> list[Check]:
             f"{status.about.title} is not in {status.location}: `tinytorch data fetch {name}` downloads it, "
             "or choose the folder that holds it with --data-dir"
         )
-    checks = catalog.verify(name, data_dir)
+    checks = catalog.source_of(name).verify(data_dir)
     return checks + [Check(Path(status.location) / missing, False, "is missing") for missing in status.missing]

@@ -248,6 +248,23 @@ def test_what_cannot_be_checked_is_not_right():
     assert [problem.key for problem in nothing.problems] == ["unchecked"]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((None, linear_backward, (X, W, B)), "forward must be a function, but it is None"),
+        ((linear_forward, X, (X, W, B)), "backward must be a function, but it is tensor"),
+        ((linear_forward, linear_backward, X), r"must be a tuple of forward's arguments, such as \(x,\), not a Tensor"),
+        ((linear_forward, linear_backward, ([1.0], 3.0)), "must hold a floating-point tensor.* not list, float"),
+        ((linear_forward, linear_backward, (X.long(),)), "not torch.int64"),
+        ((linear_forward, linear_backward, ()), "not nothing"),
+    ],
+)
+def test_what_has_no_gradient_is_refused(arguments, message):
+    """And not called right, because nothing was wrong with nothing."""
+    with pytest.raises(TypeError, match=message):
+        check_gradient(*arguments)
+
+
 def test_differences_of_some_arguments_only():
     result = check_gradient(linear_forward, linear_backward, (X, W, B), like="linear", differences=[1])
     assert list(result.difference_errors) == ["dweight"]

@@ -135,9 +135,11 @@ def check_gradient(
         A :class:`GradientCheck`.
 
     Raises:
-        TypeError: if forward does not return (out, cache), or backward neither a tensor nor a tuple.
+        TypeError: if forward does not return (out, cache), or backward neither a tensor nor a tuple; or the inputs are
+            no tuple of arguments with a tensor of floating-point numbers.
     """
     kwargs = kwargs or {}
+    _require_inputs(forward, backward, inputs)
     again = functools.partial(
         check_gradient, forward, backward, op=op, twin=twin, constant=constant, names=names, seed=seed, name=name
     )
@@ -180,6 +182,17 @@ def check_gradient(
         double_kwargs = {key: _doubled(value) for key, value in kwargs.items()}
         check.in_double = again(_doubled(evidence.inputs), kwargs=double_kwargs, differences=differences)
     return check
+
+
+def _require_inputs(forward: Any, backward: Any, inputs: Any) -> None:
+    for half, function in (("forward", forward), ("backward", backward)):
+        if not callable(function):
+            raise TypeError(f"{half} must be a function, but it is {function!r:.60}")
+    if not isinstance(inputs, (tuple, list)):
+        raise TypeError(f"inputs must be a tuple of forward's arguments, such as (x,), not a {type(inputs).__name__}")
+    if not any(map(is_float, inputs)):
+        kinds = ", ".join(str(getattr(x, "dtype", type(x).__name__)) for x in inputs) or "nothing"
+        raise TypeError(f"inputs must hold a floating-point tensor, whose gradient can be checked, not {kinds}")
 
 
 def _run(check: GradientCheck, forward, backward, inputs: tuple, kwargs: dict, generator: torch.Generator) -> tuple:

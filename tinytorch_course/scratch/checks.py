@@ -50,19 +50,21 @@ def require(condition: bool, message: str) -> None:
 
 
 def require_float(**tensors: Tensor | None) -> None:
-    """Every tensor given must be floating point, of one dtype and on one device. ``None`` is passed over."""
-    given = {name: tensor for name, tensor in tensors.items() if tensor is not None}
+    """Every tensor given must be floating point, of one dtype and on one device. All but the first may be None."""
+    first = next(iter(tensors))
+    given = {name: tensor for name, tensor in tensors.items() if tensor is not None or name == first}
     for name, tensor in given.items():
         if not isinstance(tensor, Tensor):
-            raise TypeError(f"{name} must be a tensor, but it is a {type(tensor).__name__}")
+            kind = "None" if tensor is None else f"a {type(tensor).__name__}"
+            raise TypeError(f"{name} must be a tensor, but it is {kind}")
         if not tensor.is_floating_point():
             raise TypeError(f"{name} must be a floating-point tensor, but its dtype is {tensor.dtype}")
-    first_name, first = next(iter(given.items()))
     for name, tensor in given.items():
-        if tensor.dtype != first.dtype:
-            raise TypeError(f"{name} has dtype {tensor.dtype}, but {first_name} has {first.dtype}: they must be equal")
-        if tensor.device != first.device:
-            raise ValueError(f"{name} is on {tensor.device}, but {first_name} is on {first.device}: move one of them")
+        dtype, device = given[first].dtype, given[first].device
+        if tensor.dtype != dtype:
+            raise TypeError(f"{name} has dtype {tensor.dtype}, but {first} has {dtype}: they must be equal")
+        if tensor.device != device:
+            raise ValueError(f"{name} is on {tensor.device}, but {first} is on {device}: move one of them")
 
 
 def require_dim(name: str, tensor: Tensor, allowed: tuple[int, ...], layout: str) -> None:

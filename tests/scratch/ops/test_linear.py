@@ -40,6 +40,7 @@ def test_without_features_only_the_bias_remains():
         (torch.ones(5, 3), torch.ones(4, 3).double(), None, TypeError, "weight has dtype torch.float64, but x has"),
         (torch.ones(5, 3).long(), torch.ones(4, 3), None, TypeError, "x must be a floating-point tensor"),
         ([1.0], torch.ones(4, 1), None, TypeError, "x must be a tensor, but it is a list"),
+        (None, torch.ones(4, 1), None, TypeError, "x must be a tensor, but it is None"),
     ],
 )
 def test_bad_input_is_named(x, weight, bias, error, message):

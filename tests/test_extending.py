@@ -90,7 +90,9 @@ def main():
     import toys  # first: the help's lists are put together when the commands are imported
 
     from tinytorch_course.diagnosis import diagnose
-    from tinytorch_course.grading.adapters import check_like, check_optimizer_like, pair_of_functions
+    from tinytorch_course.grading.adapters import check_like
+    from tinytorch_course.grading.optimizers import check_optimizer_like
+    from tinytorch_course.grading.pairs import pair_of_functions
 
     answers = {}
     for command in (*COMMANDS, *REFUSED):

@@ -12,7 +12,9 @@ from tinytorch_course.checking.case_tables.optimizers import OPTIMIZERS
 from tinytorch_course.checking.ops import OPS, check_fitted, find_op
 from tinytorch_course.checking.suite import quiet_and_exact
 from tinytorch_course.diagnosis import diagnose
-from tinytorch_course.grading.adapters import check_like, check_optimizer_like, pair_of_functions
+from tinytorch_course.grading.adapters import check_like
+from tinytorch_course.grading.optimizers import check_optimizer_like
+from tinytorch_course.grading.pairs import pair_of_functions
 
 MISTAKEN = list(dict.fromkeys(mistake.op for mistake in LEARNER_MISTAKES))
 

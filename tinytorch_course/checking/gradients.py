@@ -27,6 +27,10 @@ NUDGES = 10  # in float32 an error also passes if changing the inputs by so many
 MEASURABLE = 2000  # entries: for larger tensors, one difference an entry takes too long
 
 
+class Malformed(TypeError):
+    """What backward returned breaks the contract of its form: a finding, not a refusal."""
+
+
 class Problem(NamedTuple):
     """One thing that is wrong, in a sentence."""
 
@@ -161,7 +165,8 @@ def check_gradient(
 
     grads = _run(check, forward, backward, inputs, kwargs, generator)
     slots = [i for i, x in enumerate(inputs) if i not in constant and (x is None or is_float(x))]
-    _sort_gradients(check, grads, slots)
+    if not any(problem.key == "malformed" for problem in check.problems):
+        _sort_gradients(check, grads, slots)
     if twin is not None:
         _compare_with_twin(check, twin, [i for i in slots if inputs[i] is not None])
     if differences is not False and evidence.dout.numel():
@@ -208,7 +213,11 @@ def _run(check: GradientCheck, forward, backward, inputs: tuple, kwargs: dict, g
         evidence.got |= {f"result {number}": extra for number, extra in enumerate(extras, start=1)}
         evidence.dout = dout = _random_like(out, generator)
         given = dout.clone()
-        grads = backward(given, cache)
+        try:
+            grads = backward(given, cache)
+        except Malformed as error:
+            check.report("malformed", "backward", str(error))
+            return ()
         _ask_again(check, backward, grads, cache)
     returned, grads = grads, tuple(grads) if isinstance(grads, (tuple, list)) else (grads,)
     if not all(grad is None or isinstance(grad, Tensor) for grad in grads):

@@ -1,10 +1,9 @@
 """Optimizers beside ``torch.optim``: ours, or a learner's, on the cases of ``case_tables/optimizers.py``."""
 
 import functools
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -128,45 +127,6 @@ def _place(case: OptimizerCase, index: list[int]) -> str:
             return f"after step {compared(case)[row]}, {name}{where}"
         column -= param.numel()
     raise IndexError(index)
-
-
-# --- learners' -------------------------------------------------------------------------------------------------------
-
-
-class TorchFaced:
-    """A class with torch.optim's face: made of parameters and keywords, and ``step()`` reads each ``.grad``."""
-
-    def __init__(self, learners: type, case: OptimizerCase, params: dict[str, Tensor]):
-        self.case = case
-        self.params: dict[str, Tensor] = {name: torch.nn.Parameter(param.clone()) for name, param in params.items()}
-        self.optimizer = learners(list(self.params.values()), **case.kwargs)
-
-    def update(self, grads: dict[str, Tensor | None], step: int) -> None:
-        """One step, by ``.grad``."""
-        for name, param in self.params.items():
-            grad = grads[name]
-            param.grad = None if grad is None else grad.clone()
-        with torch.no_grad():
-            self.optimizer.step()
-
-
-class FunctionFaced:
-    """A function of a parameter and its gradient: ``f(w, dw, lr)``, or CS231n's ``f(w, dw, config)``."""
-
-    def __init__(self, learners: Callable[..., Any], case: OptimizerCase, params: dict[str, Tensor]):
-        self.params, self.learners, self.kwargs = dict(params), learners, dict(case.kwargs)
-        rate = {"learning_rate": self.kwargs["lr"]} if "lr" in self.kwargs else {}
-        self.configs: dict[str, dict[str, Any]] = dict.fromkeys(params, self.kwargs | rate)
-
-    def update(self, grads: dict[str, Tensor | None], step: int) -> None:
-        """One step of each parameter by itself."""
-        takes_config = "config" in inspect.signature(self.learners).parameters
-        for name, param in self.params.items():
-            if takes_config:
-                self.params[name], self.configs[name] = self.learners(param, grads[name], self.configs[name])
-            else:
-                result = self.learners(param, grads[name], **self.kwargs)
-                self.params[name] = param if result is None else result
 
 
 def is_plain(case: OptimizerCase) -> bool:

@@ -19,6 +19,7 @@ SENTENCES = {  # by the key of the problem, which is {0}
     "dtype": "{0.sentence}: a gradient has the dtype and the device of its argument; look for torch.zeros without "
     "dtype= and device= (torch.zeros_like has both), .float() and numpy",
     "raised": "{0.sentence}",
+    "malformed": "{0.sentence}",
     "again": "{0.sentence}; work on a copy (.clone()), or draw nothing at random in backward",
 }
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from tinytorch_course.checking.case_tables.optimizers import OPTIMIZERS
+from tinytorch_course.checking.cases import Op
 from tinytorch_course.checking.explain import explain
 from tinytorch_course.checking.gradients import GradientCheck
 from tinytorch_course.checking.ops import OPS
@@ -27,17 +28,11 @@ from tinytorch_course.diagnosis import diagnose
 from tinytorch_course.diagnosis.conventions import only_conventions
 from tinytorch_course.diagnosis.facts import facts
 from tinytorch_course.errors import InputError
-from tinytorch_course.grading.adapters import (
-    Pair,
-    PairChecks,
-    check_like,
-    check_optimizer_like,
-    check_shapes,
-    pair_of_autograd,
-    pair_of_functions,
-)
-from tinytorch_course.grading.forms import pair_of_class, understood
+from tinytorch_course.grading.adapters import PairChecks, check_like, check_shapes
+from tinytorch_course.grading.forms import understood
+from tinytorch_course.grading.optimizers import check_optimizer_like
 from tinytorch_course.grading.own_code import Request, leave
+from tinytorch_course.grading.pairs import Pair, pair_of
 from tinytorch_course.grading.subjects import subject_of_optimizer, subject_of_pair
 from tinytorch_course.repair import Subject, find_repair
 from tinytorch_course.repair.sandbox import guarded
@@ -97,7 +92,7 @@ class _Checked:
             self.subject = subject_of_optimizer(code, folder, like, seed)
             outcome = self._running(functools.partial(check_optimizer_like, name, code, like, **self.options))
             return self._summary(name, like, outcome)
-        pair, assumed = self._pair(name, code, module), []
+        pair, assumed = self._running(lambda: self._pair(name, code, module, OPS.get(like or ""))), []
         if like == "batch_norm" and len(pair.signature.parameters) < 5 and "training" not in pair.signature.parameters:
             like = "batch_norm_long"  # by the batch's own mean and variance alone
         if like is None and shapes is None:
@@ -144,32 +139,23 @@ class _Checked:
         forward, *backward = self.request.names
         return backward[0] if backward else f"{forward.removesuffix('_forward')}_backward"
 
-    def _pair(self, name: str, code: Any, module: ModuleType) -> Pair:
-        if isinstance(code, type) and issubclass(code, torch.autograd.Function):
-            return pair_of_autograd(code)
-        if isinstance(code, type) and len(self.request.names) == 1 and hasattr(code, "backward"):
-            return pair_of_class(code)
-        backward = getattr(module, self.backward_name, None)
-        if not callable(backward):
-            if next(iter(inspect.signature(code).parameters), None) == "L":
-                raise InputError(
-                    f"{name} in {self.request.path} is a function of L, so it is a network: check it by --model "
-                    f"{self.request.path}:{name}"
-                )
+    def _pair(self, name: str, code: Any, module: ModuleType, op: Op | None) -> Pair:
+        halves = isinstance(code, type) and len(self.request.names) == 1 and hasattr(code, "backward")
+        backward = None if halves else getattr(module, self.backward_name, None)
+        if not halves and not callable(backward) and next(iter(inspect.signature(code).parameters), None) == "L":
             raise InputError(
-                f"{self.request.path} has {name}, but no {self.backward_name} beside it: name both, "
-                "FILE:FORWARD,BACKWARD"
+                f"{name} in {self.request.path} is a function of L, so it is a network: check it by --model "
+                f"{self.request.path}:{name}"
             )
-        return pair_of_functions(name.removesuffix("_forward"), code, backward)
+        return pair_of(code, backward, op)
 
     def _roots(self, code: Any, module: ModuleType) -> tuple[list[Any], list[Any]]:
         """What forward and backward are made of, as the learner wrote them."""
-        is_class = isinstance(code, type)
-        if is_class and issubclass(code, torch.autograd.Function):
-            return [code.forward, code.setup_context], [code.backward]
-        if is_class and len(self.request.names) == 1:
-            return [vars(code).get("__init__"), code.forward], [code.backward]
-        return [code], [getattr(module, self.backward_name)]
+        if isinstance(code, type) and len(self.request.names) == 1:
+            parts = [getattr(code, name, None) for name in ("setup_context", "forward", "__call__")]
+            return [vars(code).get("__init__"), *filter(inspect.isfunction, parts)], [code.backward]
+        backward = getattr(module, self.backward_name, None)
+        return [code], [backward or code]
 
     def repair(self) -> dict[str, Any] | None:
         """The smallest edit that makes the code right, if there is one within the budget."""

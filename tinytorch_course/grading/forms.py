@@ -1,290 +1,355 @@
-"""The forms in which people write an op, brought into the one that the checks expect.
+"""A learner's pair beside an op: whose argument is whose, and in what form it wants them.
 
-Checked is ``forward(*inputs, **keywords) -> (out, ..., cache)`` and ``backward(dout, cache) -> gradients``, with the
-op's own names in its own order. Accepted as well: other names and orders, keywords left out or fixed, gradients in a
-list or a dict, ``out`` alone with the cache in an object or in backward's arguments, NumPy, weights as (in, out), a
-loss's backward without an upstream gradient, a class with both methods.
+Names decide, then what they are short for, then their order; what is left open (NumPy or torch, weights as (in, out), a
+keyword that is fixed) is tried on the op's first cases, and taken is what gives the op's results.
 """
 
+import functools
 import inspect
 import itertools
-import re
-from collections.abc import Callable, Iterator
+import random
+import sys
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
+import numpy
 import torch
 from torch import Tensor
 
-from tinytorch_course.checking.cases import Op
-from tinytorch_course.grading.adapters import Pair, says_nothing
+from tinytorch_course.checking.cases import Case, Op, draw
+from tinytorch_course.errors import InputError
+from tinytorch_course.grading.pairs import OPTIONS, Pair, is_float, matched
 
-ALIASES = {
-    "weight": ("w", "W", "kernel", "filters", "gamma", "scale", "g", "weights", "theta"),
-    "bias": ("b", "beta", "shift", "offset"),
-    "dim": ("axis", "ax", "d"),
-    "padding": ("pad", "p"),
-    "kernel_size": ("k", "pool", "pool_size", "size", "ksize", "kernel", "window"),
-    "stride": ("s", "step", "strides"),
-    "target": ("y", "t", "labels", "targets", "y_true", "label", "target", "truth"),
-    "input": ("x", "logits", "z", "pred", "p", "y_pred", "y_hat", "probs", "scores", "logp", "log_probs", "prediction"),
-    "x": ("input", "inp", "X", "a", "z", "inputs"),
-    "shortcut": ("y", "b", "other", "skip", "residual"),
-    "p": ("drop", "rate", "prob", "drop_prob", "dropout"),
-    "training": ("train", "is_training"),
-    "negative_slope": ("alpha", "slope", "leak", "a"),
-    "running_mean": ("rm", "mean", "running_mu"),
-    "running_var": ("rv", "var"),
-    "eps": ("epsilon",),
-}
 # What code that does not take a keyword may have fixed, the likeliest first.
 FIXED = {"dim": (-1, 1, 0), "start_dim": (1,), "kernel_size": (2, 3), "output_size": (1,), "training": (True,)}
+LAYOUTS = ("out-in", "in-out")  # of a linear layer's weight
+TRIED = 8  # of an op's cases
+
+
+class Own(NamedTuple):
+    """A function that is none of our ops, in the place of one: its parameters are the learner's own."""
+
+    name: str
+    parameters: dict[str, inspect.Parameter]
+    shapes: list[list[int]]
+    kind: str = "own"
+    constant: tuple[int, ...] = ()
 
 
 class Form(NamedTuple):
     """How a learner's arguments stand to the op's."""
 
-    names: dict[str, str]  # the op's parameter -> the learner's
+    names: dict[str, str]  # the op's parameter -> the learner's, or a key of its dict of options
     fixed: dict[str, Any] = {}  # noqa: RUF012 - what the learner's code takes for granted
-    turned: bool = False  # its weight is (in, out)
     numpy: bool = False
+    turned: bool = False  # its weight is (in, out)
+    keeps: bool = False  # its p is the probability to keep
+    permuted: bool = False  # it is not the order that names suggest
+
+    def words(self, name: str) -> list[str]:
+        """What was assumed."""
+        said = [f"{name} is taken to have {key}={value!r} fixed" for key, value in self.fixed.items()]
+        said += ["its weight is taken to be (in, out), the transpose of torch's"] * self.turned
+        return said + ["its p is taken to be the probability to keep"] * self.keeps
 
 
-class Saved(NamedTuple):
-    """The cache of a forward that returns its result alone: what it was called with, by the learner's names."""
+def understood(
+    pair: Pair, op: Op | Own, args: list[str] | None = None, layout: str | None = None
+) -> tuple[Pair, list[str]]:
+    """The pair with the op's own arguments in its own order, and what had to be assumed for that.
 
-    arguments: dict[str, Any]
-    out: Any
+    Args:
+        pair: as the learner wrote it.
+        op: what it should equal.
+        args: the learner's names in the op's order, where they were told.
+        layout: one of ``LAYOUTS``, where it was told.
 
-
-def understood(pair: Pair, op: Op) -> tuple[Pair, list[str]]:
-    """The pair as the checks expect it, and what had to be assumed for that; as it is, if it needs nothing."""
-    names = _matched(list(pair.signature.parameters.values()), op)
-    in_order = [name for name in op.parameters if name in names]
-    as_ours = [names[name] for name in in_order] == list(pair.signature.parameters)[: len(in_order)]
-    forms = _forms(pair, op, names)
-    if forms[0].fixed or not as_ours or not _runs(pair, op, forms[0]):
-        form = next((form for form in forms if _agrees(pair, op, form)), None)
-        form = form or (forms[0] if not as_ours else None)
-        if form is not None:
-            pair = _wrapped(pair, op, form)
-            return _without_target(pair, op), _words(pair.name, form)
-    elif any(names[name] != name for name in in_order) or _returns_otherwise(pair, op):
-        pair = _wrapped(pair, op, forms[0])
-    return _without_target(pair, op), []
-
-
-def _words(name: str, form: Form) -> list[str]:
-    said = [f"{name} is taken to have {key}={value!r} fixed" for key, value in form.fixed.items()]
-    if form.turned:
-        said.append("its weight is taken to be (in, out), the transpose of torch's")
-    return said
+    Raises:
+        InputError: if it needs an argument that the op does not have.
+    """
+    if pair.takes is not None or any(p.kind is p.VAR_POSITIONAL for p in pair.signature.parameters.values()):
+        return pair, []
+    best, chosen, words = -1.0, pair, []
+    for form in _forms(pair, op, args, layout):
+        if best > 0 and form.permuted:
+            break
+        rank, wrapped = _ranked(_wrapped(pair, op, form), op)
+        if rank > best:
+            best, chosen, words = rank, wrapped, form.words(pair.name)
+        if rank == 1:
+            break
+    return chosen, words
 
 
-def _forms(pair: Pair, op: Op, names: dict[str, str]) -> list[Form]:
+def _forms(pair: Pair, op: Op | Own, args: list[str] | None, layout: str | None) -> Iterator[Form]:
     """All that the signature allows, the likeliest first."""
-    forms = [Form(names), Form(names, numpy=True)]
-    if any(p.kind is p.VAR_KEYWORD for p in pair.signature.parameters.values()):
-        return forms
-    for key, values in FIXED.items():
-        default = op.parameters[key].default if key in op.parameters else inspect.Parameter.empty
-        if key in op.parameters and key not in names:
-            choices = [value for value in (default, *values) if value is not inspect.Parameter.empty]
-            forms = [form._replace(fixed=form.fixed | {key: value}) for value in choices for form in forms]
-    if op.name == "linear":
-        forms += [form._replace(turned=True) for form in forms]
-    return forms
+    if isinstance(op, Own):
+        yield from (Form({name: name for name in op.parameters}, numpy=arrays) for arrays in uses_numpy(pair.code))
+        return
+    parameters = list(pair.signature.parameters.values())
+    if _options(pair):
+        parameters += [inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=None) for key in _keys(pair)]
+    names = dict(zip(op.parameters, args, strict=False)) if args else matched(parameters, op)
+    _refuse(pair, op, names)
+    missing = {key: values for key, values in FIXED.items() if key in op.parameters and key not in names}
+    choices = [dict.fromkeys((op.parameters[key].default, *values)) for key, values in missing.items()]
+    choices = [[value for value in values if value is not inspect.Parameter.empty] for values in choices]
+    arrays = uses_numpy(pair.code)
+    turned = (layout == LAYOUTS[1],) if layout else (False, True) if op.name == "linear" else (False,)
+    keeps = (False, True) if op.name == "dropout" else (False,)
+    tensors = [name for name in names if "Tensor" in str(op.parameters[name].annotation)]
+    orders = [*itertools.permutations([names[name] for name in tensors])] if not args and len(tensors) < 4 else [()]
+    for order in orders:
+        for fixed in itertools.product(*choices):
+            for rest in itertools.product(arrays, turned, keeps):
+                others = dict(zip(tensors, order, strict=False))
+                yield Form(names | others, dict(zip(missing, fixed, strict=True)), *rest, order != orders[0])
 
 
-def _matched(learners: list[inspect.Parameter], op: Op) -> dict[str, str]:
-    """By name; then by what the name is short for; what is left, in order."""
-    named = [p.name for p in learners if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    found = {name: name for name in op.parameters if name in named}
-    for name in op.parameters:
-        if name not in found:
-            free = [one for one in ALIASES.get(name, ()) if one in named and one not in found.values()]
-            if free:
-                found[name] = free[0]
-    required = [p.name for p in learners if p.default is p.empty and p.name in named and p.name not in found.values()]
-    for name in op.parameters:
-        if name not in found and required:
-            found[name] = required.pop(0)
-    return {name: found[name] for name in op.parameters if name in found}
+def _refuse(pair: Pair, op: Op, names: dict[str, str]) -> None:
+    """Say which argument is one too many, and how the nearest form is called."""
+    for name, parameter in pair.signature.parameters.items():
+        required = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
+        if required and name not in names.values() and not OPTIONS.search(name):
+            raise InputError(
+                f"{pair.name} needs an argument {name}, which {op.name} does not have; it takes "
+                f"{', '.join(op.parameters)}: call yours the same, or say which is which, in this order, as in --args "
+                f"{','.join(names.get(one, one) for one in list(op.parameters)[: len(pair.signature.parameters)])}"
+            )
+    for name in names.values() if not _options(pair) else ():
+        if name not in pair.signature.parameters:
+            raise InputError(
+                f"--args: {pair.name} has no argument {name}; it has {', '.join(pair.signature.parameters)}"
+            )
 
 
-def _first_results(pair: Pair, op: Op, form: Form) -> Iterator[tuple[Any, Any, Any, tuple]]:
-    """What comes of the first cases: the wrapped pair's result, the right one, the pair, the inputs."""
-    wrapped = _wrapped(pair, op, form)
-    for case in op.cases[:12]:
-        kwargs = {
-            key: value for key, value in case.kwargs.items() if key in form.names or not says_nothing(op, key, value)
-        }
-        kwargs |= form.fixed
-        if not all(key in form.names or key in form.fixed for key in kwargs):
-            continue
-        inputs = op.draw(case)
-        while len(inputs) > 1 and list(op.parameters)[len(inputs) - 1] not in wrapped.signature.parameters:
-            inputs = inputs[:-1]
+def _options(pair: Pair) -> str | None:
+    """The argument that is a dictionary of others, as CS231n's conv_param."""
+    return next(
+        (p.name for p in pair.signature.parameters.values() if OPTIONS.search(p.name) and p.default in (None, p.empty)),
+        None,
+    )
+
+
+def _keys(pair: Pair) -> list[str]:
+    """What stands in quotation marks in the forward."""
+    keys = [one for one in pair.code.__code__.co_consts if isinstance(one, str) and one.isidentifier()]
+    return [one for one in keys if "mode" not in keys or one not in ("train", "test", "eval")]
+
+
+# --- which form it is -------------------------------------------------------------------------------------------------
+
+
+def _ranked(pair: Pair, op: Op | Own) -> tuple[float, Pair]:
+    """1 if it gives the op's results and gradients on all first inputs, less if it does on some, or only runs."""
+    score, count = 0.0, 0
+    for inputs, kwargs in _first_inputs(pair, op):
+        count += 1
         try:
             with torch.no_grad():
-                yield wrapped.forward(*inputs, **kwargs), op.twin(*inputs, **kwargs), wrapped, inputs
-        except Exception:
-            continue
-
-
-def _runs(pair: Pair, op: Op, form: Form) -> bool:
-    return next(_first_results(pair, op, form), None) is not None
-
-
-def _agrees(pair: Pair, op: Op, form: Form) -> bool:
-    """Whether forward gives what the op gives, on a case that has more than one entry."""
-    for (out, *_), right, _, _ in _first_results(pair, op, form):
-        right = right[0] if isinstance(right, tuple) else right
-        if isinstance(out, Tensor) and out.shape == right.shape and torch.allclose(out.double(), right.double()):
-            return True
-    return False
-
-
-def _returns_otherwise(pair: Pair, op: Op) -> bool:
-    """Whether forward or backward return something else than tensors in a tuple."""
-    form = Form(_matched(list(pair.signature.parameters.values()), op))
-    for _, _, _, inputs in _first_results(pair, op, form):
-        try:
-            with torch.no_grad():
-                result = pair.forward(*inputs)
-                if not (isinstance(result, tuple) and len(result) > 1 and isinstance(result[0], Tensor)):
-                    return True
-                grads = pair.backward(torch.ones_like(result[0]), result[-1])
-        except Exception:
-            return len(inspect.signature(pair.backward).parameters) == 1
-        grads = grads if isinstance(grads, (tuple, list)) else (grads,)
-        return not all(grad is None or isinstance(grad, Tensor) for grad in grads)
-    return False
-
-
-def _wrapped(pair: Pair, op: Op, form: Form) -> Pair:
-    """A pair with the op's own names and order."""
-    learners = pair.signature.parameters
-    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    signature = inspect.Signature([
-        inspect.Parameter(name, keyword, default=form.fixed.get(name, learners[form.names[name]].default
-                                                                 if name in form.names else None))
-        for name in op.parameters if name in form.names or name in form.fixed
-    ], __validate_parameters__=False)  # fmt: skip
-    parameters = list(inspect.signature(pair.backward).parameters)
-
-    def forward(*args: Any, **kwargs: Any) -> tuple:
-        bound = signature.bind(*args, **kwargs).arguments
-        arguments = {form.names[key]: value for key, value in bound.items() if key in form.names}
-        if form.turned:
-            arguments[form.names["weight"]] = arguments[form.names["weight"]].T
-        if form.numpy:
-            arguments = {key: _as_numpy(value) for key, value in arguments.items()}
-        leading = [arguments[name] for name in itertools.takewhile(lambda name: name in arguments, learners)]
-        rest = {name: value for name, value in arguments.items() if name not in list(learners)[: len(leading)]}
-        result = pair.forward(*leading, **rest)
-        if isinstance(result, tuple) and len(result) > 1:
-            return (*map(_as_tensor, result[:-1]), result[-1])
-        if not set(parameters[1:]) <= {*arguments, "out"}:
-            return result  # neither a cache nor a backward that does without: see check_gradient
-        return _as_tensor(result), Saved(arguments, result)
-
-    def backward(dout: Tensor, cache: Any) -> Any:
-        given = _as_numpy(dout) if form.numpy else dout
-        if isinstance(cache, Saved):
-            known = cache.arguments | {"out": cache.out}
-            grads = pair.backward(given, *(known[name] for name in parameters[1:]))
-        elif len(parameters) == 1 and op.kind == "loss":
-            grads = _scaled(pair.backward(cache), given)  # d loss / d loss is taken to be 1
-        else:
-            grads = pair.backward(given, cache)
-        return _in_order(grads, form, signature, list(learners))
-
-    labels = tuple(form.names.get(name, name) for name in op.parameters)
-    forward.__name__, backward.__name__ = pair.name, getattr(pair.backward, "__name__", "backward")
-    return pair._replace(forward=forward, backward=backward, signature=signature, fixed=form.fixed, labels=labels)
-
-
-def _scaled(grads: Any, dloss: Any) -> Any:
-    if isinstance(grads, (tuple, list)):
-        return tuple(grad if grad is None else grad * dloss for grad in grads)
-    return {key: grad * dloss for key, grad in grads.items()} if isinstance(grads, dict) else grads * dloss
-
-
-def _in_order(grads: Any, form: Form, signature: inspect.Signature, learners: list[str]) -> Any:
-    """The gradients in the op's order, whatever holds them."""
-    places = {theirs: ours for ours, theirs in form.names.items()}
-    ordered = [name for name in learners if name in places]
-    if isinstance(grads, dict):
-        short = {re.sub("^(grad_|d_|d)", "", str(key)): value for key, value in grads.items()}
-        whole = {str(key): value for key, value in grads.items()} | short
-        grads = [whole[name] for name in ordered if name in whole]
-    if not isinstance(grads, (tuple, list)):
-        return _as_tensor(grads)
-    found = [_as_tensor(grad) for grad in grads]
-    named = dict(zip(ordered, found, strict=False))
-    if form.turned and isinstance(weight := named.get(form.names["weight"]), Tensor) and weight.dim() == 2:
-        named[form.names["weight"]] = weight.T
-    if len(named) != len(found):
-        return tuple(found)
-    return tuple(named[form.names[name]] for name in signature.parameters if form.names.get(name) in named)
-
-
-def _without_target(pair: Pair, op: Op) -> Pair:
-    """Whether a loss gives the prediction's gradient alone, as most do: then the target's is not asked for."""
-    if op.kind != "loss" or pair.signature.parameters.keys() < {"target"}:
-        return pair
-    for case in op.cases[:6]:
-        fitted = [value for value in op.draw(case) if value is not None]
-        if len(fitted) < 2 or not all(isinstance(x, Tensor) and x.is_floating_point() for x in fitted[:2]):
-            continue
-        try:
-            with torch.no_grad():
-                out, *_, cache = pair.forward(*fitted[:2])
+                out, *_, cache = pair.forward(*inputs, **kwargs)
+                score += 1e-6
+                right = out if isinstance(op, Own) else op.twin(*inputs, **kwargs)
+                right = right[0] if isinstance(right, tuple) else right
+                if out.shape != right.shape or not torch.allclose(out, right, equal_nan=True):
+                    continue
+                score += 1e-3
                 grads = pair.backward(torch.ones_like(out), cache)
         except Exception:
             continue
-        alone = isinstance(grads, Tensor) or (isinstance(grads, (tuple, list)) and len(grads) == 1)
-        return pair._replace(constant=(1,)) if alone else pair
-    return pair
+        score += 1 - 1e-3 - 1e-6
+        slots = [x for i, x in enumerate(inputs) if is_float(x) and i not in op.constant]
+        if op.kind == "loss" and len(grads) == 1 and len(slots) == 2:  # as most give it, the prediction's alone
+            pair = pair._replace(constant=(1,))
+    return round(score / max(count, 1), 9), pair
 
 
-def _as_numpy(value: Any) -> Any:
-    return value.detach().numpy().copy() if isinstance(value, Tensor) else value
+def _first_inputs(pair: Pair, op: Op | Own) -> Iterator[tuple[tuple, dict[str, Any]]]:
+    if isinstance(op, Own):
+        yield draw(tuple(map(tuple, op.shapes))), {}
+        return
+    fitted = (fit(pair, case, op) for case in op.cases if is_plain(case, op, pair.takes))
+    for case in itertools.islice((case for case in fitted if isinstance(case, Case)), TRIED):
+        yield op.draw(case), case.kwargs
 
 
-def _as_tensor(value: Any) -> Any:
-    """What NumPy and Python give as a tensor; all else as it is."""
-    if isinstance(value, (Tensor, tuple)) or value is None:
-        return value
-    return torch.as_tensor(value) if hasattr(value, "__array__") or isinstance(value, float) else value
+def fit(pair: Pair, case: Case, op: Op) -> Case | str:
+    """The case with the arguments that an understood pair takes; or why it takes none such."""
+    if pair.takes is None:
+        return case
+    given = dict(zip(op.parameters, case.inputs, strict=False))
+    names, kwargs = list(given), dict(case.kwargs)
+    if "mask" in op.parameters and "mask" not in pair.takes:  # it draws its own: which one, is seen
+        options = {key: value for key, value in kwargs.items() if key in pair.takes}
+        kwargs |= {"mask": pair.forward(torch.ones_like(op.draw(case)[0]), **options)[0] != 0}
+    if "ignore_index" in op.parameters and "ignore_index" not in pair.takes and _ignores(op, case):
+        return f"{pair.name} has no argument ignore_index"
+    strange = [key for key, value in (given | kwargs).items() if key not in pair.takes | {"mask"} | pair.fixed.keys()
+               and value is not None and not says_nothing(op, key, value)]  # fmt: skip
+    optional = [key for key in strange if op.kind != "loss" and key in given and op.parameters[key].default is None]
+    if strange != optional:
+        return f"{pair.name} has no argument {' and '.join(key for key in strange if key not in optional)}"
+    given |= dict.fromkeys(optional)  # a layer without a bias
+    given |= {key: value for key, value in pair.fixed.items() if key in given}
+    kwargs = {key: value for key, value in kwargs.items() if key in pair.takes | {"mask"}}
+    kwargs |= {key: value for key, value in pair.fixed.items() if key not in given}
+    return case._replace(inputs=tuple(given[name] for name in names), kwargs=kwargs)
 
 
-# --- a class with both halves ---
+def is_plain(case: Case, op: Op, takes: Collection[str] | None = None) -> bool:
+    """Whether everybody's code for ``op`` should manage the case: batched, not empty, numbers for arguments.
+
+    The kinds of inputs of the op's first case are the usual ones. An addition that takes no alpha is one of equal
+    shapes.
+    """
+    first = op.cases[0]
+    pairs = [key for key, value in case.kwargs.items() if isinstance(value, (tuple, list))]
+    if any(not isinstance(first.kwargs.get(key), (tuple, list)) for key in pairs):
+        return False
+    if isinstance(case.kwargs.get("padding"), str):
+        return False
+    if any(getattr(spec, "label", "").startswith("noncontiguous") for spec in case.inputs):
+        return False
+    inputs, usual = op.draw(case), op.draw(first)
+    if not all(x.numel() and x.isfinite().all() for x in inputs if is_float(x)):
+        return False
+    if not op.any_shape and [_kind(x) for x in inputs] != [_kind(x) for x in usual]:
+        return False
+    equal = len(usual) == 2 and usual[0].shape == usual[1].shape
+    if (not op.any_shape or "alpha" not in (takes or "alpha")) and equal and inputs[0].shape != inputs[1].shape:
+        return False
+    out = op.twin(*inputs, **case.kwargs)
+    out = out[0] if isinstance(out, tuple) else out
+    return bool(out.isfinite().all())
 
 
-def pair_of_class(learners: Any) -> Pair:
-    """A class with the methods forward and backward: an object of it is the cache."""
-    makes = _parameters(learners.__init__) if "__init__" in vars(learners) else []
-    takes = _parameters(learners.forward)
-    signature = inspect.Signature([*takes, *(p.replace(kind=p.KEYWORD_ONLY) for p in makes)])
-    of_making = {parameter.name for parameter in makes}
+def _kind(x: Any) -> tuple:
+    return (x.dim(), x.dtype) if isinstance(x, Tensor) else (type(x),)
 
-    def forward(*args: Any, **kwargs: Any) -> tuple:
-        made = learners(**{key: value for key, value in kwargs.items() if key in of_making})
-        result = made.forward(*args, **{key: value for key, value in kwargs.items() if key not in of_making})
-        if isinstance(result, tuple):
-            return (*result[:-1], (made, result[-1]))
-        return result, (made, None)
+
+def says_nothing(op: Op, key: str, value: Any) -> bool:
+    """Whether the keyword says only what the op does anyway. (With ignore_index there are labels to ignore.)"""
+    if key == "ignore_index" or isinstance(value, Tensor):
+        return False
+    if key == "normalized_shape":
+        return len(value) == 1  # the last axis
+    default = op.parameters[key].default if key in op.parameters else inspect.Parameter.empty
+    return value is default or value == default
+
+
+def _ignores(op: Op, case: Case) -> bool:
+    """Whether some labels are to be ignored."""
+    ignored = case.kwargs.get("ignore_index", op.parameters["ignore_index"].default)
+    return any(isinstance(x, Tensor) and not is_float(x) and bool((x == ignored).any()) for x in op.draw(case))
+
+
+# --- the form, put on -------------------------------------------------------------------------------------------------
+
+
+def _wrapped(pair: Pair, op: Op | Own, form: Form) -> Pair:
+    """A pair with the op's own names and order."""
+    learners, options = pair.signature.parameters, _options(pair)
+    order = [name for theirs in learners for name, one in form.names.items() if one == theirs]  # the learner's
+
+    def forward(*inputs: Any, **kwargs: Any) -> Any:
+        given = dict(zip(op.parameters, inputs, strict=False)) | kwargs
+        arguments: dict[str, Any] = {}
+        for name, theirs in form.names.items():
+            required = theirs not in learners or learners[theirs].default is inspect.Parameter.empty
+            value = given.get(name, op.parameters[name].default)
+            if required or given.get(name) is not None:
+                arguments[theirs] = _spelled(name, theirs, value, form)
+        if options:
+            keys = {theirs: arguments.pop(theirs) for theirs in [*arguments] if theirs not in learners}
+            arguments[options] = _dict_of_options(keys, _keys(pair), form)
+        if "mask" in op.parameters and "mask" not in form.names:
+            seed_all()
+        result = pair.forward(**arguments)
+        if not isinstance(result, tuple) or len(result) < 2:
+            return result
+        dtype = next((x.dtype for x in inputs if is_float(x)), torch.float64)
+        *results, cache = result
+        if len(results) == 1 and given.get("running_mean") is not None and "running_mean" in form.names:
+            results += [arguments[form.names[name]] for name in ("running_mean", "running_var")]  # updated in place
+        return (*(as_tensor(one, dtype) for one in results), (cache, given, dtype))
 
     def backward(dout: Tensor, cache: tuple) -> Any:
-        made, saved = cache
-        takes_cache = len(inspect.signature(made.backward).parameters) > 1
-        return made.backward(dout, saved) if takes_cache else made.backward(dout)
+        saved, given, dtype = cache
+        grads = pair.backward(dout.numpy().copy() if form.numpy else dout, saved)
+        return _in_order(grads, form, given, op, order, dtype)
 
-    forward.__name__ = backward.__name__ = learners.__name__
-    return Pair(learners.__name__, forward, backward, signature)
+    forward.__name__, backward.__name__ = pair.name, getattr(pair.backward, "__name__", "backward")
+    labels = tuple(form.names.get(name, name) for name in op.parameters)
+    return pair._replace(
+        forward=forward, backward=backward, takes=frozenset(form.names), fixed=form.fixed, labels=labels
+    )
 
 
-def _parameters(function: Callable) -> list[inspect.Parameter]:
-    """Without self."""
-    return list(inspect.signature(function).parameters.values())[1:]
+def _spelled(name: str, theirs: str, value: Any, form: Form) -> Any:
+    """A value as the learner's code wants it."""
+    if theirs == "mode":
+        return "train" if value else "test"
+    if name == "p" and form.keeps:
+        return 1 - value
+    if not isinstance(value, Tensor):
+        return value
+    value = value.T if name == "weight" and form.turned else value
+    value = value.clone() if name.startswith("running") else value
+    return value.detach().numpy().copy() if form.numpy else value
+
+
+def _dict_of_options(given: dict[str, Any], keys: list[str], form: Form) -> dict[str, Any]:
+    found = dict(given)
+    for key in keys:
+        if key.startswith("pool") and "kernel_size" in form.names:
+            found[key] = given[form.names["kernel_size"]]
+    if found.get(form.names.get("stride", "")) is None and "stride" in form.names:
+        found[form.names["stride"]] = given.get(form.names.get("kernel_size", ""), 1)
+    return {"mode": "train"} | found if "mode" in keys else found
+
+
+def _in_order(grads: Any, form: Form, given: dict[str, Any], op: Op | Own, order: list[str], dtype: torch.dtype) -> Any:
+    """The gradients in the op's order, whatever holds them."""
+    tensors = [name for name in order if isinstance(given.get(name), Tensor)]
+    wanted = [name for name in tensors if is_float(given[name]) and list(op.parameters).index(name) not in op.constant]
+    if isinstance(grads, dict):
+        found = {name: grads[theirs] for name, theirs in form.names.items() if theirs in grads}
+        if not found:
+            return grads
+    else:
+        listed = list(grads) if isinstance(grads, (tuple, list)) else [grads]
+        asked = [name for name in order if name in tensors or given.get(name, 0) is None]
+        names = next((one for one in (wanted, tensors, asked) if len(one) == len(listed)), None)
+        if names is None and not (op.kind == "loss" and len(listed) == 1):
+            return tuple(as_tensor(one, dtype) for one in listed)
+        found = dict(zip(names or ["input"], listed, strict=False))
+    found = {name: as_tensor(grad, dtype) for name, grad in found.items()}
+    if form.turned and isinstance(weight := found.get("weight"), Tensor) and weight.dim() == 2:
+        found["weight"] = weight.T
+    return tuple(found[name] for name in op.parameters if name in found and (name in wanted or found[name] is not None))
+
+
+def as_tensor(value: Any, dtype: torch.dtype = torch.float64) -> Any:
+    """What NumPy and Python give as a tensor; all else as it is."""
+    if isinstance(value, float):
+        return torch.tensor(value, dtype=dtype)
+    if isinstance(value, (numpy.ndarray, numpy.generic)):
+        return torch.as_tensor(numpy.ascontiguousarray(value)).reshape(value.shape)
+    return value
+
+
+def uses_numpy(code: Any) -> tuple[bool, ...]:
+    """Which of torch (False) and NumPy (True) code may want, by what its file has imported."""
+    if isinstance(code, functools.partial):
+        code = code.func
+    code = getattr(code, "__func__", code)
+    known = getattr(code, "__globals__", None) or vars(sys.modules.get(getattr(code, "__module__", ""), object))
+    modules = {one.__name__ for one in known.values() if inspect.ismodule(one)}
+    return (False,) if "numpy" not in modules else (False, True) if "torch" in modules else (True,)
+
+
+def seed_all() -> None:
+    """The same random numbers each time, whoever draws them."""
+    torch.manual_seed(0)
+    numpy.random.seed(0)
+    random.seed(0)

@@ -13,7 +13,10 @@ from tinytorch_course.checking.cases import Case, draw
 from tinytorch_course.checking.ops import find_op
 from tinytorch_course.checking.optimizers import Ours, flattened
 from tinytorch_course.checking.optimizers import is_plain as is_plain_run
-from tinytorch_course.grading.adapters import LARGE, Pair, fit, is_plain, starter, strange_keywords
+from tinytorch_course.grading.adapters import LARGE
+from tinytorch_course.grading.forms import fit, is_plain
+from tinytorch_course.grading.optimizers import starter, strange_keywords
+from tinytorch_course.grading.pairs import Pair
 from tinytorch_course.repair import Subject
 from tinytorch_course.repair.truth import GradientProbe, RunProbe, gradient_probe, other_shapes
 
@@ -48,7 +51,7 @@ def subject_of_pair(
 def _like(pair: Pair, op: str, seed: int) -> list[GradientProbe]:
     row, found = find_op(op), []
     for case in row.cases:
-        fitted = fit(pair, case, op)
+        fitted = fit(pair, case, row)
         if isinstance(fitted, str) or not is_plain(case, row):
             continue
         inputs = row.draw(fitted, seed=seed)
@@ -69,7 +72,7 @@ def _of_shapes(pair: Pair, shapes, op: str | None, twin, seed: int, *, several: 
         for scale in (1.0, 3.0) if not number else (1.0,):
             drawn = seed + 10 * number + int(scale)
             case = Case(tuple(tuple(shape) for shape in ones), op=op or pair.name)
-            fitted = case if op is None else fit(pair, case, op)
+            fitted = case if op is None else fit(pair, case, find_op(op))
             if isinstance(fitted, str):
                 continue
             inputs = tuple(x * scale if isinstance(x, Tensor) else x for x in draw(fitted.inputs, seed=drawn))

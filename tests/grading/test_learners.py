@@ -41,6 +41,7 @@ def judged(source: str, piece: Piece, folder: Path):
         return _Checked(Request(str(file), piece.names.split(","), like, shapes), folder).row()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("piece", PIECES, ids=lambda piece: f"{piece.file}-{piece.names}")
 def test_it_is_taken_and_its_wrong_sign_found(piece, tmp_path):
     text = (FOLDER / f"{piece.file}.py").read_text(encoding="utf-8")
@@ -48,8 +49,8 @@ def test_it_is_taken_and_its_wrong_sign_found(piece, tmp_path):
     row = judged(source, piece, tmp_path)
     assert row.ok, (row.diagnosis, row.notes)
     assert row.cases
-    head, mark, tail = text.partition(f"# CASE {piece.like} {piece.names} |")
-    line, _, block = tail.partition("\n")
+    head, _, tail = text.partition(f"# CASE {piece.like} {piece.names} |")
+    _, _, block = tail.partition("\n")
     assert piece.right in block
     wrong = re.sub(r"^# CASE .*$", "", head + block.replace(piece.right, piece.wrong, 1), flags=re.MULTILINE)
     try:

@@ -97,8 +97,18 @@ class Display:
                 f"Searching for the edit that makes it right [{bar}] {tried:,} tried".replace("[", "\\[")
             )
 
-    def own_code(self, outcome: Answer, *, explained: bool, hint: int | None = None, fix: bool = False) -> None:
-        """Everything that came of it; with ``hint``, only as much as that; with ``fix``, the repair as a diff."""
+    def own_code(
+        self, outcome: Answer, *, explained: bool, hint: int | None = None, fix: bool = False, place: bool = True
+    ) -> None:
+        """Everything that came of it.
+
+        Args:
+            outcome: what came of it.
+            explained: with the right formula.
+            hint: only as much as that.
+            fix: the repair as a diff.
+            place: also where the right one stands, if it is wrong.
+        """
         row = outcome.row
         if outcome.printed:
             cut = " ..." if outcome.printed_length > len(outcome.printed) else ""
@@ -121,7 +131,7 @@ class Display:
             self.table.print(Text(f"\n{row.repair['diff']}\n"))
         elif fix and not row.ok:
             self.notes.print(Text.assemble(("Note: ", "yellow"), "no edit was found, so there is no diff"))
-        if row.explanation is not None and (explained or (not row.ok and hint is None)):
+        if row.explanation is not None and (explained or (not row.ok and hint is None and place)):
             self._explanation(row.explanation, formula=explained)
         if row.step_curve is not None:
             self._curve(row.step_curve)

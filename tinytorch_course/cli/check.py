@@ -23,8 +23,8 @@ def check(
         str | None,
         typer.Argument(
             metavar="FILE:NAME",
-            help="Your own code: FILE:FORWARD,BACKWARD, or FILE:NAME for a torch.autograd.Function, an optimizer, or a "
-            "function with NAME_backward beside it.",
+            help="Your own code: FILE:FORWARD,BACKWARD, or FILE:NAME for a class, an optimizer, or a function with "
+            "NAME_backward beside it.",
             show_default=False,
             rich_help_panel=WHAT,
         ),
@@ -48,6 +48,14 @@ def check(
             "alone.",
             WHAT,
         ),
+    ] = None,
+    args: Annotated[
+        str | None,
+        option("--args", "NAMES", "With --like: your arguments' names in the op's order, such as x,w,b.", WHAT),
+    ] = None,
+    layout: Annotated[
+        str | None,
+        option("--layout", "LAYOUT", "With --like linear: out-in, or in-out for weights as (D, M).", WHAT),
     ] = None,
     ops: Annotated[str, setting("ops")] = DEFAULT.ops,
     dtype: Annotated[
@@ -85,11 +93,12 @@ def check(
     Without FILE:NAME: every op, loss, layer, optimizer, schedule and network of the from-scratch layer. Ends with exit
     code 1 if anything is wrong.
 
-    Your own code is a pair. forward(x, ...) returns (out, cache), whatever cache is. backward(dout, cache) returns one
-    gradient for each tensor argument, in forward's order. With --like it has to equal that op; with --shapes its
-    backward has to fit its forward. For example: tinytorch check my_ops.py:my_relu_forward,my_relu_backward --like relu
+    Your own code: forward(x, ...) returns (out, cache), whatever cache is, or out alone. backward(dout, cache) returns
+    a gradient for each tensor argument, in order or in a dict. Classes with both, autograd.Functions, NumPy: all taken.
+    With --like it has to equal that op; with --shapes its backward has to fit its forward.
+    For example: tinytorch check my_ops.py:my_relu_forward,my_relu_backward --like relu
     """
-    check_options(code, op, ops, like, shapes, dtype, device, seed, timeout)
+    check_options(code, op, ops, like, shapes, args, layout, dtype, device, seed, timeout)
     check_repair_options(code, budget, hint, fix)
     if [code, op, model].count(None) < 2:
         raise InputError("FILE:NAME, --op and --model each say what to check: give one of them")
@@ -103,13 +112,15 @@ def check(
     rows = (
         check_ours(op, ops, found, size, settings, explain, json)
         if code is None
-        else check_code(code, like, shapes, timeout, settings, explain, json, budget, hint, fix)
+        else check_code(
+            code, like, shapes, timeout, settings | {"args": args, "layout": layout}, explain, json, budget, hint, fix
+        )
     )
     if not all(row.ok for row in rows):
         raise typer.Exit(1)
 
 
-def check_options(code, op, ops, like, shapes, dtype, device, seed, timeout) -> None:
+def check_options(code, op, ops, like, shapes, args, layout, dtype, device, seed, timeout) -> None:
     """Refuse what does not go together, before torch is imported."""
     if code is not None and op is not None:
         raise InputError("--op is for our own ops: to compare your code with one of them, say --like")
@@ -120,6 +131,10 @@ def check_options(code, op, ops, like, shapes, dtype, device, seed, timeout) -> 
         raise InputError(
             f"{'--like' if like else '--shapes'} is for code of your own: name it, as in my_ops.py:my_relu"
         )
+    if (args or layout) and not like:
+        raise InputError(f"{'--args' if args else '--layout'} goes with --like, the op that your code should equal")
+    if layout not in (None, "out-in", "in-out"):
+        raise InputError(f"--layout must be out-in or in-out, but it is '{layout}'")
     if dtype not in DTYPES:
         raise InputError(f"--dtype must be one of {', '.join(DTYPES)}, but it is '{dtype}'")
     if not 0 < timeout <= LONGEST:
@@ -202,6 +217,7 @@ def check_code(
     path, names = parse_code(code)
     sizes = parse_shapes(shapes) if shapes is not None else None
     request = Request(path, names, like, sizes, explain=explain, budget=0.0 if hint == 1 else budget, **settings)
+    request.args = settings["args"] and [name.strip() for name in settings["args"].split(",")]
     with Display(json) as display:
         display.working_on(code, 1, 1)
         outcome = check_own_code(request, timeout, display.repairing)

@@ -26,6 +26,10 @@ def exercise(
     timeout: Annotated[
         float, option("--timeout", "X", "Seconds after which a task's code is stopped. (default: 60)")
     ] = 60.0,
+    hint: Annotated[
+        int | None,
+        option("--hint", "N", "Say only: 1 what is wrong, 2 also the line, 3 the kind of change, 4 the edit."),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the list or the grades as one JSON document.")] = False,
 ):
     """List the exercises, write one's starting file, or grade yours and hear what is wrong.
@@ -33,8 +37,8 @@ def exercise(
     A grade ends with exit code 1 if anything is wrong or still to be written.
     """
     if number is None:
-        if out or check:
-            raise InputError("--out and --check need the number of an exercise; `tinytorch exercise` lists them")
+        if out or check or hint:
+            raise InputError("--out, --hint and --check need an exercise's number; `tinytorch exercise` lists them")
         print_list(json)
         return
     chosen = find_exercise(number)
@@ -49,12 +53,14 @@ def exercise(
         raise InputError("--out is for the starting file, --check for grading yours: leave out one of them")
     if not 0 < timeout <= LONGEST:
         raise InputError(f"--timeout must be above 0 and at most {LONGEST:g} seconds, but it is {timeout:g}")
-    grades = grade_file(chosen, check, timeout, json)
+    if hint is not None and not 1 <= hint <= 4:
+        raise InputError(f"--hint must be from 1 to 4, but it is {hint}")
+    grades = grade_file(chosen, check, timeout, json, hint)
     if not all(grade.ok for grade in grades):
         raise typer.Exit(1)
 
 
-def grade_file(chosen: Exercise, file: Path, timeout: float, json: bool) -> "list[Grade]":
+def grade_file(chosen: Exercise, file: Path, timeout: float, json: bool, hint: int | None) -> "list[Grade]":
     """Grade every task and print what came of it."""
     from tinytorch_course.checking.display import Display
     from tinytorch_course.exercises.grade import grade
@@ -62,9 +68,9 @@ def grade_file(chosen: Exercise, file: Path, timeout: float, json: bool) -> "lis
     grades = []
     with Display(json) as display:
         display.working_on(chosen.tasks[0].name, 1, len(chosen.tasks))
-        for done, one in enumerate(grade(chosen, file, timeout), start=1):
+        for done, one in enumerate(grade(chosen, file, timeout, hint=hint), start=1):
             grades.append(one)
-            print_grade(display, one)
+            print_grade(display, one, hint)
             if done < len(chosen.tasks):
                 display.working_on(chosen.tasks[done].name, done + 1, len(chosen.tasks))
         right = sum(one.ok for one in grades)
@@ -76,18 +82,18 @@ def grade_file(chosen: Exercise, file: Path, timeout: float, json: bool) -> "lis
     return grades
 
 
-def print_grade(display, one: "Grade") -> None:
-    """What came of one exercise."""
+def print_grade(display, one: "Grade", hint: int | None) -> None:
+    """What came of one exercise; never where its solution stands."""
     from rich.text import Text
 
     if one.outcome is not None:
-        display.own_code(one.outcome, explained=False)
+        display.own_code(one.outcome, explained=False, hint=hint, place=False)
     else:
         display.table.print(Text(one.task.name, "bold"))
     if one.problem:
         display.table.print(Text.assemble(("TO DO", "bold red"), f": {one.problem}"))
-    for hint in one.hints:
-        display.table.print(Text.assemble("  ", ("Hint", "bold"), f": {hint}"))
+    for line in one.hints if hint is None or hint > 2 else ():
+        display.table.print(Text.assemble("  ", ("Hint", "bold"), f": {line}"))
     display.table.print()
 
 

@@ -26,6 +26,7 @@ from tinytorch_course.checking.step_curve import step_curve
 from tinytorch_course.checking.suite import quiet_and_exact, summarise
 from tinytorch_course.diagnosis import diagnose
 from tinytorch_course.diagnosis.conventions import only_conventions
+from tinytorch_course.diagnosis.engine import Finding
 from tinytorch_course.diagnosis.facts import facts
 from tinytorch_course.errors import InputError
 from tinytorch_course.grading.adapters import PairChecks, check_like, check_shapes
@@ -103,7 +104,7 @@ class _Checked:
         if like is not None and like not in OPS:
             raise InputError(f"--like must be an op, a loss or an optimizer of `tinytorch check --list`, not '{like}'")
         if like is not None:
-            pair, assumed = self._running(lambda: understood(pair, OPS[like]))
+            pair, assumed = self._running(lambda: understood(pair, OPS[like], self.request.args, self.request.layout))
         twin = _twin(self.request.twin, name) if self.request.twin else None
         roots = self._roots(code, module)
         self.subject = subject_of_pair(pair, roots, folder, like=like, shapes=shapes, twin=twin, seed=seed)
@@ -200,8 +201,8 @@ class _Checked:
         with quiet_and_exact():  # what is suspected is run beside it, and may warn
             findings = diagnose(outcome.plain)
             row = summarise("own code", name.removesuffix("_forward"), outcome.plain, lambda checks: findings)
-            if not self.request.strict and only_conventions(outcome.plain, findings):
-                row.notes.append(f"right, but not torch's convention: {row.diagnosis[0]['text']}")
+            if not self.request.strict and (but := _right_but(outcome.plain, findings)):
+                row.notes.append(f"right, but {but}: {row.diagnosis[0]['text']}")
                 row.failed, row.problems, row.diagnosis = 0, [], []
         row.notes = [*_about(like, self.request), *row.notes, *_beyond(outcome, self.request.explain)]
         row.facts = facts([check.evidence for check in outcome.plain])
@@ -214,6 +215,16 @@ class _Checked:
             if evidence is not None:
                 row.step_curve = self._running(lambda: step_curve(pair.forward, evidence, self.request.seed))
         return row
+
+
+def _right_but(checks: list[GradientCheck], findings: list[Finding]) -> str:
+    """What is all that there is to say against code that is right."""
+    if only_conventions(checks, findings):
+        return "not torch's convention"
+    failed = [check.evidence for check in checks if not check.ok]
+    if failed and all(one.wrong == {"out"} and not one.got["out"].isfinite().all() for one in failed):
+        return "it overflows for large numbers, where its gradients are right still"
+    return ""
 
 
 def _twin(file: str, name: str) -> Callable[..., Tensor]:
@@ -235,7 +246,8 @@ def _beyond(outcome: PairChecks, explain: bool) -> list[str]:
     failed = [check.name for check in outcome.beyond if not check.ok]
     names = "; ".join(failed[:3]) + ("; ..." if len(failed) > 3 else "")
     unusual = f"of {len(outcome.beyond)} unusual cases, which are not counted, {len(failed)} fail: {names}"
-    left = f"left out: {sum(outcome.left_out.values())} cases; {'; '.join(_joined(list(outcome.left_out)))}"
+    count, reasons = sum(outcome.left_out.values()), "; ".join(_joined(list(outcome.left_out)))
+    left = f"could not be told: {reasons}" if "inputs " in reasons else f"left out: {count} cases; {reasons}"
     return [*([unusual] if failed and explain else []), *([left] if outcome.left_out else [])]
 
 

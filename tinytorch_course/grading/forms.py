@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from tinytorch_course.checking.cases import Case, Op, draw
+from tinytorch_course.checking.gradients import is_float
 from tinytorch_course.errors import InputError
-from tinytorch_course.grading.pairs import OPTIONS, Pair, is_float, matched
+from tinytorch_course.grading.pairs import OPTIONS, Pair, matched, takes_tensor
 
 # What code that does not take a keyword may have fixed, the likeliest first.
 FIXED = {"dim": (-1, 1, 0), "start_dim": (1,), "kernel_size": (2, 3), "output_size": (1,), "training": (True,)}
@@ -97,7 +98,7 @@ def _forms(pair: Pair, op: Op | Own, args: list[str] | None, layout: str | None)
     arrays = uses_numpy(pair.code)
     turned = (layout == LAYOUTS[1],) if layout else (False, True) if op.name == "linear" else (False,)
     keeps = (False, True) if op.name == "dropout" else (False,)
-    tensors = [name for name in names if "Tensor" in str(op.parameters[name].annotation)]
+    tensors = [name for name in names if takes_tensor(op.parameters[name])]
     orders = [*itertools.permutations([names[name] for name in tensors])] if not args and len(tensors) < 4 else [()]
     for order in orders:
         for fixed in itertools.product(*choices):
@@ -181,6 +182,8 @@ def fit(pair: Pair, case: Case, op: Op) -> Case | str:
     names, kwargs = list(given), dict(case.kwargs)
     if "mask" in op.parameters and "mask" not in pair.takes:  # it draws its own: which one, is seen
         options = {key: value for key, value in kwargs.items() if key in pair.takes}
+        if options.get("p") == 1:
+            return "p=1, by which nothing is kept"
         kwargs |= {"mask": pair.forward(torch.ones_like(op.draw(case)[0]), **options)[0] != 0}
     if "ignore_index" in op.parameters and "ignore_index" not in pair.takes and _ignores(op, case):
         return f"{pair.name} has no argument ignore_index"
@@ -345,6 +348,7 @@ def uses_numpy(code: Any) -> tuple[bool, ...]:
     code = getattr(code, "__func__", code)
     known = getattr(code, "__globals__", None) or vars(sys.modules.get(getattr(code, "__module__", ""), object))
     modules = {one.__name__ for one in known.values() if inspect.ismodule(one)}
+    modules |= set(getattr(getattr(code, "__code__", None), "co_names", ()))  # imported inside
     return (False,) if "numpy" not in modules else (False, True) if "torch" in modules else (True,)
 
 

@@ -1,7 +1,7 @@
 """A learner's optimizer, whatever its form, on the cases of ours.
 
-Taken are a class like torch's (made of parameters, with ``step``), one with ``update(params, grads)`` (with ``init`` too,
-as ours, or without), a function that makes a step, and a function of parameters and gradients, of all or of one.
+Taken are a class like torch's (made of parameters, with ``step``), one with ``update(params, grads)``, one like ours, a
+function that makes a step, and a function of parameters and gradients, of all or of one.
 """
 
 import functools
@@ -125,7 +125,7 @@ def _keywords(learners: Any, case: OptimizerCase) -> dict[str, Any]:
     return found
 
 
-# --- faces: each makes a step of keywords and parameters -----------------------------------------------------------------
+# --- faces: each makes a step of keywords and parameters --------------------------------------------------------------
 
 
 def _face(learners: Any) -> Callable[..., Step]:

@@ -38,6 +38,8 @@ class Request:
     like: str | None = None  # the op or optimizer of ours that it should equal
     shapes: list[list[int]] | None = None  # of the inputs, where there is no such op, or other shapes are wanted
     twin: str | None = None  # a Python file whose forward of the same name is right; with shapes
+    args: list[str] | None = None  # the learner's names in the op's order
+    layout: str | None = None  # of a linear layer's weight: out-in, in-out; None: as fits
     dtype: str = "float64"
     device: str = "cpu"
     seed: int = 0

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.autograd.function import FunctionCtx
 
 from tinytorch_course.checking.cases import Op
-from tinytorch_course.checking.gradients import Malformed
+from tinytorch_course.checking.gradients import Malformed, is_float
 from tinytorch_course.errors import InputError
 
 # What people call an op's parameters; compared without underscores, in lower case.
@@ -44,6 +44,7 @@ SYNONYMS = {
 }
 NAMES = {name: (name.replace("_", ""), *others.split()) for name, others in SYNONYMS.items()}
 CACHE = ("cache", "ctx", "saved", "memory", "memo", "context")
+NO_CACHE = object()  # forward returned its result alone
 OPTIONS = re.compile("(params?|parameters|config|options|opts)$")  # arguments that are a dictionary of others
 OUT = ("out", "output", "outputs", "loss", "y", "result")
 
@@ -99,13 +100,14 @@ def pair_of_functions(name: str, forward: Callable[..., Any], backward: Callable
             return (*result[:-1], Memory(result[-1], arguments, result[0]))
         if not set(behind[1:]) <= {*signature.parameters, *OUT}:
             return result  # neither a cache nor a backward that does without: see check_gradient
-        return result, Memory(None, arguments, result)
+        return result, Memory(NO_CACHE, arguments, result)
 
     def back(dout: Any, memory: Memory) -> Any:
         known = dict.fromkeys(OUT, memory.out) | memory.arguments
-        if memory.cache is not None and len(behind) == 1 and not numpy.ndim(memory.out):
+        cached = memory.cache is not NO_CACHE
+        if cached and len(behind) == 1 and not numpy.ndim(memory.out):
             return _scaled(backward(memory.cache), dout)  # d loss / d loss is taken to be 1
-        if memory.cache is not None:
+        if cached:
             given = (memory.cache, dout) if swapped else (dout, memory.cache)
             return _gradients(backward(*given[: len(behind)]), memory)
         if behind[0] not in known:
@@ -367,7 +369,7 @@ def matched(learners: Iterable[inspect.Parameter], op: Op) -> dict[str, str]:
     """The op's parameters -> the learner's: by name; by what the name is short for; what is left, in order."""
     free = {p.name: p for p in learners if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
     found: dict[str, str] = {}
-    wanted = {name: "Tensor" in str(parameter.annotation) for name, parameter in op.parameters.items()}
+    wanted = {name: takes_tensor(parameter) for name, parameter in op.parameters.items()}
     for names in ({name: (_plain(name),) for name in wanted}, NAMES):
         for name, is_tensor in wanted.items():
             for spelled in () if name in found else names.get(name, ()):
@@ -380,17 +382,17 @@ def matched(learners: Iterable[inspect.Parameter], op: Op) -> dict[str, str]:
     return found | dict(zip([name for name in wanted if name not in found], required, strict=False))
 
 
+def takes_tensor(parameter: inspect.Parameter) -> bool:
+    """Whether a parameter of an op stands for a tensor, or for None in its place."""
+    return parameter.annotation in (Tensor, Tensor | None, parameter.empty)
+
+
 def _plain(name: str) -> str:
     return name.lower().replace("_", "")
 
 
 def _name(code: Any) -> str:
     return getattr(code, "__name__", type(code).__name__).removesuffix("_forward")
-
-
-def is_float(x: Any) -> bool:
-    """Whether it is a tensor that gets a gradient."""
-    return isinstance(x, Tensor) and x.is_floating_point()
 
 
 def _is_array(x: Any) -> bool:

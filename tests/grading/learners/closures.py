@@ -1,3 +1,4 @@
+# ruff: noqa
 """As somebody does who prefers functions: optimizers that are closures, or functions of parameters with .grad (d2l)."""
 
 import torch

@@ -1,3 +1,4 @@
+# ruff: noqa
 """As the assignments of CS231n ask for it: NumPy, (out, cache), dictionaries of options, weights as (D, M)."""
 
 import numpy as np

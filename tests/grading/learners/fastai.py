@@ -1,3 +1,4 @@
+# ruff: noqa
 """As fast.ai's course does: a function that goes back leaves each gradient in .g of its tensor; modules with a call."""
 
 

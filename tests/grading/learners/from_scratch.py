@@ -1,3 +1,4 @@
+# ruff: noqa
 """As the book "Deep Learning from Scratch" does: classes that hold their weights, dW and db beside them, NumPy."""
 
 import numpy as np

@@ -1,3 +1,4 @@
+# ruff: noqa
 """As torch's tutorials do: autograd.Function in both of its styles."""
 
 import torch

@@ -1,3 +1,4 @@
+# ruff: noqa
 """As micrograd's and makemore's readers do: a class called like a function, closures that know how to go back."""
 
 import torch

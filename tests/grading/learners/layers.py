@@ -1,3 +1,4 @@
+# ruff: noqa
 """As somebody does who writes a small library: layers with sizes, self.cache, a grads dictionary, an nn.Module."""
 
 import math

@@ -1,3 +1,4 @@
+# ruff: noqa
 """As somebody does who likes dictionaries, lists and names of their own."""
 
 import torch

@@ -1,3 +1,4 @@
+# ruff: noqa
 """As "Neural Networks from Scratch" does: results and gradients are left in the object, biases are rows."""
 
 import numpy as np

@@ -5,8 +5,8 @@ import sys
 import pytest
 
 from tinytorch_course.checking.suite import quiet_and_exact
-from tinytorch_course.grading.pairs import pair_of_functions
 from tinytorch_course.grading.own_code import parse_shapes
+from tinytorch_course.grading.pairs import pair_of_functions
 from tinytorch_course.grading.subjects import subject_of_pair
 from tinytorch_course.repair import find_repair
 from tinytorch_course.repair.sandbox import guarded

@@ -152,7 +152,7 @@ class _Checked:
 
     def _roots(self, code: Any, module: ModuleType) -> tuple[list[Any], list[Any]]:
         """What forward and backward are made of, as the learner wrote them."""
-        if isinstance(code, type) and len(self.request.names) == 1:
+        if isinstance(code, type) and len(self.request.names) == 1 and hasattr(code, "backward"):
             parts = [getattr(code, name, None) for name in ("setup_context", "forward", "__call__")]
             return [vars(code).get("__init__"), *filter(inspect.isfunction, parts)], [code.backward]
         backward = getattr(module, self.backward_name, None)

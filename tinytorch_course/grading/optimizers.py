@@ -119,7 +119,8 @@ def _known(learners: Any, case: OptimizerCase) -> dict[str, list[str]]:
 
 def _keywords(learners: Any, case: OptimizerCase) -> dict[str, Any]:
     """The case's keywords as the learner calls them; what it does not say is said as ours has it."""
-    values, found = _defaults(case) | case.kwargs, {}
+    values = _defaults(case) | case.kwargs
+    found: dict[str, Any] = {}
     for key, names in _known(learners, case).items():
         found |= {name: values[key][BETAS[name]] if name in BETAS else values[key] for name in names}
     return found

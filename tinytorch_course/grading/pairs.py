@@ -264,8 +264,9 @@ def _held(learners: Any, parameters: list[inspect.Parameter], op: Op | None) -> 
     sized = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
     sized = [name for name in sized if name not in found.values()]
     given = dict(zip(op.parameters, op.draw(op.cases[0]), strict=False))
-    missing = [x.shape for name, x in given.items() if name not in found and isinstance(x, Tensor)]
-    for sizes in itertools.permutations(max(missing, key=len), len(sized)) if missing else ():
+    missing = [tuple(x.shape) for name, x in given.items() if name not in found and isinstance(x, Tensor)]
+    largest: tuple[int, ...] = max(missing, key=len, default=())
+    for sizes in itertools.permutations(largest, len(sized)) if missing else ():
         arrays = _arrays(learners(**dict(zip(sized, sizes, strict=True))))
         names = matched([inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in arrays], op)
         return [names[name] for name in op.parameters if name in names and name not in found], sized
@@ -274,8 +275,10 @@ def _held(learners: Any, parameters: list[inspect.Parameter], op: Op | None) -> 
 
 def _made(learners: Any, sized: list[str], options: dict, values: dict[str, Any], fitting: dict) -> Any:
     """An object that holds these values: made with sizes that fit their shapes."""
-    shapes = tuple(tuple(value.shape) for value in values.values())
-    for sizes in fitting.get(shapes) or itertools.permutations(max(shapes, key=len, default=()), len(sized)):
+    shapes: tuple[tuple[int, ...], ...] = tuple(tuple(value.shape) for value in values.values())
+    for sizes in fitting.get(shapes) or itertools.permutations(
+        max(shapes, key=lambda shape: len(shape), default=()), len(sized)
+    ):
         made = learners(**dict(zip(sized, sizes, strict=True)), **options)
         places = _arrays(made)
         theirs = {name: tuple(places[name][name].shape) for name in values}
@@ -317,7 +320,7 @@ def _gradients(returned: Any, memory: Memory) -> Any:
     if not found:
         return returned
     found = {name: grad * 1 for name, grad in found.items()}  # a copy, for it may be summed up again
-    if returned is not None:
+    if returned is not None and first is not None:
         found[first] = returned[0] if isinstance(returned, (tuple, list)) else returned
     return found
 

@@ -35,24 +35,17 @@ class Run(Protocol):
         """One step."""
 
 
-class OurFaced:
-    """A function with our face: ``f(lr=...)`` has ``init(params)`` and ``update(params, grads, opt_state)``."""
-
-    def __init__(self, optimizers: Callable[..., Any], case: OptimizerCase, params: dict[str, Tensor]):
-        self.case, self.params, self.optimizer = case, params, optimizers(**case.kwargs)
-        self.opt_state = self.optimizer.init(params)
-
-    def update(self, grads: dict[str, Tensor | None], step: int) -> None:
-        """One step, which gives new parameters, with the rates that the case has in force."""
-        in_force = rates(self.case, step)
-        self.params, self.opt_state = self.optimizer.update(self.params, grads, self.opt_state, **in_force)
-
-
-class Ours(OurFaced):
+class Ours:
     """The from-scratch optimizer of a case."""
 
     def __init__(self, case: OptimizerCase, params: dict[str, Tensor]):
-        super().__init__(lambda **kwargs: make(case), case, params)
+        self.case, self.params, self.optimizer = case, params, make(case)
+        self.opt_state = self.optimizer.init(params)
+
+    def update(self, grads: dict[str, Tensor | None], step: int) -> None:
+        """One step, with the rates that the case has in force."""
+        in_force = rates(self.case, step)
+        self.params, self.opt_state = self.optimizer.update(self.params, grads, self.opt_state, **in_force)
 
 
 def check_optimizer(

@@ -222,7 +222,7 @@ def pair_of_class(learners: Any, op: Op | None = None) -> Pair:
     others = [p.replace(kind=keyword) for p in makes if p.name not in (*sized, *held)]
     signature = inspect.Signature([*takes, *others, *(inspect.Parameter(name, keyword) for name in held)])
     behind = _without_self(learners.backward)
-    fitting: dict[tuple, tuple[int, ...]] = {}  # shape -> the sizes with which an object holds tensors of that shape
+    fitting: dict[tuple, list[tuple[int, ...]]] = {}  # shape -> the sizes with which an object holds tensors of that shape
 
     def forward(*args: Any, **kwargs: Any) -> tuple:
         given = dict(zip(signature.parameters, args, strict=False)) | kwargs

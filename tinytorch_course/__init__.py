@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tinytorch_course import data, models, reference
     from tinytorch_course.api import compare, load_run, train
-    from tinytorch_course.diagnosis import check_gradient
     from tinytorch_course.errors import InputError
+    from tinytorch_course.grading.check import check_gradient
     from tinytorch_course.scratch import layers, losses, ops, optimizers, schedules
 
 __version__ = "0.2.0"
@@ -39,7 +39,7 @@ __all__ = [
 
 _ATTRIBUTES = {  # where they lie; those that are not here are modules of the package
     "InputError": "errors",
-    "check_gradient": "diagnosis",
+    "check_gradient": "grading.check",
     "compare": "api",
     "load_run": "api",
     "train": "api",

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from tinytorch_course.checking import gradients
 from tinytorch_course.checking.cases import draw, scaled
-from tinytorch_course.diagnosis import check_gradient
+from tinytorch_course.grading.check import check_gradient
 from tinytorch_course.scratch.ops.activation import softmax_backward, softmax_forward
 from tinytorch_course.scratch.ops.linear import linear_backward, linear_forward
 
@@ -144,8 +144,8 @@ def test_the_cotangent_is_not_drawn_as_the_inputs_are():
     [
         (lambda x: x * 2, lambda dout, cache: dout, r"must return \(out, cache\), but it returned a tensor"),
         (lambda x: None, lambda dout, cache: dout, r"must return \(out, cache\), but it returned None"),
-        (lambda x: (3.0, x), lambda dout, cache: dout, r"but it returned \(a float, a tensor"),
-        (lambda x: (x * 2, None), lambda dout, cache: {"dx": dout}, "a tuple of tensors, but it returned a dict"),
+        (lambda x: (3, x), lambda dout, cache: dout, r"but it returned \(a int, \.\.\.\)"),
+        (lambda x: (x * 2, None), lambda dout, cache: {"slope": dout}, "a tuple of tensors, but it returned a dict"),
     ],
 )
 def test_halves_that_return_something_else_are_refused(forward, backward, message):
@@ -196,6 +196,67 @@ def test_what_no_float32_code_can_know_is_not_asked_of_it():
     result = check_gradient(forward, backward, (x, ones, ones), like="batch_norm_long", differences=False)
     assert result.forward_error > 1e-4
     assert result.ok
+
+
+def test_gradients_in_a_dict_and_a_loss_as_a_float_are_taken():
+    assert check_gradient(lambda x: (x * 2, None), lambda dout, cache: {"dx": 2 * dout}, (X,))
+    assert not check_gradient(lambda x: (x * 2, None), lambda dout, cache: {"dx": dout}, (X,))
+    assert check_gradient(lambda x: (x.sum().item(), x), lambda dout, x: torch.ones_like(x) * dout, (X,))
+
+
+class Halves(torch.autograd.Function):
+    """Half of x along an axis, and a backward that may forget that the axis is an argument too."""
+
+    nones = (None,)
+
+    @staticmethod
+    def forward(ctx, x, dim):
+        return x / 2
+
+    @staticmethod
+    def backward(ctx, dout):
+        return dout / 2, *Halves.nones
+
+
+def test_a_function_must_give_none_for_what_is_no_tensor(monkeypatch):
+    assert check_gradient(Halves, (X, 0))
+    assert check_gradient(Halves.apply, (X, 0))
+    for nones, words in (
+        ((), "returned 1 gradients, but autograd asks for 2"),
+        ((1,), "a gradient for dim, for which"),
+    ):
+        monkeypatch.setattr(Halves, "nones", nones)
+        check = check_gradient(Halves, (X, 0))
+        assert not check
+        assert words in str(check.findings[0])
+
+
+class Module(torch.nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(4, dtype=torch.float64))
+        self.function = function
+
+    def forward(self, x):
+        return self.function.apply(x, 0) * self.weight
+
+
+def test_a_module_with_its_parameters(monkeypatch):
+    x = torch.randn(3, 4, dtype=torch.float64)
+    check = check_gradient(Module(Halves), (x,))
+    assert check
+    assert set(check.difference_errors) == {"dx", "dweight"}
+    monkeypatch.setattr(Halves, "backward", staticmethod(lambda ctx, dout: (dout, None)))
+    check = check_gradient(Module(Halves), (x,))
+    assert [problem.what for problem in check.problems] == ["dx"]
+
+
+def test_one_line_says_what_is_wrong_where_pytest_shows_it(tmp_path):
+    check = check_gradient(lambda x: (x * x, x), lambda dout, x: -2 * dout * x, (X,))
+    assert "WRONG; dx: its sign" in repr(check) or "WRONG; dx: the sign" in repr(check), repr(check)
+    assert len(repr(check)) <= 240
+    assert "\n" not in repr(check)
+    assert repr(check_gradient(lambda x: (x * 2, x), lambda dout, x: 2 * dout, (X,), name="twice")) == "<twice: ok>"
 
 
 def test_a_wrong_result_is_false():

@@ -286,7 +286,7 @@ def test_what_only_rounding_spoils(here, capsys):
 def test_what_it_prints_is_kept_short(here, capsys):
     assert check("my_ops.py:chatty", "--shapes", "2") == 0
     out, err = capsys.readouterr()
-    assert "It printed 2,400,066 characters" in out + err
+    assert re.search("It printed [0-9],[0-9]{3},[0-9]{3} characters", out + err)
     assert len(out + err) < 2000
 
 
@@ -330,7 +330,7 @@ def test_a_file_of_another_kind(here, capsys):
     [
         (["my_ops.py:swash", "--shapes", "2"], r"'swash' is not there in my_ops\.py; did you mean swish\?"),
         (["my_ops.py:NUMBER", "--shapes", "2"], r"'NUMBER' is no function or class in my_ops\.py.*"),
-        (["my_ops.py:lonely", "--shapes", "2"], r"my_ops\.py has lonely, but no lonely_backward beside it: .*"),
+        (["my_ops.py:lonely", "--shapes", "2"], r"my_ops\.py: lonely has no lonely_backward beside it: .*"),
         (["my_ops.py:swish"], r"which op swish should equal is not clear from its name: say --like OP .*"),
         (
             ["my_ops.py:swish", "--shapes", "2,3"],

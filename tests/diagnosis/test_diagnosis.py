@@ -8,8 +8,9 @@ import torch
 
 from tinytorch_course.checking.cases import draw
 from tinytorch_course.checking.suite import quiet_and_exact, subjects
-from tinytorch_course.diagnosis import check_gradient, diagnose, engine
+from tinytorch_course.diagnosis import diagnose, engine
 from tinytorch_course.diagnosis.hypotheses import DOES_NOT_FIT, Hypothesis, predictions_of
+from tinytorch_course.grading.check import check_gradient
 from tinytorch_course.scratch.ops.linear import linear_backward, linear_forward
 
 

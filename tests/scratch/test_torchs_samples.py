@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tinytorch_course.checking import ops
-from tinytorch_course.diagnosis import check_gradient
+from tinytorch_course.grading.check import check_gradient
 
 # torch's dropout draws masks of its own, its pad is for any number of axes, its samples of embedding have the weight in
 # front: they do not fit ours.

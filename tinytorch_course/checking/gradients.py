@@ -24,6 +24,7 @@ TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-4}
 DIFFERENCE_TOLERANCE = {torch.float64: 1e-6, torch.float32: 1e-3}
 BESIDE = 1e-3  # how far from a kink it is looked at again, beside the size of the inputs
 NUDGES = 10  # in float32 an error also passes if changing the inputs by so many roundings could have made it
+LINE = 236  # characters that pytest shows of an object
 MEASURABLE = 2000  # entries: for larger tensors, one difference an entry takes too long
 
 
@@ -42,7 +43,7 @@ class Problem(NamedTuple):
         return self.sentence
 
 
-@dataclass
+@dataclass(repr=False)
 class GradientCheck:
     """What :func:`check_gradient` found. Errors are ``max |got − expected| / (1 + |expected|)``, dimensionless.
 
@@ -77,6 +78,11 @@ class GradientCheck:
         """Raise ``AssertionError`` with the whole report if anything was wrong."""
         if self.problems:
             raise AssertionError(str(self))
+
+    def __repr__(self) -> str:
+        """One line: all that pytest has room for where ``assert check_gradient(...)`` fails."""
+        said = [] if self.ok else ["WRONG", str((self.findings or self.problems)[0])]
+        return f"<{self.name}: {'; '.join(said) or 'ok'}"[: LINE - 1] + ">"
 
     def __str__(self) -> str:
         labels = list(self.gradient_errors | self.difference_errors)
@@ -113,7 +119,7 @@ def check_gradient(
     """Check one forward/backward pair on one set of inputs.
 
     Without ``twin`` there is nothing to compare with but the central difference, which is enough to tell right from
-    wrong. (:func:`tinytorch_course.diagnosis.check_gradient` finds the twin itself, and says what is wrong.)
+    wrong. (:func:`tinytorch_course.check_gradient` finds the twin itself, and says what is wrong.)
 
     Args:
         forward: ``forward(*inputs, **kwargs) -> (out, ..., cache)``.
@@ -552,7 +558,7 @@ def _spell_result(result: Any) -> str:
     if isinstance(result, Tensor):
         return f"a tensor ({_spell([result])})"
     if isinstance(result, tuple):
-        return f"({', '.join(_spell_result(one) for one in result)})"
+        return f"({_spell_result(result[0])}, ...)" if result else "()"
     return f"a {type(result).__name__}" if result is not None else "None"
 
 

@@ -127,7 +127,7 @@ def check_shapes(
     """
     outcome, seed = PairChecks([], [], {}), options.pop("seed", 0)
     if op is None:
-        pair, _ = understood(pair, Own(pair.name, dict(pair.signature.parameters), shapes))
+        pair, _ = understood(pair, Own(pair.name, dict(pair.signature.parameters), draw(tuple(map(tuple, shapes)))))
     for number, (note, inputs) in enumerate(draws(shapes)):
         case = Case(inputs, note=note, op=op or pair.name)
         try:

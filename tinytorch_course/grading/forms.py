@@ -16,7 +16,7 @@ import numpy
 import torch
 from torch import Tensor
 
-from tinytorch_course.checking.cases import Case, Op, draw
+from tinytorch_course.checking.cases import Case, Op
 from tinytorch_course.checking.gradients import is_float
 from tinytorch_course.errors import InputError
 from tinytorch_course.grading.pairs import OPTIONS, Pair, matched, takes_tensor
@@ -32,7 +32,8 @@ class Own(NamedTuple):
 
     name: str
     parameters: dict[str, inspect.Parameter]
-    shapes: list[list[int]]
+    inputs: tuple  # on which it is tried what is to be tried
+    kwargs: dict[str, Any] = {}  # noqa: RUF012
     kind: str = "own"
     constant: tuple[int, ...] = ()
 
@@ -71,7 +72,10 @@ def understood(
     if pair.takes is not None or any(p.kind is p.VAR_POSITIONAL for p in pair.signature.parameters.values()):
         return pair, []
     best, chosen, words = -1.0, pair, []
-    for form in _forms(pair, op, args, layout):
+    forms = list(_forms(pair, op, args, layout))
+    for form in forms:
+        if len(forms) == 1:
+            return _wrapped(pair, op, form), form.words(pair.name)
         if best > 0 and form.permuted:
             break
         rank, wrapped = _ranked(_wrapped(pair, op, form), op)
@@ -167,7 +171,7 @@ def _ranked(pair: Pair, op: Op | Own) -> tuple[float, Pair]:
 
 def _first_inputs(pair: Pair, op: Op | Own) -> Iterator[tuple[tuple, dict[str, Any]]]:
     if isinstance(op, Own):
-        yield draw(tuple(map(tuple, op.shapes))), {}
+        yield op.inputs, op.kwargs
         return
     fitted = (fit(pair, case, op) for case in op.cases if is_plain(case, op, pair.takes))
     for case in itertools.islice((case for case in fitted if isinstance(case, Case)), TRIED):
@@ -256,6 +260,8 @@ def _wrapped(pair: Pair, op: Op | Own, form: Form) -> Pair:
 
     def forward(*inputs: Any, **kwargs: Any) -> Any:
         given = dict(zip(op.parameters, inputs, strict=False)) | kwargs
+        if len(inputs) > len(op.parameters):
+            pair.signature.bind(*inputs, **kwargs)  # which says that they are too many
         arguments: dict[str, Any] = {}
         for name, theirs in form.names.items():
             required = theirs not in learners or learners[theirs].default is inspect.Parameter.empty

@@ -44,6 +44,7 @@ SYNONYMS = {
 }
 NAMES = {name: (name.replace("_", ""), *others.split()) for name, others in SYNONYMS.items()}
 CACHE = ("cache", "ctx", "saved", "memory", "memo", "context")
+ARRAYS = (Tensor, numpy.ndarray)
 NO_CACHE = object()  # forward returned its result alone
 OPTIONS = re.compile("(params?|parameters|config|options|opts)$")  # arguments that are a dictionary of others
 OUT = ("out", "output", "outputs", "loss", "y", "result")
@@ -76,11 +77,13 @@ def pair_of(code: Any, backward: Callable | None = None, op: Op | None = None) -
     """Whatever a learner has written; ``op`` says which tensors a class may hold."""
     if backward is not None:
         return pair_of_functions(_name(code), code, backward)
+    owner = getattr(code, "__self__", None)  # of MyFunction.apply
+    code = owner if isinstance(owner, type) and issubclass(owner, torch.autograd.Function) else code
     if isinstance(code, type) and issubclass(code, torch.autograd.Function):
         return pair_of_autograd(code)
     if isinstance(code, type) and hasattr(code, "backward"):
         return pair_of_class(code, op)
-    if isinstance(code, torch.nn.Module) or getattr(code, "__self__", None).__class__ is type(torch.autograd.Function):
+    if isinstance(code, torch.nn.Module):
         return pair_of_module(code)
     return _pair_of_one(code)
 
@@ -125,9 +128,9 @@ def _pair_of_one(function: Callable[..., Any]) -> Pair:
 
     def forward(*args: Any, **kwargs: Any) -> tuple:
         result = function(*args, **kwargs)
-        if not isinstance(result, tuple) or len(result) < 2:
+        if not isinstance(result, tuple) or not (callable(result[-1]) or isinstance(result[-1], (*ARRAYS, dict, list))):
             raise InputError(
-                f"{name} has no {name}_backward beside it: name both, FILE:FORWARD,BACKWARD, or let it return (out, "
+                f"{name} has no {name}_backward beside it: name both, FILE:{name},BACKWARD, or let it return (out, "
                 "pullback), or a loss with its gradients"
             )
         cache = result[1] if len(result) == 2 else result[1:]
@@ -141,19 +144,25 @@ def _pair_of_one(function: Callable[..., Any]) -> Pair:
     return Pair(name, forward, backward, signature, function)
 
 
-def pair_of_module(module: Callable[..., Tensor]) -> Pair:
-    """A module, or a Function's ``apply``: its backward is autograd's, through whatever Functions it is made of."""
+def pair_of_module(module: torch.nn.Module) -> Pair:
+    """A module: its parameters follow its inputs, and its gradients are autograd's, through its own Functions."""
+    names = [name.replace(".", "_") for name, _ in module.named_parameters()]
+    keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    takes = [p for p in inspect.signature(module.forward).parameters.values() if p.default is p.empty]
+    signature = inspect.Signature([*takes, *(inspect.Parameter(name, keyword) for name in names)])
 
-    def forward(*args: Any) -> tuple:
+    def forward(**arguments: Any) -> tuple:
         with torch.enable_grad():
-            inputs = [x.clone().requires_grad_() if is_float(x) else x for x in args]
-            out = module(*inputs)
-        return out.detach(), (out, [x for x in inputs if is_float(x)])
+            leaves = {name: x.detach().clone().requires_grad_(is_float(x)) for name, x in arguments.items()}
+            values = dict(zip(dict(module.named_parameters()), [leaves[name] for name in names], strict=True))
+            out = torch.func.functional_call(module, values, tuple(leaves[p.name] for p in takes))
+        return out.detach(), (out, [x for x in leaves.values() if is_float(x)])
 
     def backward(dout: Tensor, cache: tuple) -> tuple:
-        return torch.autograd.grad(cache[0], cache[1], dout, retain_graph=True, allow_unused=True)
+        out, leaves = cache
+        return torch.autograd.grad(out, leaves, dout, retain_graph=True, allow_unused=True)
 
-    return Pair(_name(module), forward, backward, inspect.signature(forward), module)
+    return Pair(type(module).__name__, forward, backward, signature, module.forward)
 
 
 # --- torch.autograd.Function ------------------------------------------------------------------------------------------
@@ -222,7 +231,9 @@ def pair_of_class(learners: Any, op: Op | None = None) -> Pair:
     others = [p.replace(kind=keyword) for p in makes if p.name not in (*sized, *held)]
     signature = inspect.Signature([*takes, *others, *(inspect.Parameter(name, keyword) for name in held)])
     behind = _without_self(learners.backward)
-    fitting: dict[tuple, list[tuple[int, ...]]] = {}  # shape -> the sizes with which an object holds tensors of that shape
+    fitting: dict[
+        tuple, list[tuple[int, ...]]
+    ] = {}  # shape -> the sizes with which an object holds tensors of that shape
 
     def forward(*args: Any, **kwargs: Any) -> tuple:
         given = dict(zip(signature.parameters, args, strict=False)) | kwargs
@@ -276,9 +287,8 @@ def _held(learners: Any, parameters: list[inspect.Parameter], op: Op | None) -> 
 def _made(learners: Any, sized: list[str], options: dict, values: dict[str, Any], fitting: dict) -> Any:
     """An object that holds these values: made with sizes that fit their shapes."""
     shapes: tuple[tuple[int, ...], ...] = tuple(tuple(value.shape) for value in values.values())
-    for sizes in fitting.get(shapes) or itertools.permutations(
-        max(shapes, key=lambda shape: len(shape), default=()), len(sized)
-    ):
+    largest: tuple[int, ...] = max(shapes, key=lambda shape: len(shape), default=())
+    for sizes in fitting.get(shapes) or itertools.permutations(largest, len(sized)):
         made = learners(**dict(zip(sized, sizes, strict=True)), **options)
         places = _arrays(made)
         theirs = {name: tuple(places[name][name].shape) for name in values}
@@ -399,4 +409,4 @@ def _name(code: Any) -> str:
 
 
 def _is_array(x: Any) -> bool:
-    return isinstance(x, (Tensor, numpy.ndarray))
+    return isinstance(x, ARRAYS)

@@ -3,18 +3,21 @@
 from collections.abc import Callable, Collection
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tinytorch_course.checking import gradients
 from tinytorch_course.checking.gradients import GradientCheck
 from tinytorch_course.checking.ops import find_op
-from tinytorch_course.diagnosis.engine import diagnose
+from tinytorch_course.diagnosis import diagnose
+from tinytorch_course.grading.forms import Own, understood
+from tinytorch_course.grading.pairs import pair_of
 
 
 def check_gradient(
-    forward: Callable[..., tuple],
-    backward: Callable[[Tensor, Any], Any],
-    inputs: tuple,
+    code: Any,
+    backward: Any = None,
+    inputs: tuple = (),
     *,
     kwargs: dict[str, Any] | None = None,
     like: str | None = None,
@@ -31,14 +34,16 @@ def check_gradient(
 
         def test_my_linear():
             x, weight, bias = (torch.randn(s, dtype=torch.float64) for s in ((5, 3), (4, 3), (4,)))
-            check_gradient(my_linear_forward, my_linear_backward, (x, weight, bias), like="linear").require()
+            assert check_gradient(my_linear_forward, my_linear_backward, (x, weight, bias), like="linear")
 
     Without ``like`` or ``twin`` it is compared with the central difference alone, which is enough to tell right from
     wrong, for whatever ``forward`` computes.
 
     Args:
-        forward: ``forward(*inputs, **kwargs) -> (out, ..., cache)``.
-        backward: ``backward(dout, cache) -> gradients``, one per tensor argument in forward order.
+        code: ``forward(*inputs, **kwargs) -> (out, ..., cache)``, with ``backward`` after it; or alone a function that
+            returns its pullback, a class with both halves, an autograd.Function, or a module, whose parameters are
+            checked after its inputs: ``check_gradient(MyReLU, (x,))``.
+        backward: ``backward(dout, cache) -> gradients``, one per tensor argument in forward order, or in a dict.
         inputs: positional arguments. Floating-point tensors get a gradient, all else does not. Use float64: in float32
             rounding hides small mistakes.
         kwargs: keyword arguments, for ``forward`` and ``twin`` alike.
@@ -53,28 +58,35 @@ def check_gradient(
         name: of the check, for its report.
 
     Returns:
-        A :class:`GradientCheck`: ``ok``, ``problems``, ``findings`` (the diagnosis), ``require()`` to raise if it is
-        wrong, and a table when printed.
+        A :class:`GradientCheck`, true if all is well: ``problems``, ``findings`` (the diagnosis), ``require()`` to
+        raise if it is wrong, and a table when printed.
 
     Raises:
         TypeError: if forward does not return (out, cache), or backward neither a tensor nor a tuple.
         ValueError: if there is no op called ``like``.
     """
+    if isinstance(backward, (tuple, list)):
+        inputs, backward = tuple(backward), None
+    if isinstance(code, torch.nn.Module):
+        inputs = (*inputs, *code.parameters())
     if like is not None:
         op = find_op(like)
         twin, constant = twin or op.twin, constant or op.constant
+    pair = pair_of(code, backward)
+    pair, _ = understood(pair, Own(pair.name, dict(pair.signature.parameters), inputs, kwargs or {}))
     check = gradients.check_gradient(
-        forward,
-        backward,
+        pair.forward,
+        pair.backward,
         inputs,
         kwargs=kwargs,
         op=like,
         twin=twin,
         constant=constant,
+        names=pair.labels,
         differences=differences,
         tolerance=tolerance,
         seed=seed,
-        name=name,
+        name=name or like or pair.name,
     )
     check.findings = diagnose([check])
     return check

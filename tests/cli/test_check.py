@@ -334,7 +334,7 @@ def test_a_file_of_another_kind(here, capsys):
         (["my_ops.py:swish"], r"which op swish should equal is not clear from its name: say --like OP .*"),
         (
             ["my_ops.py:swish", "--shapes", "2,3"],
-            r"my_ops\.py: swish\(\) takes 1 positional argument but 2 were given\.",
+            r"my_ops\.py: swish\(\) takes 1 inputs, but 2 were given\.",
         ),
         (
             ["my_ops.py:raises", "--shapes", "4x3"],

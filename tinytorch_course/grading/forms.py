@@ -261,7 +261,7 @@ def _wrapped(pair: Pair, op: Op | Own, form: Form) -> Pair:
     def forward(*inputs: Any, **kwargs: Any) -> Any:
         given = dict(zip(op.parameters, inputs, strict=False)) | kwargs
         if len(inputs) > len(op.parameters):
-            pair.signature.bind(*inputs, **kwargs)  # which says that they are too many
+            raise TypeError(f"{pair.name}() takes {len(op.parameters)} inputs, but {len(inputs)} were given")
         arguments: dict[str, Any] = {}
         for name, theirs in form.names.items():
             required = theirs not in learners or learners[theirs].default is inspect.Parameter.empty

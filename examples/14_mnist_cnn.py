@@ -253,7 +253,7 @@ with torch.no_grad():
     for name, layer in module.eval().named_children():
         maps[name] = out = layer(out)
 _, _, cache = network.forward(params, state, picture, training=False)
-into_conv2, into_fc1 = cache.caches["conv2"][0].x, cache.caches["fc1"].x
+into_conv2, into_fc1 = cache.caches["conv2"].x, cache.caches["fc1"].x
 print(
     " -> ".join(f"{name} {tuple(maps[name].shape[1:])}" for name in ("conv1", "pool1", "conv2", "pool2", "fc1", "fc2"))
 )

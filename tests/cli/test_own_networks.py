@@ -7,7 +7,9 @@ import torch
 from own_file import MY_NET
 from PIL import Image
 
+from tinytorch_course.checking.networks import first_wrong_layer
 from tinytorch_course.cli.app import run
+from tinytorch_course.models import find_model
 
 NET = "my_net.py:net"
 TRAIN = "train --data digits --limit 64 --batch-size 16 --epochs 1 --out one --model my_net.py:net"
@@ -50,6 +52,24 @@ def test_check_finds_a_wrong_own_layer(call, folder):
     code, out, _ = call("check --model wrong.py:net")
     assert code == 1
     assert "dfc1.weight: it is wrong" in out
+    assert "the first layer that computes otherwise than torch's is act, in its backward; `tinytorch compare" in out
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "layer"),
+    [
+        ("return x * gate, (x", "return 1.01 * x * gate, (x", "act, in its forward"),
+        ("(slope * x).sum()", "2 * (slope * x).sum()", "act, in its backward"),
+        ("(dout * x).sum(0)", "dout.sum(0)", "scale, in its backward"),
+    ],
+)
+def test_the_wrong_layer_is_named(folder, monkeypatch, right, wrong, layer):
+    monkeypatch.chdir(folder)
+    (folder / "wrong.py").write_text(MY_NET.replace(right, wrong))
+    generator = torch.Generator().manual_seed(0)
+    x, y = torch.rand(3, 1, 28, 28, generator=generator, dtype=torch.float64), torch.tensor([1, 2, 3])
+    assert first_wrong_layer(find_model("wrong.py:net"), x, y, 0) == layer
+    assert first_wrong_layer(find_model(NET), x, y, 0) == ""
 
 
 @pytest.mark.slow

@@ -62,6 +62,8 @@ class Display:
         """What is wrong with a row, and the right formula."""
         if not row.ok:
             self.table.print(Text.assemble((f"{row.kind} {row.name}", "bold red"), f": {_failed(row)}"))
+            for note in row.notes:
+                self.table.print(Text(f"  {note}"))
             self._findings(row)
         elif explained:
             self.table.print(Text(f"{row.kind} {row.name}", "bold"))

@@ -8,10 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from tinytorch_course.checking.cases import LayerCase, draw
-from tinytorch_course.checking.gradients import GradientCheck, check_gradient
+from tinytorch_course.checking.evidence import worst_entry
+from tinytorch_course.checking.gradients import TOLERANCE, GradientCheck, check_gradient
+from tinytorch_course.instruments.recording import Recorder, Tensors, watch_scratch, watch_torch
 from tinytorch_course.models import Model
 from tinytorch_course.reference import layers as twins
 from tinytorch_course.scratch import layers, losses
+from tinytorch_course.training.config import TrainConfig
+from tinytorch_course.training.learners import make_learner
 
 # Parameters of a network at most whose gradient is measured by differences too; autograd's sees all.
 MEASURED, MEASURED_OF_LARGE = 12, 4
@@ -114,7 +118,7 @@ def check_model(
         return nn.functional.cross_entropy(out, y), *state
 
     inputs = tuple(both.params.values())
-    return check_gradient(
+    check = check_gradient(
         forward,
         backward,
         inputs,
@@ -124,3 +128,34 @@ def check_model(
         seed=seed,
         name=model.name,
     )
+    if not check.ok and (culprit := first_wrong_layer(model, x, y, seed)):
+        command = f"`tinytorch compare --dtype float64 --model {model.name}` names its line"
+        check.notes.append(f"the first layer that computes otherwise than torch's is {culprit}; {command}")
+    return check
+
+
+def first_wrong_layer(model: Model, x: Tensor, y: Tensor, seed: int) -> str:
+    """Its name, and whether forward or backward is wrong, in one training step; "" if no layer is."""
+    dtype = str(x.dtype).removeprefix("torch.")
+
+    def recorded(impl: str, watch: Callable[[Any], Recorder]) -> Tensors:
+        config = TrainConfig(model=model.name, impl=impl, optimizer="sgd", dtype=dtype, seed=seed)
+        learner = make_learner(config, model=model, channels=x.shape[1], image_size=x.shape[2], device=x.device)
+        recorder = watch(learner)
+        learner.train_step(x, y, torch.Generator().manual_seed(seed), {"lr": 0.0})
+        return recorder.tensors
+
+    twin = recorded("torch", watch_torch)
+    layer = ""
+    for quantity, tensor in recorded("scratch", watch_scratch).items():
+        wrong = quantity in twin and not worst_entry(tensor, twin[quantity])[0] <= TOLERANCE[x.dtype]
+        if wrong and quantity.kind == "activation":
+            return f"{quantity.name}, in its forward"
+        if wrong and quantity.kind == "output gradient":
+            break  # the layer that was last in backward has made it
+        layer = quantity.name if quantity.kind == "output gradient" else layer
+        if wrong:
+            break
+    else:
+        return ""
+    return f"{layer}, in its backward"

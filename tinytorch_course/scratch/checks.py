@@ -52,13 +52,16 @@ def require(condition: bool, message: str) -> None:
 def require_float(**tensors: Tensor | None) -> None:
     """Every tensor given must be floating point, of one dtype and on one device. All but the first may be None."""
     first = next(iter(tensors))
-    given = {name: tensor for name, tensor in tensors.items() if tensor is not None or name == first}
-    for name, tensor in given.items():
+    given: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if tensor is None and name != first:
+            continue
         if not isinstance(tensor, Tensor):
             kind = "None" if tensor is None else f"a {type(tensor).__name__}"
             raise TypeError(f"{name} must be a tensor, but it is {kind}")
         if not tensor.is_floating_point():
             raise TypeError(f"{name} must be a floating-point tensor, but its dtype is {tensor.dtype}")
+        given[name] = tensor
     for name, tensor in given.items():
         dtype, device = given[first].dtype, given[first].device
         if tensor.dtype != dtype:

@@ -489,7 +489,7 @@ def test_a_folder_that_cannot_be_written(tiny, healthy, tmp_path, monkeypatch, n
         data.load("mnist", tmp_path / "data")
     assert str(refused.value) == (
         f"MNIST is not in {tmp_path}/data/MNIST/raw and could not be downloaded to {tmp_path}/data "
-        "(No space left on device): choose a folder that can be written with --data-dir"
+        "(No space left on device): choose a folder that can be written with data_dir"
     )
     assert list(tmp_path.iterdir()) == []
 

@@ -6,8 +6,7 @@ import pytest
 import torch
 import torchvision
 
-from tinytorch_course import data
-from tinytorch_course.data import idx, idx_sets
+from tinytorch_course.data import idx, idx_sets, sources
 from tinytorch_course.errors import InputError
 
 NAMES = [file.name for file in idx_sets.MNIST.files]
@@ -22,11 +21,11 @@ def refusal(data_dir):
     """The one sentence with which MNIST in ``data_dir`` is refused; "auto" gives the same, and takes the digits."""
     before = snapshot(data_dir)
     with pytest.raises(InputError) as refused:
-        data.load("mnist", data_dir)
+        sources.load("mnist", data_dir)
     sentence = str(refused.value)
     assert "\n" not in sentence
     notices = []
-    assert data.load("auto", data_dir, notify=notices.append).name == "digits"
+    assert sources.load("auto", data_dir, notify=notices.append).name == "digits"
     assert notices == [f"{sentence}; using the 1,797 embedded digits instead"]
     assert snapshot(data_dir) == before
     return sentence
@@ -41,7 +40,7 @@ def test_files_are_found(tiny, tmp_path, packed):
     else:
         contents = tiny.contents
     raw = tiny.write(tmp_path, contents)
-    dataset = data.load("mnist", tmp_path)
+    dataset = sources.load("mnist", tmp_path)
     assert torch.equal(torch.cat([dataset.train.images, dataset.val.images])[:, 0], tiny.images[:200])
     assert torch.equal(torch.cat([dataset.train.labels, dataset.val.labels]), tiny.labels[:200].long())
     assert torch.equal(dataset.test.images[:, 0], tiny.images[200:])
@@ -52,7 +51,7 @@ def test_files_are_found(tiny, tmp_path, packed):
 
 def test_unpacked_files_go_before_packed_ones(tiny, tmp_path):
     tiny.write(tmp_path, {**tiny.contents, f"{TRAIN_IMAGES}.gz": b"damaged"})
-    assert data.load("mnist", tmp_path).name == "mnist"
+    assert sources.load("mnist", tmp_path).name == "mnist"
 
 
 def test_an_old_processed_folder_is_passed_over(tiny, tmp_path):
@@ -62,7 +61,7 @@ def test_an_old_processed_folder_is_passed_over(tiny, tmp_path):
     for name in ("training.pt", "test.pt"):
         torch.save((torch.zeros(3, 28, 28, dtype=torch.uint8), torch.zeros(3).long()), processed / name)
     assert len(torchvision.datasets.MNIST(tmp_path)) == 3
-    assert len(data.load("mnist", tmp_path).test.images) == 50
+    assert len(sources.load("mnist", tmp_path).test.images) == 50
 
 
 @pytest.mark.parametrize(
@@ -167,7 +166,7 @@ def test_what_may_not_be_read_is_named(tiny, tmp_path, monkeypatch, what):
         monkeypatch.setattr(idx.os, "listdir", forbidden)
     path = raw / TRAIN_IMAGES if what == "file" else raw
     with pytest.raises(InputError) as refused:
-        data.load("mnist", tmp_path)
+        sources.load("mnist", tmp_path)
     assert str(refused.value) == (
         f"{path} cannot be read (Permission denied): make it readable, or choose another folder with --data-dir"
     )
@@ -184,7 +183,7 @@ def test_an_archive_that_cannot_be_unpacked_is_named(tiny, tmp_path, monkeypatch
 
 
 def test_real_mnist_is_torchvisions(real_data):
-    dataset = data.load("mnist", real_data)
+    dataset = sources.load("mnist", real_data)
     assert [len(split.images) for split in dataset[3:6]] == [55_000, 5_000, 10_000]
     assert dataset.train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert dataset.test.labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]

@@ -25,7 +25,7 @@ def no_network(monkeypatch):
 
 
 def test_an_unknown_name():
-    with pytest.raises(InputError, match=r"--data must be one of auto, mnist, .* but it is 'imagenet'"):
+    with pytest.raises(InputError, match=r"data must be one of auto, mnist, .* but it is 'imagenet'"):
         data.load("imagenet")
     with pytest.raises(InputError, match=r"did you mean kmnist\?"):
         data.load("kminst")
@@ -61,15 +61,15 @@ def test_named_datasets_never_fall_back(no_network, name, tmp_path):
     source = idx_sets.SOURCES[name]
     assert f"{source.about.title} is not in {tmp_path}/data/{source.folder}/raw and could not be downloaded" in sentence
     assert all(file.name in sentence for file in source.files)
-    assert f"or choose the folder that holds {source.folder}/raw with --data-dir" in sentence
+    assert f"or choose the folder that holds {source.folder}/raw with data_dir" in sentence
 
 
 @pytest.mark.parametrize("name", ["auto", "mnist", "digits"])
-@pytest.mark.parametrize("flag", ["--val-size", "--limit"])
+@pytest.mark.parametrize("flag", ["val_size", "limit"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_a_size_below_one_is_refused_before_anything_is_fetched(no_network, tmp_path, name, flag, value):
     with pytest.raises(InputError, match=f"{flag} must be at least 1, but it is {value}"):
-        data.load(name, tmp_path, **{flag.strip("-").replace("-", "_"): value})
+        data.load(name, tmp_path, **{flag: value})
     assert no_network == []
 
 
@@ -88,15 +88,15 @@ def test_sizes_reach_the_split(tiny, tmp_path):
     assert torch.equal(dataset.train.images[:, 0], tiny.images[:30])
     assert torch.equal(dataset.val.images[:, 0], tiny.images[180:200])
     assert dataset.mean == pytest.approx(((tiny.images[:30].double() / 255).mean().item(),))
-    with pytest.raises(InputError, match="--val-size must be from 1 to 199 "):
+    with pytest.raises(InputError, match="val_size must be from 1 to 199 "):
         data.load("mnist", tmp_path, val_size=200)
-    with pytest.raises(InputError, match="--limit must be from 1 to 160, the number of training images, but it is 161"):
+    with pytest.raises(InputError, match="limit must be from 1 to 160, the number of training images, but it is 161"):
         data.load("mnist", tmp_path, limit=161)
 
 
 def test_a_bad_size_is_no_reason_to_fall_back(tiny, tmp_path):
     tiny.write(tmp_path)
-    with pytest.raises(InputError, match="--limit must be from 1 to 160"):
+    with pytest.raises(InputError, match="limit must be from 1 to 160"):
         data.load("auto", tmp_path, limit=1000)
 
 

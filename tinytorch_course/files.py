@@ -73,6 +73,15 @@ def write_atomically(path: str | os.PathLike, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
+def write_json(path: str | os.PathLike, document: Any, indent: int | None = 2) -> None:
+    """Write a JSON file as :func:`write_atomically` does.
+
+    Raises:
+        ValueError: for NaN and infinity, which JSON does not have.
+    """
+    write_atomically(path, json.dumps(document, indent=indent, allow_nan=False).encode() + b"\n")
+
+
 def _open_new(path: str, flags: int) -> int:
     return os.open(path, flags | NO_FOLLOW, 0o666)  # flags has O_CREAT and O_EXCL
 

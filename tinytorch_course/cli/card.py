@@ -1,6 +1,5 @@
 """``tinytorch card``: what a run came to, with all that is needed to find it out again."""
 
-import json as json_module
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -43,15 +42,25 @@ def card(
     """
     check_network(model, trust, device=device)
     options = {"data_dir": data_dir, "device": device, "model": model, "trust": trust}
-    if verify is not None:
-        if out is not None:
-            raise InputError("--out is for making a card, --verify for checking one: leave out one of them")
-        check(verify, folders or [], json, **options)
-        return
-    if not folders:
+    if verify is not None and out is not None:
+        raise InputError("--out is for making a card, --verify for checking one: leave out one of them")
+    if verify is None and not folders:
         raise InputError("name a run folder to make a card of, or a card with --verify")
-    find_sources(folders)  # before torch is imported, which takes seconds
-    save(folders, choose_folder(folders, out), json, **options)
+    folders = folders or []
+    if verify is None:
+        find_sources(folders)
+        out = choose_folder(folders, out)
+
+    from tinytorch_course.card.make import Contradiction
+
+    try:
+        if verify is not None:
+            check(verify, folders, json, **options)
+        elif out is not None:
+            save(folders, out, json, **options)
+    except Contradiction as contradiction:
+        print(f"{contradiction}.", file=sys.stderr)
+        raise typer.Exit(1) from None
 
 
 def choose_folder(folders: list[str], out: Path | None) -> Path:
@@ -70,20 +79,16 @@ def choose_folder(folders: list[str], out: Path | None) -> Path:
 
 def save(folders: list[str], out: Path, json: bool, **options: Any) -> None:
     """Make a card of run folders, and write it."""
-    from tinytorch_course.card.make import Contradiction, make_card
+    from tinytorch_course.card.make import make_card
     from tinytorch_course.card.markdown import headline, to_markdown
-    from tinytorch_course.files import write_atomically
+    from tinytorch_course.files import write_atomically, write_json
 
-    try:
-        made = make_card(folders, out, **options)
-    except Contradiction as contradiction:
-        end(contradiction)
+    made = make_card(folders, out, **options)
     out.mkdir(parents=True, exist_ok=True)
-    document = json_module.dumps(made, indent=2, allow_nan=False)
-    write_atomically(out / JSON, document.encode() + b"\n")
+    write_json(out / JSON, made)
     write_atomically(out / MARKDOWN, to_markdown(made).encode("utf-8"))
     if json:
-        print(document)
+        print_json(made)
     else:
         print(f"{made['model']} on {made['data']['title']}: {headline(made)}")
         print(f"Saved: {out / JSON}, {out / MARKDOWN}")
@@ -92,13 +97,9 @@ def save(folders: list[str], out: Path, json: bool, **options: Any) -> None:
 def check(file: Path, folders: list[str], json: bool, **options: Any) -> None:
     """Compare a card with the run folders that it was made of."""
     from tinytorch_course.card.compare import count_figures
-    from tinytorch_course.card.make import Contradiction
     from tinytorch_course.card.verify import verify
 
-    try:
-        card, differences = verify(file, folders, **options)
-    except Contradiction as contradiction:
-        end(contradiction)
+    card, differences = verify(file, folders, **options)
     if json:
         findings = [one._asdict() for one in differences]
         print_json({"ok": not differences, "card": str(file), "differences": findings})
@@ -109,9 +110,3 @@ def check(file: Path, folders: list[str], json: bool, **options: Any) -> None:
         print(f"{len(differences)} of {total} figures differ." if differences else f"All {total} figures hold.")
     if differences:
         raise typer.Exit(1)
-
-
-def end(contradiction: Exception) -> None:
-    """Say what contradicts what; exit code 1."""
-    print(f"{contradiction}.", file=sys.stderr)
-    raise typer.Exit(1)

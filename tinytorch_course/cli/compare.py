@@ -1,6 +1,5 @@
 """``tinytorch compare``: train both implementations side by side and see where they part."""
 
-import json as json_module
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -187,10 +186,10 @@ def run_seeds(
 
 def save(folder: Any, name: str, document: dict[str, Any], picture: bytes) -> list[str]:
     """Write the findings; returns where."""
-    from tinytorch_course.files import write_atomically
+    from tinytorch_course.files import write_atomically, write_json
 
     paths = [folder / f"{name}.json", folder / f"{name}.png"]
-    write_atomically(paths[0], json_module.dumps(document, allow_nan=False).encode() + b"\n")
+    write_json(paths[0], document, indent=None)
     write_atomically(paths[1], picture)
     return [str(path) for path in paths]
 

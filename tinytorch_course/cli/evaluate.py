@@ -1,6 +1,5 @@
 """``tinytorch evaluate``: what a trained network is worth."""
 
-import json as json_module
 import sys
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -83,14 +82,12 @@ def evaluate(
 def save(folder: Any, found: "Evaluation") -> list[str]:
     """Write scores and pictures; returns where."""
     from tinytorch_course.evaluation.drawing import draw_calibration, draw_confusion
-    from tinytorch_course.files import write_atomically
+    from tinytorch_course.files import write_atomically, write_json
 
     title = f"{found.network.model} on {found.title}, {found.scores.count:,} images"
-    contents = {
-        "evaluation.json": json_module.dumps(found.to_dict(), indent=2, allow_nan=False).encode() + b"\n",
-        "confusion.png": draw_confusion(found.scores, title=title),
-        "calibration.png": draw_calibration(found.scores.calibration, title=title),
-    }
-    for name, content in contents.items():
-        write_atomically(folder / name, content)
-    return [str(folder / name) for name in contents]
+    names = ("evaluation.json", "confusion.png", "calibration.png")
+    scores, confusion, calibration = paths = [folder / name for name in names]
+    write_json(scores, found.to_dict())
+    write_atomically(confusion, draw_confusion(found.scores, title=title))
+    write_atomically(calibration, draw_calibration(found.scores.calibration, title=title))
+    return [str(path) for path in paths]

@@ -2,7 +2,6 @@
 
 import io
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -22,8 +21,6 @@ from tinytorch_course.errors import InputError
 from tinytorch_course.files import printable, write_atomically
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from tinytorch_course.pictures.prediction import Prediction
     from tinytorch_course.training.networks import Network
 
@@ -71,6 +68,8 @@ def predict(
         raise InputError(f"{checkpoint} is a picture, but the first argument is the network: a run folder or a file")
     sources = find_sources(images)  # before torch is imported, which takes seconds
 
+    from torchvision.transforms.v2.functional import to_pil_image
+
     from tinytorch_course.pictures.prediction import predict
     from tinytorch_course.report.folder import new_folder
     from tinytorch_course.training.environment import compute_alike, find_device
@@ -85,21 +84,13 @@ def predict(
         for prediction in predict(network, sources, form):
             predictions.append(prediction)
             if folder is not None and prediction.seen is not None:
-                save(prediction.seen, folder / f"{len(predictions):04}.png")
+                to_pil_image(prediction.seen).save(buffer := io.BytesIO(), "PNG")
+                write_atomically(folder / f"{len(predictions):04}.png", buffer.getvalue())
             if not json and prediction.problem is None:
                 print_prediction(prediction, network, top, show, width)
     if json:
         print_json(to_dict(network, predictions, top, show))
     raise_problems(predictions)
-
-
-def save(seen: "Tensor", file: Path) -> None:
-    """A picture (C, S, S), uint8, as a PNG file."""
-    from PIL import Image
-
-    pixels, buffer = seen.permute(1, 2, 0).numpy(), io.BytesIO()
-    Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).save(buffer, "PNG")
-    write_atomically(file, buffer.getvalue())
 
 
 def print_prediction(prediction: "Prediction", network: "Network", top: int, show: bool, width: int) -> None:

@@ -10,7 +10,6 @@ from trials import Display, final_state, same
 from tinytorch_course.training.config import OPTIMIZER_DEFAULTS, SCHEDULE_NAMES, TrainConfig
 from tinytorch_course.training.learners import LEARNERS
 from tinytorch_course.training.loop import Interrupted, resume, train
-from tinytorch_course.training.runs import RunFolder
 
 # Dropout, batch norm; three batches an epoch, so that a stop before the fifth step is within the second one.
 CONFIG = TrainConfig(model="mini_cnn", data="digits", limit=24, batch_size=8, epochs=2, val_size=16, seed=5)
@@ -32,15 +31,11 @@ CHANGES = [
     {"log_gradients": True},
     {"format": "safetensors", "checkpoint_every": 2},
     {"val_size": 50},
+    {"ema": 0.9, "freeze": "fc.bias", "init": "xavier-uniform", "augment": "shift", "class_weights": "balanced"},
 ]
 # What is no part of these runs: what is trained and where, and what other tests resume.
 ELSEWHERE = {"impl", "model", "data", "data_dir", "epochs", "batch_size", "seed", "device", "limit"}
 ELSEWHERE |= {"from_", "compile", "cuda_graph", "tensorboard", "detect_anomaly"}
-
-
-@pytest.fixture(autouse=True)
-def no_curves(monkeypatch):
-    monkeypatch.setattr(RunFolder, "plot_curves", lambda *_: None)
 
 
 def test_every_setting_is_here():

@@ -34,24 +34,6 @@ def small(**settings):
     return dataclasses.replace(SMALL, **{"model": "mlp-16"} | settings)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
-def test_a_resumed_run_ends_bit_for_bit_as_if_it_had_not_stopped(tmp_path, settings):
-    """Stopped within an epoch by either implementation's run, and once more between two."""
-    for impl in LEARNERS:
-        config = small(impl=impl, **settings)
-        train(config, out=str(tmp_path / impl), display=Display())
-        steps = 2 if "overfit_batches" in settings else 3
-        stopped = str(tmp_path / f"stopped {impl}")
-        with pytest.raises(Interrupted):
-            train(config, out=stopped, display=Display(stop_before=1))
-        torch.manual_seed(7)  # what another process would have
-        with pytest.raises(Interrupted):
-            resume(stopped, {}, display=Display(stop_before=steps))
-        resume(stopped, {}, display=Display())
-        assert same(final_state(tmp_path / f"stopped {impl}"), final_state(tmp_path / impl))
-
-
 @pytest.mark.parametrize("settings", SETTINGS.values(), ids=SETTINGS)
 def test_both_implementations_train_alike_and_otherwise_than_without(tmp_path, settings):
     ends = {}

@@ -178,29 +178,33 @@ BAD_SERVERS = {
 
 @pytest.mark.parametrize("answer", BAD_SERVERS, ids=lambda answer: answer.__name__)
 def test_a_bad_server_is_named_and_passed_over(tiny, serve, send, healthy, tmp_path, monkeypatch, patience, answer):
-    patience(1.5)
+    patience(0.5 if answer is sends_a_byte_now_and_then else 1.5)
     server = serve(lambda handler: answer(handler, tiny, send))
     host = server.removeprefix("http://")
     use(monkeypatch, server)
     assert f"({host}: {BAD_SERVERS[answer]}" in fallback(tmp_path / "data")
+    patience(1.5)
     use(monkeypatch, server, healthy)
     assert data.load("mnist", tmp_path).name == "mnist"
     assert [path.name for path in tmp_path.iterdir()] == ["MNIST"]
 
 
 def test_a_silent_host_is_given_up(tiny, silent, healthy, tmp_path, monkeypatch, patience):
-    patience(2)
+    patience(0.3)
     use(monkeypatch, silent, f"{silent}/elsewhere")
     assert fallback(tmp_path / "data").count("nothing arrived within") == 2
+    patience(2)
     use(monkeypatch, silent, healthy)
     assert data.load("auto", tmp_path).name == "mnist"
 
 
-def test_all_in_all_a_silent_host_costs_ten_seconds(tiny, silent, tmp_path, monkeypatch):
+def test_all_in_all_a_silent_host_costs_ten_seconds(tiny, silent, tmp_path, monkeypatch, patience):
+    assert download.GIVE_UP_AFTER < 7  # what is left of ten seconds, the imports need
+    patience(1.5)
     use(monkeypatch, silent, f"{silent}/a", f"{silent}/b")
     began = time.monotonic()
     fallback(tmp_path / "data")
-    assert 5 < time.monotonic() - began < 9  # what is left of ten seconds, the imports need
+    assert 1 < time.monotonic() - began < 3 * 1.5  # once, not for each host
 
 
 def test_a_closed_port(tiny, tmp_path, monkeypatch):

@@ -86,7 +86,7 @@ def test_float64_training_is_the_same_for_200_steps(digits, config):
 )
 def test_float64_training_is_the_same_with_every_optimizer_and_schedule(digits, model, keywords):
     config = TrainConfig(model=model, dtype="float64", batch_size=32, **keywords)
-    *_, (ours, twin, _) = lockstep(digits, config, 60)
+    *_, (ours, twin, _) = lockstep(digits, config, 24)
     assert largest_difference(ours, twin) < 1e-9
 
 

@@ -12,6 +12,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # there are as many processes as cores;
 
 import pytest
 import torch
+import typer.main
 from fake_cuda import FakeCuda, pretend
 
 from tinytorch_course.data import digits
@@ -58,11 +59,13 @@ def another_machine(request):
 @pytest.fixture(scope="session", autouse=True)
 def shortened():
     """What takes longer than the small runs of the tests: the embedded digits are read once, and every caller gets a
-    copy; a run's curves are not drawn, a comparison's memory is not measured. Gives what does both.
+    copy; the command line is built once; a run's curves are not drawn, a comparison's memory is not measured. Gives
+    what does both.
     """
     once = functools.cache(digits.read)
     draw, measure = RunFolder.plot_curves, compare.peak_memory
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(typer.main, "get_command", functools.cache(typer.main.get_command))
         patch.setattr(digits, "read", lambda: tuple(Split(*(part.clone() for part in split)) for split in once()))
         patch.setattr(RunFolder, "plot_curves", lambda *_: None)
         patch.setattr(compare, "peak_memory", lambda *_: None)

@@ -141,13 +141,13 @@ def fuzz(name, tries):
         @given(damaged(originals))
         def one(data):
             path.write_bytes(data)
-            began = time.monotonic()
+            began = time.process_time()
             try:
                 reader(path)
                 outcomes["read"] += 1
             except InputError:
                 outcomes["refused"] += 1
-            assert time.monotonic() - began < LONGEST, "it took too long"
+            assert time.process_time() - began < LONGEST, "it took too long"
 
         one()
     return outcomes

@@ -141,8 +141,15 @@ def visit_math(self: Any, node: nodes.Element) -> None:
     raise nodes.SkipNode
 
 
+def mend_docstring(app: Any, what: str, name: str, thing: object, options: Any, lines: list[str]) -> None:
+    """Docstrings write products as a * b, which is no emphasis, and sources right below the arguments."""
+    text = "\n".join(lines).replace("*", "\\*")
+    lines[:] = re.sub(r"\n(\S+: )", r"\n\n\1", text).split("\n")
+
+
 def setup(app: Any) -> None:
     write_lessons()
+    app.connect("autodoc-process-docstring", mend_docstring, priority=900)
     renderers = (visit_math, None)
     app.registry.html_inline_math_renderers["mathml"] = renderers
     app.registry.html_block_math_renderers["mathml"] = renderers

@@ -24,6 +24,7 @@ from tinytorch_course.grading.pairs import OPTIONS, Pair, matched, takes_tensor
 # What code that does not take a keyword may have fixed, the likeliest first.
 FIXED = {"dim": (-1, 1, 0), "start_dim": (1,), "kernel_size": (2, 3), "output_size": (1,), "training": (True,)}
 LAYOUTS = ("out-in", "in-out")  # of a linear layer's weight
+RUNS, EQUALS = 1e-6, 1e-3  # points for a forward that runs, and that gives the op's result; 1 with gradients
 TRIED = 8  # of an op's cases
 
 
@@ -76,7 +77,7 @@ def understood(
     for form in forms:
         if len(forms) == 1:
             return _wrapped(pair, op, form), form.words(pair.name)
-        if best > 0 and form.permuted:
+        if best > RUNS and form.permuted:
             break
         rank, wrapped = _ranked(_wrapped(pair, op, form), op)
         if rank > best:
@@ -113,6 +114,11 @@ def _forms(pair: Pair, op: Op | Own, args: list[str] | None, layout: str | None)
 
 def _refuse(pair: Pair, op: Op, names: dict[str, str]) -> None:
     """Say which argument is one too many, and how the nearest form is called."""
+    for name in names.values() if not _options(pair) else ():
+        if name not in pair.signature.parameters:
+            raise InputError(
+                f"--args: {pair.name} has no argument {name}; it has {', '.join(pair.signature.parameters)}"
+            )
     for name, parameter in pair.signature.parameters.items():
         required = parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD
         if required and name not in names.values() and not OPTIONS.search(name):
@@ -120,11 +126,6 @@ def _refuse(pair: Pair, op: Op, names: dict[str, str]) -> None:
                 f"{pair.name} needs an argument {name}, which {op.name} does not have; it takes "
                 f"{', '.join(op.parameters)}: call yours the same, or say which is which, in this order, as in --args "
                 f"{','.join(names.get(one, one) for one in list(op.parameters)[: len(pair.signature.parameters)])}"
-            )
-    for name in names.values() if not _options(pair) else ():
-        if name not in pair.signature.parameters:
-            raise InputError(
-                f"--args: {pair.name} has no argument {name}; it has {', '.join(pair.signature.parameters)}"
             )
 
 
@@ -153,16 +154,16 @@ def _ranked(pair: Pair, op: Op | Own) -> tuple[float, Pair]:
         try:
             with torch.no_grad():
                 out, *_, cache = pair.forward(*inputs, **kwargs)
-                score += 1e-6
+                score += RUNS
                 right = out if isinstance(op, Own) else op.twin(*inputs, **kwargs)
                 right = right[0] if isinstance(right, tuple) else right
                 if out.shape != right.shape or not torch.allclose(out, right, equal_nan=True):
                     continue
-                score += 1e-3
+                score += EQUALS
                 grads = pair.backward(torch.ones_like(out), cache)
         except Exception:
             continue
-        score += 1 - 1e-3 - 1e-6
+        score += 1 - EQUALS - RUNS
         slots = [x for i, x in enumerate(inputs) if is_float(x) and i not in op.constant]
         if op.kind == "loss" and len(grads) == 1 and len(slots) == 2:  # as most give it, the prediction's alone
             pair = pair._replace(constant=(1,))
@@ -335,7 +336,8 @@ def _in_order(grads: Any, form: Form, given: dict[str, Any], op: Op | Own, order
     found = {name: as_tensor(grad, dtype) for name, grad in found.items()}
     if form.turned and isinstance(weight := found.get("weight"), Tensor) and weight.dim() == 2:
         found["weight"] = weight.T
-    return tuple(found[name] for name in op.parameters if name in found and (name in wanted or found[name] is not None))
+    asked = [name for name in op.parameters if name in found and name in tensors]
+    return tuple(found[name] for name in asked if name in wanted or found[name] is not None)
 
 
 def as_tensor(value: Any, dtype: torch.dtype = torch.float64) -> Any:

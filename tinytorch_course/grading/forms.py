@@ -320,24 +320,26 @@ def _dict_of_options(given: dict[str, Any], keys: list[str], form: Form) -> dict
 
 def _in_order(grads: Any, form: Form, given: dict[str, Any], op: Op | Own, order: list[str], dtype: torch.dtype) -> Any:
     """The gradients in the op's order, whatever holds them."""
+    places = list(op.parameters)
     tensors = [name for name in order if isinstance(given.get(name), Tensor)]
-    wanted = [name for name in tensors if is_float(given[name]) and list(op.parameters).index(name) not in op.constant]
+    asked = [name for name in order if given.get(name, 0) is None or name in tensors]
+    learned = [name for name in asked if places.index(name) not in op.constant]
+    wanted = [name for name in learned if is_float(given[name])]
     if isinstance(grads, dict):
         found = {name: grads[theirs] for name, theirs in form.names.items() if theirs in grads}
         if not found:
             return grads
     else:
         listed = list(grads) if isinstance(grads, (tuple, list)) else [grads]
-        asked = [name for name in order if name in tensors or given.get(name, 0) is None]
-        names = next((one for one in (wanted, tensors, asked) if len(one) == len(listed)), None)
+        names = next((one for one in (wanted, tensors, learned, asked) if len(one) == len(listed)), None)
         if names is None and not (op.kind == "loss" and len(listed) == 1):
             return tuple(as_tensor(one, dtype) for one in listed)
         found = dict(zip(names or ["input"], listed, strict=False))
     found = {name: as_tensor(grad, dtype) for name, grad in found.items()}
     if form.turned and isinstance(weight := found.get("weight"), Tensor) and weight.dim() == 2:
         found["weight"] = weight.T
-    asked = [name for name in op.parameters if name in found and name in tensors]
-    return tuple(found[name] for name in asked if name in wanted or found[name] is not None)
+    ordered = [name for name in places if name in found and name in tensors]
+    return tuple(found[name] for name in ordered if name in wanted or found[name] is not None)
 
 
 def as_tensor(value: Any, dtype: torch.dtype = torch.float64) -> Any:

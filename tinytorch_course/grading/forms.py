@@ -331,7 +331,7 @@ def _in_order(grads: Any, form: Form, given: dict[str, Any], op: Op | Own, order
             return grads
     else:
         listed = list(grads) if isinstance(grads, (tuple, list)) else [grads]
-        names = next((one for one in (wanted, tensors, learned, asked) if len(one) == len(listed)), None)
+        names = next((one for one in (wanted, learned, tensors, asked) if len(one) == len(listed)), None)
         if names is None and not (op.kind == "loss" and len(listed) == 1):
             return tuple(as_tensor(one, dtype) for one in listed)
         found = dict(zip(names or ["input"], listed, strict=False))

@@ -102,7 +102,7 @@ def load_run(
     """
     compute_alike()
     return TrainedRun(
-        open_network(path, model=model, trust=trust, impl=impl, device=str(find_device(device)), notify=_ignore)
+        open_network(path, model=model, trust=trust, impl=impl, device=str(find_device(device)), notify=QUIET.notice)
     )
 
 
@@ -192,7 +192,3 @@ def _configure(function: str, model: NetworkName, settings: dict[str, Any]) -> t
             raise TypeError(f"{function}() has no setting '{name}'{did_you_mean(name, SETTINGS)}")
     found = find_model(model)
     return found, TrainConfig(model=found.name, **settings)
-
-
-def _ignore(sentence: str) -> None:
-    pass

@@ -126,7 +126,6 @@ def test_tensors_are_saved_on_the_cpu(tmp_path):
         pytest.skip("needs a CUDA device, and there is none")
     save(tmp_path / "w.pt", {"w": torch.ones(3, device="cuda")})
     assert torch.load(tmp_path / "w.pt", weights_only=True)["w"].device.type == "cpu"
-    assert load(tmp_path / "w.pt", device="cuda")["w"].device.type == "cuda"
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])

@@ -366,7 +366,7 @@ def test_bar_is_drawn_ten_times_a_second_and_when_full(terminal):
     for step in range(1, STEPS + 1):
         clock[0] += 0.03
         display.step(step, 0.5, 0.9, 1e-3)
-    display.close_bar()
+    display.clear()
     assert list(dict.fromkeys(drawn(notes))) == ["0", "1", "5", "9", "13", "17", "20"]
 
 
@@ -375,7 +375,7 @@ def test_time_left_counts_all_epochs_to_come(terminal):
     display.epoch_start(2, 10)  # resumed in the middle
     clock[0] += 2.0
     display.step(11, 0.5, 0.9, 1e-3)  # 9 steps of this epoch and 20 of the third, at 2 s each
-    display.close_bar()
+    display.clear()
     assert " 0:58 left" in notes.getvalue()
 
 
@@ -399,5 +399,5 @@ def test_a_notice_during_an_epoch_stays_above_the_bar(terminal):
     display.epoch_start(1, 0)
     display.step(1, 0.5, 0.9, 1e-3)
     display.notice("something happened")
-    display.close_bar()
+    display.clear()
     assert "Note: something happened\n" in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", notes.getvalue())

@@ -2,37 +2,39 @@
 
 import math
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
 from tinytorch_course.checking.rows import Answer, Curve, Row
-from tinytorch_course.training.display import Stream
+from tinytorch_course.training.display import TwoStreams
 from tinytorch_course.user_code import shown
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 NAME_WIDTH = 33  # of the longest name, binary_cross_entropy_with_logits
 BAR = 30  # characters that stand for an error of 1
 
 
-class Display:
+class Display(TwoStreams):
     """Prints to the streams that fit; ``json`` keeps stdout free for the one document."""
 
     def __init__(self, json: bool = False):
         table = sys.stderr if json else sys.stdout
-        # rich decides about colors for each stream. Nothing is broken into lines where it could be read by a program.
-        self.table = Stream(file=table, highlight=False, soft_wrap=not table.isatty())
-        self.notes = Stream(file=sys.stderr, highlight=False, soft_wrap=not sys.stderr.isatty())
+        super().__init__(table, sys.stderr)
         self.status: Status | None = None
 
-    def __enter__(self) -> "Display":
+    def __enter__(self) -> "Self":
         if sys.stderr.isatty():
             self.status = self.notes.status("Starting ...")
             self.status.start()
         return self
 
-    def __exit__(self, *error: object) -> None:
+    def clear(self) -> None:
+        """Take the line that follows away."""
         if self.status is not None:
             self.status.stop()
 
@@ -120,7 +122,7 @@ class Display:
         self.table.print(Text.assemble((row.name, "bold"), f"{like}: {row.cases} case{'s' * (row.cases != 1)}"))
         self._quantities(row)
         for note in row.notes:
-            self.notes.print(Text.assemble(("Note: ", "yellow"), note))
+            self.notice(note)
         if row.ok:
             self.table.print(Text("ok", "bold green"))
         else:
@@ -132,7 +134,7 @@ class Display:
         if fix and row.repair is not None:
             self.table.print(Text(f"\n{row.repair['diff']}\n"))
         elif fix and not row.ok:
-            self.notes.print(Text.assemble(("Note: ", "yellow"), "no edit was found, so there is no diff"))
+            self.notice("no edit was found, so there is no diff")
         if row.explanation is not None and (explained or (not row.ok and hint is None and place)):
             self._explanation(row.explanation, formula=explained)
         if row.step_curve is not None:

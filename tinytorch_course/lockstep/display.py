@@ -6,7 +6,6 @@ and the last; on a terminal the line below the table follows every step.
 
 import sys
 import time
-from typing import TextIO
 
 from rich.live import Live
 from rich.text import Text
@@ -14,7 +13,7 @@ from rich.text import Text
 from tinytorch_course.lockstep.compare import IMPLS, ComparedStep, Comparison, PairSetup, SeedComparison, SeedRun
 from tinytorch_course.lockstep.inject import Injection
 from tinytorch_course.lockstep.timeline import Distance, is_shown
-from tinytorch_course.training.display import SECONDS_BETWEEN_DRAWS, Stream, number, percent
+from tinytorch_course.training.display import SECONDS_BETWEEN_DRAWS, TwoStreams, number, percent
 from tinytorch_course.user_code import shown
 
 COLUMNS = (  # 79 characters
@@ -42,26 +41,8 @@ def make_display(json: bool = False) -> "PlainDisplay":
     return (TerminalDisplay if sys.stderr.isatty() else PlainDisplay)(table, sys.stderr)
 
 
-class PlainDisplay:
-    """Lines and nothing else: for files, pipes and terminals that cannot move their cursor.
-
-    A context manager, so that no error leaves half a line behind.
-    """
-
-    def __init__(self, table: TextIO, notes: TextIO) -> None:
-        self.table = Stream(file=table, highlight=False, soft_wrap=not table.isatty())
-        self.notes = Stream(file=notes, highlight=False, soft_wrap=not notes.isatty())
-
-    def __enter__(self) -> "PlainDisplay":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.clear()
-
-    def notice(self, sentence: str) -> None:
-        """Something worth knowing, which is no error."""
-        self.clear()
-        self.notes.print(Text.assemble(("Note: ", "yellow"), sentence))
+class PlainDisplay(TwoStreams):
+    """Lines and nothing else: for files, pipes and terminals that cannot move their cursor."""
 
     def start(self, setup: PairSetup, parameter_count: int, injection: Injection | None) -> None:
         """Say what is about to be compared."""
@@ -106,9 +87,6 @@ class PlainDisplay:
         for line in seed_findings(comparison):
             self.table.print(line)
         self._say_saved(files)
-
-    def clear(self) -> None:
-        """Take what is not there to stay off the terminal."""
 
     def _introduce(self, setup: PairSetup, parameter_count: int, length: str, injection: Injection | None) -> None:
         config = setup.config

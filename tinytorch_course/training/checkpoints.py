@@ -85,7 +85,7 @@ def _join(name: str, key: Any) -> str:
     return f"{name}.{key}" if name else str(key)
 
 
-def load(path: str | os.PathLike, *, device: str | torch.device = "cpu", require_digest: bool = True) -> Any:
+def load(path: str | os.PathLike, *, require_digest: bool = True) -> Any:
     """Load a checkpoint that :func:`save` wrote, after verifying its SHA-256. Nothing in the file is ever executed.
 
     A digest tells damage, not malice: who can change the file can also renew the digest. What the file holds is
@@ -94,22 +94,20 @@ def load(path: str | os.PathLike, *, device: str | torch.device = "cpu", require
 
     Args:
         path: the file.
-        device: where the tensors go. Generator states must stay on the CPU.
         require_digest: False also takes a plain ``torch.save`` file, which carries no digest.
 
     Raises:
         InputError: if the file is missing, damaged, hostile or something else; the sentence says which.
     """
     if safe_tensors.is_named(path):
-        tensors, _ = load_safe(path, require_digest=require_digest)
-        return {name: tensor.to(device) for name, tensor in tensors.items()}
+        return load_safe(path, require_digest=require_digest)[0]
     data = _read(Path(path))
     _verify(data, path, require_digest)
     try:
         _refuse_hostile(data, path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # one sentence, ours, is enough for a file that is refused
-            return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
+            return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (InputError, torch.OutOfMemoryError):
         raise
     except pickle.UnpicklingError as error:

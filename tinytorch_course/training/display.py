@@ -21,6 +21,8 @@ from rich.text import Text
 from tinytorch_course.own_networks import is_own
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from tinytorch_course.training.config import TrainConfig
     from tinytorch_course.training.many import SeedRuns
     from tinytorch_course.training.progress import Result
@@ -93,31 +95,44 @@ class Stream(Console):
         raise  # the BrokenPipeError that is being handled
 
 
-class PlainDisplay(Display):
-    """One line for each epoch, and no control codes: for files, pipes and terminals that cannot move their cursor.
+class TwoStreams:
+    """Results on one stream and notes on another. A context manager, so that no error leaves half a bar behind.
 
-    A context manager, so that no error leaves half a bar behind.
+    rich decides about colors for each stream: NO_COLOR, FORCE_COLOR, pipes. Nothing is broken into lines where it could
+    be read by a program.
     """
 
-    def __init__(self, table: TextIO, notes: TextIO, name: str | None = None) -> None:
-        # rich decides about colors for each stream: NO_COLOR, FORCE_COLOR, pipes. Table, paths and commands are not
-        # to be broken into lines (soft_wrap), whatever the width; sentences are, on a terminal.
-        self.table = Stream(file=table, highlight=False, soft_wrap=True)
+    def __init__(self, table: TextIO, notes: TextIO) -> None:
+        self.table = Stream(file=table, highlight=False, soft_wrap=not table.isatty())
         self.notes = Stream(file=notes, highlight=False, soft_wrap=not notes.isatty())
-        self.name = name
 
-    def __enter__(self) -> "PlainDisplay":
-        if self.name is not None:
-            self.table.print(Text(f"\n{self.name}", "bold"))
+    def __enter__(self) -> "Self":
         return self
 
     def __exit__(self, *error: object) -> None:
         with contextlib.suppress(OSError):  # of a terminal that has been closed
-            self.close_bar()
+            self.clear()
 
     def notice(self, sentence: str) -> None:
-        """One line beside the table."""
+        """One line beside the results, of something worth knowing which is no error."""
         self.notes.print(Text.assemble(("Note: ", "yellow"), sentence))
+
+    def clear(self) -> None:
+        """Take what is not there to stay off the terminal, so that a line can be printed in its place."""
+
+
+class PlainDisplay(TwoStreams, Display):
+    """One line for each epoch, and no control codes: for files, pipes and terminals that cannot move their cursor."""
+
+    def __init__(self, table: TextIO, notes: TextIO, name: str | None = None) -> None:
+        super().__init__(table, notes)
+        self.table.soft_wrap = True  # table, paths and commands are not to be broken, whatever the width
+        self.name = name
+
+    def __enter__(self) -> "Self":
+        if self.name is not None:
+            self.table.print(Text(f"\n{self.name}", "bold"))
+        return self
 
     def start(self, setup: "Setup", parameter_count: int, start_epoch: int, run_folder: Path) -> None:
         """Say what is trained on what."""
@@ -150,7 +165,7 @@ class PlainDisplay(Display):
 
     def epoch_end(self, row: Mapping[str, Any]) -> None:
         """One row of the table; the best epoch so far, by validation accuracy, is marked."""
-        self.close_bar()
+        self.clear()
         cells = Text(table_line(epoch_cells(row, self.epochs)))
         if row["best"]:
             cells.append("  best", "bold green")
@@ -158,7 +173,7 @@ class PlainDisplay(Display):
 
     def finish(self, result: "Result") -> None:
         """The summary: what the network is worth, where it lies, and what could be typed next."""
-        self.close_bar()
+        self.clear()
         if self.name is not None:
             return
         self.table.print()
@@ -168,9 +183,6 @@ class PlainDisplay(Display):
         self.table.print()
         for purpose, command in next_commands(result, self.config):
             self.table.print(Text.assemble((f"{purpose}:", "dim"), f"\n  {command}"))
-
-    def close_bar(self) -> None:
-        """Take the bar off the terminal, so that a line can be printed in its place."""
 
 
 class Bar(Progress):
@@ -239,7 +251,7 @@ class TerminalDisplay(PlainDisplay):
         steps = f"{step:>{len(str(self.steps_per_epoch))}}/{self.steps_per_epoch}"
         return f"{steps}  loss {loss:<6}  acc {accuracy:>7}  rate {lr:<7}  {left:>5} left"
 
-    def close_bar(self) -> None:
+    def clear(self) -> None:
         """Take the bar away."""
         if self.bar is not None:
             self.bar.stop()

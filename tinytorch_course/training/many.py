@@ -11,7 +11,6 @@ import dataclasses
 import json
 import math
 import statistics
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -19,12 +18,11 @@ from typing import Any, NamedTuple
 
 from tinytorch_course.errors import InputError
 from tinytorch_course.files import write_atomically
-from tinytorch_course.own_networks import short_name
 from tinytorch_course.training import loop
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.display import QUIET, Display
 from tinytorch_course.training.resuming import settled
-from tinytorch_course.training.runs import LAST
+from tinytorch_course.training.runs import LAST, usual_path
 
 NAME = "seeds.json"
 
@@ -85,7 +83,8 @@ def choose_folder(out: str | None, config: TrainConfig) -> Path:
         InputError: if it holds anything else than runs of several seeds.
     """
     if out is None:
-        return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{short_name(config.model)}-{config.impl}-seeds"
+        path = usual_path(config)
+        return path.with_name(f"{path.name}-seeds")
     if not out.strip():
         raise InputError(f"--out must be the path of a folder, but it is {out!r}")
     folder = Path(out)

@@ -54,10 +54,13 @@ class Metrics:
         return self.count
 
 
-def wilson_interval(correct: int, count: int, z: float = 1.959963984540054) -> tuple[float, float]:
+Z = 1.959963984540054  # standard deviations of the normal distribution, within which are 95 %
+
+
+def wilson_interval(correct: int, count: int) -> tuple[float, float]:
     """Where the true accuracy lies, given ``correct`` of ``count`` test samples: a 95 % interval.
 
-    With p = correct / count and n = count, the interval is
+    With p = correct / count, n = count and z = 1.96, the interval is
     ``(p + z²/2n ± z √(p(1 − p)/n + z²/4n²)) / (1 + z²/n)``: all true accuracies under which a result as far off as p
     is within z standard deviations. Unlike p ± z √(p(1 − p)/n) it never leaves [0, 1], and it keeps a width when every
     sample was right.
@@ -65,24 +68,21 @@ def wilson_interval(correct: int, count: int, z: float = 1.959963984540054) -> t
     Args:
         correct: how many samples were classified correctly, from 0 to ``count``.
         count: how many samples there were, at least 1.
-        z: the interval's half width in standard deviations; 1.96 for 95 %.
 
     Returns:
         (low, high), each from 0 to 1.
 
     Raises:
-        ValueError: if the counts are impossible or z is not positive.
+        ValueError: if the counts are impossible.
 
     Source: Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
     """
     if count < 1 or not 0 <= correct <= count:
         raise ValueError(f"correct must be from 0 to count, and count at least 1, but they are {correct} and {count}")
-    if not 0 < z < math.inf:
-        raise ValueError(f"z must be positive and finite, but it is {z}")
     share = correct / count
-    center = share + z * z / (2 * count)
-    half_width = z * math.sqrt(share * (1 - share) / count + (z / (2 * count)) ** 2)
-    scale = 1 + z * z / count
+    center = share + Z * Z / (2 * count)
+    half_width = Z * math.sqrt(share * (1 - share) / count + (Z / (2 * count)) ** 2)
+    scale = 1 + Z * Z / count
     # With none or all right, one end is 0 or 1 exactly, which rounding would miss by a hair.
     low = 0.0 if correct == 0 else (center - half_width) / scale
     high = 1.0 if correct == count else (center + half_width) / scale

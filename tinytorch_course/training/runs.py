@@ -184,9 +184,14 @@ class RunFolder:
         self.close()
 
 
+def usual_path(config: TrainConfig) -> Path:
+    """Where a run goes that nobody has named a folder for."""
+    return Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{short_name(config.model)}-{config.impl}"
+
+
 def _make_default(config: TrainConfig) -> Path:
     """A new folder ``runs/<date>-<time>-<model>-<impl>``, with -2, -3, ... where that is taken."""
-    first = Path("runs") / f"{time.strftime('%Y%m%d-%H%M%S')}-{short_name(config.model)}-{config.impl}"
+    first = usual_path(config)
     path, number = first, 1
     while True:
         try:

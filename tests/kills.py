@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import torch
+import torch._dynamo  # torch.optim would import it anew in every child
 from trials import SMALL, final_state, same
 
 from tinytorch_course import data

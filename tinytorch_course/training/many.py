@@ -8,7 +8,6 @@ The same command again goes on where it stopped: what is done is only tested aga
 """
 
 import dataclasses
-import json
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tinytorch_course.errors import InputError
-from tinytorch_course.files import write_atomically
+from tinytorch_course.files import write_json
 from tinytorch_course.training import loop
 from tinytorch_course.training.config import TrainConfig
 from tinytorch_course.training.display import QUIET, Display
@@ -128,5 +127,5 @@ def train_seeds(
             else:
                 results.append(loop.train(each, out=str(path), display=display))
     done = SeedRuns(str(folder), tuple(seeds), tuple(results))
-    write_atomically(folder / NAME, json.dumps(done.to_dict(), indent=2).encode() + b"\n")
+    write_json(folder / NAME, done.to_dict())
     return done

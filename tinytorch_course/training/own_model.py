@@ -7,13 +7,12 @@ Code in a run folder is never run unasked, nor is a file that its config.toml na
 """
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tinytorch_course.errors import InputError
-from tinytorch_course.files import MOST_JSON, read_bounded, read_json, write_atomically
+from tinytorch_course.files import MOST_JSON, read_bounded, read_json, write_atomically, write_json
 from tinytorch_course.models import Model, find_model
 from tinytorch_course.own_networks import Code, is_own
 
@@ -24,7 +23,7 @@ def keep_code(run: Path, code: Code) -> None:
     """Write both files."""
     about = {"file": str(code.file), "function": code.function, "sha256": code.digest, "neighbours": code.neighbours}
     write_atomically(run / CODE, code.text.encode("utf-8"))
-    write_atomically(run / ABOUT, json.dumps(about, indent=2).encode() + b"\n")
+    write_json(run / ABOUT, about)
 
 
 def model_of_run(

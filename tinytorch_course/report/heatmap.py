@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from tinytorch_course.report.charts import Scale, rule, text_at, to_svg
-from tinytorch_course.report.tiles import to_uri
+from tinytorch_course.report.tiles import coloured, to_uri
 from tinytorch_course.report.timeline import COLORS
 
 WIDTH, NAMES, GROUPS = 780, 190, 96
@@ -77,10 +77,7 @@ def heat_map(
 
 
 def _colours(powers: np.ndarray, equal: np.ndarray | None, shown: tuple[int, int]) -> np.ndarray:
-    low, high = shown
-    share = np.clip((np.nan_to_num(powers) - low) / (high - low), 0, 1)
-    pixels = np.rint(255 * matplotlib.colormaps[COLORS](share)).astype(np.uint8)
-    pixels[np.isnan(powers)] = 0
+    pixels = coloured(powers, *shown, matplotlib.colormaps[COLORS])
     if equal is not None:
         pixels[equal] = EQUAL
     return pixels

@@ -8,11 +8,13 @@ import io
 import math
 from collections.abc import Sequence
 
+import matplotlib
 import numpy as np
+from matplotlib.colors import Colormap, LinearSegmentedColormap, Normalize
 from PIL import Image
 
 # Blue, white and orange: which sign is which can be seen with every kind of colour vision.
-NEGATIVE, ZERO, POSITIVE = (0, 82, 155), (247, 247, 247), (200, 80, 0)
+SIGNED = LinearSegmentedColormap.from_list("signed", ["#00529b", "#f7f7f7", "#c85000"], N=511)
 
 
 def to_uri(pixels: np.ndarray) -> str:
@@ -24,15 +26,18 @@ def to_uri(pixels: np.ndarray) -> str:
 
 def diverging(values: np.ndarray, largest: float) -> np.ndarray:
     """Signed numbers (...) as colours (..., 4): white at 0, full colour at ``largest``; NaN is transparent."""
-    share = np.clip(np.nan_to_num(values) / (largest or 1.0), -1, 1)[..., None]
-    end = np.where(share < 0, NEGATIVE, POSITIVE)
-    return _opaque(ZERO + np.abs(share) * (end - np.array(ZERO)), values)
+    return coloured(values, -(largest or 1.0), largest or 1.0, SIGNED)
 
 
 def grey(values: np.ndarray, largest: float) -> np.ndarray:
     """Numbers from 0 to ``largest`` as greys (..., 4), 0 black; NaN is transparent."""
-    share = np.clip(np.nan_to_num(values) / (largest or 1.0), 0, 1)[..., None]
-    return _opaque(255 * np.broadcast_to(share, (*values.shape, 3)), values)
+    return coloured(values, 0, largest or 1.0, matplotlib.colormaps["gray"])
+
+
+def coloured(values: np.ndarray, low: float, high: float, colours: Colormap) -> np.ndarray:
+    """Numbers (...) as colours (..., 4), uint8, of the map's whole range from ``low`` to ``high``."""
+    known = np.ma.masked_where(np.isnan(values), values)
+    return colours(Normalize(low, high, clip=True)(known), bytes=True)
 
 
 def montage(tiles: np.ndarray, columns: int | None = None, gap: int = 1) -> np.ndarray:
@@ -66,8 +71,3 @@ def _columns(count: int) -> int:
     ideal = math.sqrt(2 * count)
     candidates = range(math.ceil(0.7 * ideal), math.floor(1.5 * ideal) + 1)
     return min(candidates, key=lambda columns: (-count % columns, abs(columns - ideal)))
-
-
-def _opaque(colours: np.ndarray, values: np.ndarray) -> np.ndarray:
-    alpha = np.where(np.isnan(values), 0, 255)[..., None]
-    return np.concatenate([np.rint(colours), alpha], axis=-1).astype(np.uint8)

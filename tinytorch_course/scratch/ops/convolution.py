@@ -13,18 +13,7 @@ import torch
 from torch import Tensor
 
 from tinytorch_course.scratch.checks import once, pair, require, require_dim, require_float, require_per
-from tinytorch_course.scratch.ops.windows import IntPair, fold_windows, pad_sides, unfold_windows, unpad_sides
-
-
-class Geometry(NamedTuple):
-    """Where the windows lie."""
-
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int, int, int]  # top, bottom, left, right
-    dilation: tuple[int, int]
-    groups: int
-    output: tuple[int, int]  # (P, Q)
+from tinytorch_course.scratch.ops.windows import Geometry, IntPair, fold_windows, pad_sides, unfold_windows, unpad_sides
 
 
 class Conv2dCache(NamedTuple):
@@ -80,16 +69,13 @@ def conv2d_backward(dout: Tensor, cache: Conv2dCache, *, need_dx: bool = True) -
         return None, dweight, dbias
     dwindows = torch.einsum("ngopq,goiab->ngipqab", dout, _kernels(weight, geometry)).flatten(1, 2)
     # windows = every window of the padded x
-    top, bottom, left, right = geometry.padding
-    size = (top + x.shape[2] + bottom, left + x.shape[3] + right)
-    dx = unpad_sides(fold_windows(dwindows, size, geometry.stride, geometry.dilation), geometry.padding)
+    dx = fold_windows(dwindows, geometry)
     return dx if batched else dx[0], dweight, dbias
 
 
 def _windows(x: Tensor, geometry: Geometry) -> Tensor:
     """Every window of every group of channels, (N, G, I, P, Q, KH, KW)."""
-    kernel, stride, padding, dilation, groups, output = geometry
-    return unfold_windows(pad_sides(x, padding), output, kernel, stride, dilation).unflatten(1, (groups, -1))
+    return unfold_windows(x, geometry).unflatten(1, (geometry.groups, -1))
 
 
 def _kernels(weight: Tensor, geometry: Geometry) -> Tensor:
@@ -188,7 +174,7 @@ def conv2d_geometry(
         f"but the padded image has only {size[0]}x{size[1]}",
     )
     output = ((size[0] - reach[0]) // stride[0] + 1, (size[1] - reach[1]) // stride[1] + 1)
-    return Geometry(kernel, stride, sides, dilation, groups, output)
+    return Geometry((x.shape[-2], x.shape[-1]), kernel, stride, sides, dilation, output, groups)
 
 
 def padding_sides(

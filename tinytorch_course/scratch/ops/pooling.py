@@ -15,19 +15,7 @@ import torch
 from torch import Tensor
 
 from tinytorch_course.scratch.checks import once, pair, require, require_dim, require_float
-from tinytorch_course.scratch.ops.windows import IntPair, fold_windows, pad_sides, unfold_windows, unpad_sides
-
-
-class Windows(NamedTuple):
-    """Where the windows lie."""
-
-    image: tuple[int, int]  # (H, W)
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    padding: tuple[int, int]
-    dilation: tuple[int, int]
-    output: tuple[int, int]  # (P, Q)
-
+from tinytorch_course.scratch.ops.windows import Geometry, IntPair, fold_windows, unfold_windows
 
 # --- maximum ---------------------------------------------------------------------------------------------------------
 
@@ -37,7 +25,7 @@ class MaxPool2dCache(NamedTuple):
 
     x: Tensor  # (..., H, W)
     out: Tensor  # (..., P, Q)
-    windows: Windows
+    geometry: Geometry
 
 
 def max_pool2d_forward(
@@ -60,9 +48,9 @@ def max_pool2d_forward(
         with return_indices also where the winners are in the flattened H·W image, int64 (..., P, Q); and the cache.
     Raises: ValueError if a size does not fit, TypeError if x is not floating point.
     """
-    windows = pool_windows(x, kernel_size, stride, padding, dilation, ceil_mode)
-    out = _taps(x, windows, -math.inf).amax(dim=(-2, -1))
-    cache = MaxPool2dCache(x, out, windows)
+    geometry = pool_geometry(x, kernel_size, stride, padding, dilation, ceil_mode)
+    out = unfold_windows(x, geometry, -math.inf).amax(dim=(-2, -1))
+    cache = MaxPool2dCache(x, out, geometry)
     return (out, winners(cache), cache) if return_indices else (out, cache)
 
 
@@ -70,21 +58,21 @@ def max_pool2d_backward(dout: Tensor, cache: MaxPool2dCache) -> Tensor:
     """Gradient of :func:`max_pool2d_forward`: dx, as x."""
     # out = max over the taps: dout goes to the first tap that equals it
     dtaps = torch.where(_wins(cache), dout[..., None, None], 0)
-    return _taps_backward(dtaps, cache.windows)
+    return fold_windows(dtaps, cache.geometry)
 
 
 def _wins(cache: MaxPool2dCache) -> Tensor:
     """Which tap of each window won, (..., P, Q, KH, KW). Padding never does: nothing equals NaN."""
-    x, out, windows = cache
-    equal = (_taps(x, windows, math.nan) == out[..., None, None]).flatten(-2)
-    return (equal & (equal.cumsum(dim=-1) == 1)).unflatten(-1, windows.kernel)
+    x, out, geometry = cache
+    equal = (unfold_windows(x, geometry, math.nan) == out[..., None, None]).flatten(-2)
+    return (equal & (equal.cumsum(dim=-1) == 1)).unflatten(-1, geometry.kernel)
 
 
 def winners(cache: MaxPool2dCache) -> Tensor:
     """Positions of the winners in the flattened image, int64 (..., P, Q)."""
-    height, width = cache.windows.image
+    height, width = cache.geometry.image
     position = torch.arange(height * width, device=cache.x.device).view(height, width)
-    return torch.where(_wins(cache), _taps(position, cache.windows, 0), 0).sum(dim=(-2, -1))
+    return torch.where(_wins(cache), unfold_windows(position, cache.geometry), 0).sum(dim=(-2, -1))
 
 
 def max_pool2d_naive_forward(
@@ -96,21 +84,21 @@ def max_pool2d_naive_forward(
     ceil_mode: bool = False,
 ) -> tuple[Tensor, MaxPool2dCache]:
     """:func:`max_pool2d_forward` by its definition, one window of one channel at a time."""
-    windows = pool_windows(x, kernel_size, stride, padding, dilation, ceil_mode)
-    out = x.new_empty(*x.shape[:-2], *windows.output)
+    geometry = pool_geometry(x, kernel_size, stride, padding, dilation, ceil_mode)
+    out = x.new_empty(*x.shape[:-2], *geometry.output)
     for image, pooled in zip(x.flatten(0, -3), out.flatten(0, -3), strict=True):
-        for p, q, pixels in _pixels_of_windows(windows):
+        for p, q, pixels in _pixels_of_windows(geometry):
             pooled[p, q] = max(image[pixel] for pixel in pixels)
-    return out, MaxPool2dCache(x, out, windows)
+    return out, MaxPool2dCache(x, out, geometry)
 
 
 def max_pool2d_naive_backward(dout: Tensor, cache: MaxPool2dCache) -> Tensor:
     """Gradient of :func:`max_pool2d_naive_forward`: each dout goes to the first pixel that equals the maximum."""
-    x, out, windows = cache
+    x, out, geometry = cache
     dx = x.new_zeros(x.shape)
     planes = (tensor.flatten(0, -3) for tensor in (x, out, dout, dx))
     for image, pooled, dpooled, dimage in zip(*planes, strict=True):
-        for p, q, pixels in _pixels_of_windows(windows):
+        for p, q, pixels in _pixels_of_windows(geometry):
             winner = next(pixel for pixel in pixels if image[pixel] == pooled[p, q])
             dimage[winner] += dpooled[p, q]
     return dx
@@ -123,7 +111,7 @@ class AvgPool2dCache(NamedTuple):
     """The divisors alone, because the op is linear and its derivative needs no x."""
 
     divisor: Tensor  # (P, Q)
-    windows: Windows
+    geometry: Geometry
 
 
 def avg_pool2d_forward(
@@ -144,18 +132,18 @@ def avg_pool2d_forward(
     Returns: out (..., P, Q), and the cache.
     Raises: ValueError if a size does not fit or the divisor is 0, TypeError if x is not floating point.
     """
-    windows = pool_windows(x, kernel_size, stride, padding, 1, ceil_mode)
-    divisor = pool_divisor(x, windows, count_include_pad, divisor_override)
-    out = _taps(x, windows, 0).sum(dim=(-2, -1)) / divisor
-    return out, AvgPool2dCache(divisor, windows)
+    geometry = pool_geometry(x, kernel_size, stride, padding, 1, ceil_mode)
+    divisor = pool_divisor(x, geometry, count_include_pad, divisor_override)
+    out = unfold_windows(x, geometry).sum(dim=(-2, -1)) / divisor
+    return out, AvgPool2dCache(divisor, geometry)
 
 
 def avg_pool2d_backward(dout: Tensor, cache: AvgPool2dCache) -> Tensor:
     """Gradient of :func:`avg_pool2d_forward`: dx, as x."""
-    divisor, windows = cache
+    divisor, geometry = cache
     # out = Σ taps / divisor
-    dtaps = (dout / divisor)[..., None, None].expand(*dout.shape, *windows.kernel)
-    return _taps_backward(dtaps, windows)
+    dtaps = (dout / divisor)[..., None, None].expand(*dout.shape, *geometry.kernel)
+    return fold_windows(dtaps, geometry)
 
 
 def avg_pool2d_naive_forward(
@@ -168,36 +156,36 @@ def avg_pool2d_naive_forward(
     divisor_override: int | None = None,
 ) -> tuple[Tensor, AvgPool2dCache]:
     """:func:`avg_pool2d_forward` by its definition, one window of one channel at a time."""
-    windows = pool_windows(x, kernel_size, stride, padding, 1, ceil_mode)
-    divisor = pool_divisor(x, windows, count_include_pad, divisor_override)
-    out = x.new_zeros(*x.shape[:-2], *windows.output)
+    geometry = pool_geometry(x, kernel_size, stride, padding, 1, ceil_mode)
+    divisor = pool_divisor(x, geometry, count_include_pad, divisor_override)
+    out = x.new_zeros(*x.shape[:-2], *geometry.output)
     for image, pooled in zip(x.flatten(0, -3), out.flatten(0, -3), strict=True):
-        for p, q, pixels in _pixels_of_windows(windows):
+        for p, q, pixels in _pixels_of_windows(geometry):
             pooled[p, q] = sum(image[pixel] for pixel in pixels) / divisor[p, q]
-    return out, AvgPool2dCache(divisor, windows)
+    return out, AvgPool2dCache(divisor, geometry)
 
 
 def avg_pool2d_naive_backward(dout: Tensor, cache: AvgPool2dCache) -> Tensor:
     """Gradient of :func:`avg_pool2d_naive_forward`: each dout is dealt out to its window."""
-    divisor, windows = cache
-    dx = dout.new_zeros(*dout.shape[:-2], *windows.image)
+    divisor, geometry = cache
+    dx = dout.new_zeros(*dout.shape[:-2], *geometry.image)
     for dpooled, dimage in zip(dout.flatten(0, -3), dx.flatten(0, -3), strict=True):
-        for p, q, pixels in _pixels_of_windows(windows):
+        for p, q, pixels in _pixels_of_windows(geometry):
             for pixel in pixels:
                 dimage[pixel] += dpooled[p, q] / divisor[p, q]
     return dx
 
 
-def pool_divisor(x: Tensor, windows: Windows, count_include_pad: bool, divisor_override: int | None) -> Tensor:
+def pool_divisor(x: Tensor, geometry: Geometry, count_include_pad: bool, divisor_override: int | None) -> Tensor:
     """What each window's sum is divided by, (P, Q)."""
     if divisor_override is not None:
         if isinstance(divisor_override, bool) or not isinstance(divisor_override, int):
             raise TypeError(f"divisor_override must be an integer, but it is {divisor_override!r}")
         require(divisor_override != 0, "divisor_override must not be 0")
-        return x.new_full(windows.output, divisor_override)
+        return x.new_full(geometry.output, divisor_override)
     counts = []
     for size, kernel, stride, padding, output in zip(
-        windows.image, windows.kernel, windows.stride, windows.padding, windows.output, strict=True
+        geometry.image, geometry.kernel, geometry.stride, geometry.padding[::2], geometry.output, strict=True
     ):
         start = torch.arange(output, device=x.device) * stride - padding
         first, last = (-padding, size + padding) if count_include_pad else (0, size)
@@ -286,32 +274,9 @@ def _averaging_matrix(x: Tensor, size: int, count: int) -> Tensor:
 # --- the windows -----------------------------------------------------------------------------------------------------
 
 
-def _taps(x: Tensor, windows: Windows, padding: float) -> Tensor:
-    """The taps of every window, (..., P, Q, KH, KW), with ``padding`` where a window looks outside the image."""
-    _, kernel, stride, _, dilation, output = windows
-    return unfold_windows(pad_sides(x, _sides(windows), padding), output, kernel, stride, dilation)
-
-
-def _taps_backward(dtaps: Tensor, windows: Windows) -> Tensor:
-    """Gradient of :func:`_taps`: (..., H, W)."""
-    (height, width), sides = windows.image, _sides(windows)
-    size = (sides[0] + height + sides[1], sides[2] + width + sides[3])
-    return unpad_sides(fold_windows(dtaps, size, windows.stride, windows.dilation), sides)
-
-
-def _sides(windows: Windows) -> tuple[int, int, int, int]:
-    """(top, bottom, left, right): the padding, and on the far sides as much more as the last windows hang over."""
-    sides = []
-    for axis, before in enumerate(windows.padding):
-        end = (windows.output[axis] - 1) * windows.stride[axis] + windows.dilation[axis] * (windows.kernel[axis] - 1)
-        sides += [before, max(before, end - before + 1 - windows.image[axis])]
-    top, bottom, left, right = sides
-    return top, bottom, left, right
-
-
-def _pixels_of_windows(windows: Windows) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
+def _pixels_of_windows(geometry: Geometry) -> Iterator[tuple[int, int, list[tuple[int, int]]]]:
     """For each window, (p, q) and the pixels inside the image that it covers, in row order."""
-    (height, width), (kh, kw), (sh, sw), (ph, pw), (dh, dw), output = windows
+    (height, width), (kh, kw), (sh, sw), (ph, _, pw, _), (dh, dw), output, _ = geometry
     for p, q in product(*map(range, output)):
         rows = [p * sh - ph + a * dh for a in range(kh)]
         columns = [q * sw - pw + b * dw for b in range(kw)]
@@ -322,14 +287,14 @@ def _pixels_of_windows(windows: Windows) -> Iterator[tuple[int, int, list[tuple[
 
 
 @once
-def pool_windows(
+def pool_geometry(
     x: Tensor,
     kernel_size: IntPair,
     stride: IntPair | None,
     padding: IntPair,
     dilation: IntPair,
     ceil_mode: bool,
-) -> Windows:
+) -> Geometry:
     """Where the windows lie, after a check of every argument."""
     require_float(x=x)
     require_dim("x", x, (3, 4), "(N, C, H, W) or (C, H, W)")
@@ -337,7 +302,7 @@ def pool_windows(
     kernel = pair("kernel_size", kernel_size, minimum=1)
     stride = kernel if stride in (None, (), []) else pair("stride", stride, minimum=1)
     padding, dilation = pair("padding", padding, minimum=0), pair("dilation", dilation, minimum=1)
-    output = []
+    output, sides = [], []
     for axis, size in enumerate(x.shape[-2:]):
         reach = dilation[axis] * (kernel[axis] - 1) + 1
         most = f"padding must be at most half of kernel_size, {kernel[axis] // 2}, but it is {padding[axis]}"
@@ -349,7 +314,11 @@ def pool_windows(
         padded = size + 2 * padding[axis]
         require(count >= 1, f"the window reaches over {reach} pixels, but the padded image has only {padded}")
         output.append(count)
-    return Windows((x.shape[-2], x.shape[-1]), kernel, stride, padding, dilation, (output[0], output[1]))
+        # On the far side as much more as the last window hangs over.
+        sides += [padding[axis], max(padding[axis], (count - 1) * stride[axis] + reach - padding[axis] - size)]
+    top, bottom, left, right = sides
+    image, output = (x.shape[-2], x.shape[-1]), (output[0], output[1])
+    return Geometry(image, kernel, stride, (top, bottom, left, right), dilation, output)
 
 
 @once

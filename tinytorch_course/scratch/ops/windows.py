@@ -3,6 +3,8 @@
 Legend: ... the leading axes, H W height and width, P Q the windows' rows and columns, KH KW the taps of a window.
 """
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
@@ -11,20 +13,38 @@ Pair = tuple[int, int]
 Sides = tuple[int, int, int, int]  # top, bottom, left, right
 
 
-def unfold_windows(x: Tensor, output: Pair, kernel: Pair, stride: Pair, dilation: Pair) -> Tensor:
-    """Every window of x (..., H, W), as (..., P, Q, KH, KW): a view, in which a pixel stands once for each window."""
+class Geometry(NamedTuple):
+    """Where the windows of an image lie."""
+
+    image: Pair  # (H, W)
+    kernel: Pair
+    stride: Pair
+    padding: Sides
+    dilation: Pair
+    output: Pair  # (P, Q)
+    groups: int = 1  # of channels, in convolution
+
+
+def unfold_windows(x: Tensor, geometry: Geometry, padding: float = 0) -> Tensor:
+    """Every window of x (..., H, W), (..., P, Q, KH, KW), in which a pixel stands once for each window it is in.
+
+    A view of x with ``padding`` around it.
+    """
+    x = pad_sides(x, geometry.padding, padding)
     *leading, h, w = x.stride()
-    steps = (stride[0] * h, stride[1] * w, dilation[0] * h, dilation[1] * w)
-    return x.as_strided((*x.shape[:-2], *output, *kernel), (*leading, *steps))
+    (sh, sw), (dh, dw) = geometry.stride, geometry.dilation
+    return x.as_strided((*x.shape[:-2], *geometry.output, *geometry.kernel), (*leading, sh * h, sw * w, dh * h, dw * w))
 
 
-def fold_windows(dwindows: Tensor, size: Pair, stride: Pair, dilation: Pair) -> Tensor:
+def fold_windows(dwindows: Tensor, geometry: Geometry) -> Tensor:
     """Gradient of :func:`unfold_windows`, (..., H, W): each pixel gets the sum over all the places where it stood."""
-    *leading, p, q, kh, kw = dwindows.shape
+    (height, width), (top, bottom, left, right) = geometry.image, geometry.padding
+    size = (top + height + bottom, left + width + right)
     pixel = torch.arange(size[0] * size[1], device=dwindows.device).view(size)
-    where = unfold_windows(pixel, (p, q), (kh, kw), stride, dilation)  # (P, Q, KH, KW): which pixel stood there
-    dx = dwindows.new_zeros(*leading, size[0] * size[1])
-    return dx.index_add(-1, where.flatten(), dwindows.flatten(-4)).unflatten(-1, size)
+    where = unfold_windows(pixel, geometry._replace(padding=(0, 0, 0, 0)))  # (P, Q, KH, KW): which pixel stood there
+    dpadded = dwindows.new_zeros(*dwindows.shape[:-4], size[0] * size[1])
+    dpadded = dpadded.index_add(-1, where.flatten(), dwindows.flatten(-4)).unflatten(-1, size)
+    return unpad_sides(dpadded, geometry.padding)
 
 
 def pad_sides(x: Tensor, sides: Sides, value: float = 0) -> Tensor:

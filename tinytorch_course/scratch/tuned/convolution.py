@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from tinytorch_course.scratch.ops.convolution import Conv2dCache, Geometry, conv2d_geometry
-from tinytorch_course.scratch.ops.windows import IntPair
+from tinytorch_course.scratch.ops.convolution import Conv2dCache, conv2d_geometry
+from tinytorch_course.scratch.ops.windows import Geometry, IntPair
 from tinytorch_course.scratch.tuned.products import bmm
 
 __all__ = ["conv2d_backward", "conv2d_forward"]

@@ -16,12 +16,11 @@ from torch import Tensor
 from tinytorch_course.scratch.ops.pooling import (
     AvgPool2dCache,
     MaxPool2dCache,
-    Windows,
     pool_divisor,
-    pool_windows,
+    pool_geometry,
     winners,
 )
-from tinytorch_course.scratch.ops.windows import IntPair
+from tinytorch_course.scratch.ops.windows import Geometry, IntPair
 
 __all__ = ["avg_pool2d_backward", "avg_pool2d_forward", "max_pool2d_backward", "max_pool2d_forward"]
 
@@ -36,23 +35,23 @@ def max_pool2d_forward(
     return_indices: bool = False,
 ) -> tuple[Tensor, MaxPool2dCache] | tuple[Tensor, Tensor, MaxPool2dCache]:
     """As its textbook form."""
-    windows = pool_windows(x, kernel_size, stride, padding, dilation, ceil_mode)
-    out = _empty_as(x, windows.output).fill_(-math.inf)
-    for inside, taps in _taps(windows):
+    geometry = pool_geometry(x, kernel_size, stride, padding, dilation, ceil_mode)
+    out = _empty_as(x, geometry.output).fill_(-math.inf)
+    for inside, taps in _taps(geometry):
         torch.maximum(out[inside], x[taps], out=out[inside])
-    cache = MaxPool2dCache(x, out, windows)
+    cache = MaxPool2dCache(x, out, geometry)
     return (out, winners(cache), cache) if return_indices else (out, cache)
 
 
 def max_pool2d_backward(dout: Tensor, cache: MaxPool2dCache) -> Tensor:
     """As its textbook form, for a finite dout."""
-    x, out, windows = cache
+    x, out, geometry = cache
     dx = torch.zeros_like(x)
     left = torch.empty_like(out).copy_(dout)  # what no tap has taken yet; laid out in memory as out
     wins = torch.empty_like(out)
-    disjoint = all(stride >= kernel for stride, kernel in zip(windows.stride, windows.kernel, strict=True))
-    disjoint &= windows.dilation == (1, 1)  # then no pixel is in two windows, and there is nothing to add up
-    for inside, taps in _taps(windows):
+    disjoint = all(stride >= kernel for stride, kernel in zip(geometry.stride, geometry.kernel, strict=True))
+    disjoint &= geometry.dilation == (1, 1)  # then no pixel is in two windows, and there is nothing to add up
+    for inside, taps in _taps(geometry):
         # out = max over the taps: the first tap that equals it takes its dout, and nothing is left for the next.
         # (Written into floats, the comparison is twice as fast as into bools.)
         won = torch.eq(x[taps], out[inside], out=wins[inside])
@@ -75,20 +74,20 @@ def avg_pool2d_forward(
     divisor_override: int | None = None,
 ) -> tuple[Tensor, AvgPool2dCache]:
     """As its textbook form."""
-    windows = pool_windows(x, kernel_size, stride, padding, 1, ceil_mode)
-    divisor = pool_divisor(x, windows, count_include_pad, divisor_override)
-    out = _empty_as(x, windows.output).zero_()
-    for inside, taps in _taps(windows):
+    geometry = pool_geometry(x, kernel_size, stride, padding, 1, ceil_mode)
+    divisor = pool_divisor(x, geometry, count_include_pad, divisor_override)
+    out = _empty_as(x, geometry.output).zero_()
+    for inside, taps in _taps(geometry):
         out[inside] += x[taps]
-    return out / divisor, AvgPool2dCache(divisor, windows)
+    return out / divisor, AvgPool2dCache(divisor, geometry)
 
 
 def avg_pool2d_backward(dout: Tensor, cache: AvgPool2dCache) -> Tensor:
     """As its textbook form."""
-    divisor, windows = cache
-    dx = _empty_as(dout, windows.image).zero_()
+    divisor, geometry = cache
+    dx = _empty_as(dout, geometry.image).zero_()
     share = dout / divisor  # (..., P, Q)
-    for inside, taps in _taps(windows):
+    for inside, taps in _taps(geometry):
         # out = Σ taps / divisor
         dx[taps] += share[inside]
     return dx
@@ -101,23 +100,23 @@ def _empty_as(x: Tensor, size: tuple[int, int]) -> Tensor:
     return torch.empty((*x.shape[:-2], *size), dtype=x.dtype, device=x.device, memory_format=order)
 
 
-def _taps(windows: Windows) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
+def _taps(geometry: Geometry) -> Iterator[tuple[tuple[Any, ...], tuple[Any, ...]]]:
     """For each tap (a, b) in row order: the outputs whose tap lies inside the image, and the pixels it lies on.
 
     Both are index tuples of one shape: ``out[inside]`` pairs with ``x[taps]``.
     """
-    for a in range(windows.kernel[0]):
-        for b in range(windows.kernel[1]):
-            spans = [_span(axis, tap, windows) for axis, tap in enumerate((a, b))]
+    for a in range(geometry.kernel[0]):
+        for b in range(geometry.kernel[1]):
+            spans = [_span(axis, tap, geometry) for axis, tap in enumerate((a, b))]
             yield (..., *(span[0] for span in spans)), (..., *(span[1] for span in spans))
 
 
-def _span(axis: int, tap: int, windows: Windows) -> tuple[slice, slice]:
+def _span(axis: int, tap: int, geometry: Geometry) -> tuple[slice, slice]:
     """Along one axis: the outputs p for which p·stride + offset is a pixel, and those pixels."""
-    size, stride = windows.image[axis], windows.stride[axis]
-    offset = tap * windows.dilation[axis] - windows.padding[axis]
+    size, stride = geometry.image[axis], geometry.stride[axis]
+    offset = tap * geometry.dilation[axis] - geometry.padding[2 * axis]
     first = max(0, -(offset // stride))  # ⌈−offset / stride⌉
-    last = min(windows.output[axis] - 1, (size - 1 - offset) // stride)
+    last = min(geometry.output[axis] - 1, (size - 1 - offset) // stride)
     if last < first:
         return slice(0, 0), slice(0, 0)
     return slice(first, last + 1), slice(first * stride + offset, last * stride + offset + 1, stride)

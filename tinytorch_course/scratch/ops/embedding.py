@@ -60,7 +60,7 @@ def check_embedding(input: Tensor, weight: Tensor, padding_idx: int | None) -> i
     """``padding_idx``, counted from the front."""
     require_float(weight=weight)
     require_dim("weight", weight, (2,), "(V, D)")
-    kind = getattr(input, "dtype", type(input).__name__)
+    kind = input.dtype if isinstance(input, Tensor) else type(input).__name__
     if kind not in (torch.int64, torch.int32):
         raise TypeError(f"input must hold row numbers, torch.int64 or torch.int32, but its dtype is {kind}")
     count = len(weight)

@@ -5,7 +5,14 @@ import pytest
 import torch
 
 from tinytorch_course.instruments.recording import Quantity
-from tinytorch_course.lockstep.timeline import Distance, Timeline, distance, largest_error, worst_entry
+from tinytorch_course.lockstep.timeline import (
+    Distance,
+    Timeline,
+    beyond_rounding,
+    distance,
+    largest_error,
+    worst_entry,
+)
 
 NAN, INF = math.nan, math.inf
 
@@ -137,3 +144,27 @@ def test_a_timeline_as_json():
 )
 def test_a_quantity_in_words(quantity, words):
     assert str(quantity) == words
+
+
+def found(kind, change, *, scale=1.0, beside=1.0):
+    """What is found where a tensor of about ``scale`` is changed, beside an equal one of about ``beside``."""
+    a, b = Quantity(kind, "a"), Quantity(kind, "b")
+    twin = {a: scale * torch.randn(100, generator=torch.Generator().manual_seed(0)), b: torch.full((100,), beside)}
+    return beyond_rounding({a: change(twin[a]), b: twin[b]}, twin, {"a": torch.zeros(100), "b": torch.zeros(100)})
+
+
+@pytest.mark.parametrize("kind", ["activation", "gradient", "parameter"])
+def test_what_no_rounding_can_do(kind):
+    assert found(kind, lambda x: x * 1.001) is None
+    for change in (lambda x: x * 1.02, lambda x: -x, lambda x: x.index_fill(0, torch.tensor(3), NAN), lambda x: x[:50]):
+        assert found(kind, change) == Quantity(kind, "a")
+
+
+def test_what_rounding_can_do():
+    assert found("gradient", lambda x: -x, scale=1e-9) is None  # it is 0 but for rounding
+    assert found("gradient", lambda x: -x, scale=1e-9, beside=1e-8) is not None
+    assert found("output gradient", lambda x: x.index_fill(0, torch.tensor(2), 0.0)) is None  # it went elsewhere
+    assert found("gradient", lambda x: x.index_fill(0, torch.tensor(2), 0.0)) is not None
+    weight, start = Quantity("parameter", "w"), torch.linspace(1, 2, 100)
+    assert beyond_rounding({weight: start * (1 + 1e-7)}, {weight: start}, {"w": start}) is None  # a step too small
+    assert beyond_rounding({weight: start * (1 + 1e-5)}, {weight: start}, {"w": start}) == weight

@@ -121,7 +121,9 @@ class Scale:
 
     def ticks(self, most: int = 6) -> list[float]:
         """Round numbers on the axis: multiples of 1, 2 or 5 times a power of ten."""
-        ticks = MaxNLocator(most, steps=[1, 2, 5, 10], integer=self.whole).tick_values(self.low, self.high)
+        ticks = MaxNLocator(most, steps=[1, 2, 5, 10], integer=self.whole, min_n_ticks=1).tick_values(
+            self.low, self.high
+        )
         edge = 1e-9 * (self.high - self.low)
         return [float(tick) for tick in ticks if self.low - edge <= tick <= self.high + edge]
 

@@ -111,7 +111,8 @@ def sgd_step(param: Tensor, grad: Tensor, slot: SgdSlot, **hyper: Any) -> tuple[
     Source: Polyak (1964), "Some methods of speeding up the convergence of iteration methods"; Nesterov (1983);
     Sutskever, Martens, Dahl & Hinton (2013), "On the importance of initialization and momentum in deep learning".
     """
-    lr, momentum, weight_decay, (buffer,) = hyper["lr"], hyper["momentum"], hyper["weight_decay"], slot
+    lr, momentum, weight_decay = hyper["lr"], hyper["momentum"], hyper["weight_decay"]
+    (buffer,) = slot
     if hyper["maximize"]:
         grad = -grad
     if weight_decay != 0:

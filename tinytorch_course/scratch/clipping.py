@@ -24,20 +24,13 @@ def clip_grad_norm(
     Torch's convention: 1e-6 keeps the quotient finite, so that the norm ends a little below ``max_norm``; and the
     factor multiplies also where it is 1. A norm of infinity or NaN makes gradients 0 or NaN.
 
-    Args:
-        grads: by name.
-        max_norm: at least 0; infinity changes nothing, for who wants the norm alone.
-        norm_type: the p of ``(Σ |g|ᵖ)^(1/p)``; infinity (or "inf") is the largest ``|g|``. As in torch it is the norm
-            of each tensor's norm, which is the same but for p = 0, there the number of tensors that are not zero.
-        error_if_nonfinite: raise if the norm is infinite or NaN.
-
-    Returns:
-        The clipped gradients, and the norm before clipping (a scalar tensor; 0 without gradients).
-
-    Raises:
-        ValueError: if ``max_norm`` is negative or NaN, or ``norm_type`` no number. TypeError: for gradients that are
-        not floating point. RuntimeError: for a norm that is not finite, if asked for.
-
+    Args: max_norm, at least 0 (infinity changes nothing, for who wants the norm alone); norm_type, the p of
+        ``(Σ |g|ᵖ)^(1/p)``; infinity (or "inf") is the largest ``|g|``. As in torch it is the norm of each tensor's
+        norm, which is the same but for p = 0, there the number of tensors that are not zero; error_if_nonfinite,
+        whether to raise if the norm is infinite or NaN.
+    Returns: the clipped gradients, and the norm before clipping (a scalar tensor; 0 without gradients).
+    Raises: ValueError if ``max_norm`` is negative or NaN, or ``norm_type`` no number; TypeError for gradients that are
+        not floating point; RuntimeError for a norm that is not finite, if asked for.
     Source: Pascanu, Mikolov & Bengio (2013), "On the difficulty of training recurrent neural networks", algorithm 1.
     """
     require(max_norm >= 0, f"max_norm must be at least 0, but it is {max_norm}")
@@ -62,12 +55,7 @@ def clip_grad_value(grads: Grads, clip_value: float) -> Grads:
 
     Unlike :func:`clip_grad_norm` this changes the direction.
 
-    Args:
-        grads: by name.
-        clip_value: at least 0.
-
-    Raises:
-        ValueError: if ``clip_value`` is negative or NaN. TypeError: for gradients that are not floating point.
+    Raises: ValueError if ``clip_value`` is negative or NaN, TypeError for gradients that are not floating point.
     """
     require(clip_value >= 0, f"clip_value must be at least 0, but it is {clip_value}")
     _given(grads)

@@ -25,18 +25,11 @@ def embedding_forward(input: Tensor, weight: Tensor, padding_idx: int | None = N
     Backward gives every row what arrived at the places where it was looked up: ``dweight[v] = Σ dout`` over all places
     with ``input = v``; 0 for a row that nobody asked for, and for the row ``padding_idx``. The input gets no gradient.
 
-    Args:
-        input: integers from 0 to V − 1, (...), int64 or int32.
-        weight: (V, D).
-        padding_idx: a row that does not learn, counted from the end if negative; it is looked up as any other.
-
-    Returns:
-        out (..., D), and the cache.
-
-    Raises:
-        IndexError: for a number that is no row's (on the CPU; a GPU stops by a device-side assert). TypeError: for
-        other dtypes. ValueError: if weight is not (V, D).
-
+    Args: input (...), integers from 0 to V − 1, int64 or int32; weight (V, D); padding_idx, a row that does not learn,
+        counted from the end if negative; it is looked up as any other.
+    Returns: out (..., D), and the cache.
+    Raises: IndexError for a number that is no row's (on the CPU; a GPU stops by a device-side assert), TypeError for
+        other dtypes, ValueError if weight is not (V, D).
     Source: Bengio, Ducharme, Vincent & Jauvin (2003), "A neural probabilistic language model", section 2, matrix C.
     """
     padding_idx = check_embedding(input, weight, padding_idx)

@@ -123,8 +123,7 @@ def batch_norm_long_forward(
 ) -> tuple[Tensor, BatchNormLongCache]:
     """:func:`batch_norm_forward` in training, one step of the chain rule a line, everything kept for backward.
 
-    Args:
-        x: (N, C, ...). weight, bias: (C,). eps: as there.
+    Args: x (N, C, ...); weight, bias (C,); eps as there.
     """
     axes = axes_but_channel(x)
     mean = x.mean(dim=axes, keepdim=True)  # 1

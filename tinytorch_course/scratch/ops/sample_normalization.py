@@ -39,15 +39,9 @@ def layer_norm_forward(
     ``dx = (dx̂ − mean(dx̂) − x̂ · mean(dx̂ · x̂)) / √(var + eps)``; ``dweight = Σ dout · x̂`` and ``dbias = Σ dout``, over
     all other axes.
 
-    Args:
-        x: (..., *normalized_shape).
-        normalized_shape: the sizes of the last axes, at least one.
-        weight, bias: of shape ``normalized_shape``, or None for 1 and 0.
-        eps: added to the variance, in the units of x squared.
-
-    Raises:
-        ValueError: for a shape that does not fit. TypeError: for other dtypes.
-
+    Args: x (..., *normalized_shape); normalized_shape, the sizes of the last axes, at least one; weight, bias of this
+        shape, or None for 1 and 0; eps in the units of x².
+    Raises: ValueError for a shape that does not fit, TypeError for other dtypes.
     Source: Ba, Kiros & Hinton (2016), "Layer normalization", equations 3 and 4.
     """
     check_layer_norm(x, tuple(normalized_shape), weight, bias)
@@ -111,16 +105,9 @@ def group_norm_forward(
     ``dx = (dx̂ − mean(dx̂) − x̂ · mean(dx̂ · x̂)) / √(var + eps)``; ``dweight = Σ dout · x̂`` and ``dbias = Σ dout``, over
     all axes but the channel's.
 
-    Args:
-        x: (N, C, ...).
-        num_groups: G, which divides C.
-        weight, bias: (C,), or None for 1 and 0.
-        eps: added to the variance, in the units of x squared.
-
-    Raises:
-        ValueError: for a shape or a number of groups that does not fit, or a sample without values.
-        TypeError: for other dtypes.
-
+    Args: x (N, C, ...); num_groups, G, which divides C; weight, bias (C,), or None for 1 and 0; eps in the units of x².
+    Raises: ValueError for a shape or a number of groups that does not fit, or a sample without values; TypeError for
+        other dtypes.
     Source: Wu & He (2018), "Group normalization", equations 1 to 7.
     """
     check_group_norm(x, num_groups, weight, bias)

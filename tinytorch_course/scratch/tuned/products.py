@@ -18,12 +18,8 @@ SMALL = 2**16  # multiplications: fewer are done by one thread anyway
 def matmul(a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
     """``a @ b``, with the same bits for any number of threads up to PIECES.
 
-    Args:
-        a: (M, K). b: (K, N).
-        out: (M, N) without gaps in memory, where to write the result; None: new memory.
-
-    Returns:
-        (M, N); without ``out``, where N is long beside M, its transpose is what lies in memory.
+    Args: a (M, K); b (K, N); out (M, N) without gaps in memory, where to write the result, None for new memory.
+    Returns: (M, N); without ``out``, where N is long beside M, its transpose is what lies in memory.
     """
     (rows, terms), columns = a.shape, b.shape[1]
     # A product of one row or column is shared among threads whatever its size.

@@ -87,7 +87,8 @@ def look_at_training(training: str, steps: int, timeout: float, json: bool) -> N
     else:
         course = f", loss {report.losses[0]:.4g} to {report.losses[-1]:.4g}" if report.losses else ""
         tests = f", {report.evaluated} forwards of an evaluation" if report.evaluated else ", no evaluation seen"
-        print(f"{training}: {report.steps} steps watched{course}{tests}\n")
+        watched = f"{report.steps} steps" if report.steps else f"{len(report.losses)} backward passes"
+        print(f"{training}: {watched} watched{course}{tests}\n")
         for finding in report.findings:
             print_finding(finding, TRAINING_WIDTH)
         print(

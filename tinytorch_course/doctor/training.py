@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tinytorch_course.doctor.checks import WRONG, Finding
+from tinytorch_course.doctor.checks import NOTE, WRONG, Finding
 from tinytorch_course.errors import InputError
 from tinytorch_course.grading.own_code import leave, run_child
 from tinytorch_course.user_code import find_in, run_file, spell_error
 
+LONG = 400  # characters of an error that are shown
 MEMORY = 16 * 2**30  # bytes that the loop may take
 PATIENT = 0.8  # part of the time after which enough is seen
 HINTS = {  # what an error's message has in it: what it is called, and what to do
@@ -143,9 +144,12 @@ def _watched(request: Request, folder: Path) -> dict[str, Any]:
     if isinstance(error, InputError) and error.__cause__ is None:
         raise error
     findings = [*_of_error(error, file), *diagnose_training(watch)]
+    if watch.failures:
+        text = f"{len(watch.failures)} looks at the loop failed, so something may be missed: {watch.failures[0][:200]}"
+        findings.append(Finding("training", "look-failed", NOTE, text, "please report it"))
     losses = [event.data.value for event in watch.of("backward") if event.data.value is not None]
     if error is not None and not watch.backwards and not watch.roots and findings[0].name == "raised":
-        raise InputError(spell_error(error, file))
+        raise InputError(_short(spell_error(error, file)))
     if error is None and not watch.backwards:
         raise InputError(f"{request.path}: no backward pass was seen, so there is no training to watch")
     evaluated = [event for event in watch.of("forward") if not event.data.trained and event.data.metric]
@@ -166,11 +170,15 @@ def _run(request: Request, file: Path) -> None:
     function()
 
 
+def _short(text: str) -> str:
+    return text if len(text) <= LONG else f"{text[:LONG]} ..."
+
+
 def _of_error(error: BaseException | None, file: Path) -> Iterator[Finding]:
     """What the loop raised, as a finding."""
     if error is None:
         return
     original = error.__cause__ if isinstance(error, InputError) and error.__cause__ is not None else error
-    text = spell_error(original, file)
+    text = _short(spell_error(original, file))
     name, advice = next((hint for part, hint in HINTS.items() if part in str(original)), ("raised", "mend this first"))
     yield Finding("training", name, WRONG, text, advice)

@@ -143,6 +143,7 @@ class Watch(TorchFunctionMode):
         self.loaded: set[int] = set()  # modules into which a state was loaded
         self.units: dict[Any, SimpleNamespace] = {}  # of every ReLU: which were ever above 0
         self.not_finite: dict[tuple[str, str], int] = {}  # function and line that made inf or NaN: step of the first
+        self.failures: list[str] = []  # of looks
         self.steps = self.backwards = 0
         self.full = self.stopped = False
         self._stack: list[nn.Module] = []
@@ -157,6 +158,8 @@ class Watch(TorchFunctionMode):
         self._last = ""  # of backward and step
         self._since: dict[int, int] = {}  # backward passes before an optimizer's last step
         self._before: dict[int, Tensor] = {}  # weights before a step
+        self._step: SimpleNamespace | None = None  # the one that is being taken
+        self._closure = False  # whether it calls the loop's own closure
 
     # --- the run -----------------------------------------------------------------------------------------------------
 
@@ -197,6 +200,15 @@ class Watch(TorchFunctionMode):
         finally:
             self._away -= 1
 
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """For every look at the loop: whatever goes wrong in it is not the loop's affair."""
+        with self.looking_away(), torch.no_grad():
+            try:
+                yield
+            except Exception as error:
+                self.failures.append(f"{type(error).__name__}: {error}")
+
     def look_at_clock(self) -> None:
         """Leave the loop if its time is over."""
         if self.stopped or time.monotonic() > self.deadline:
@@ -225,13 +237,18 @@ class Watch(TorchFunctionMode):
         if self._away:
             return
         self.called.add(id(module))
-        if not self._stack and next(module.parameters(), None) is not None:
+        self._stack.append(module)
+        self._grad = torch.is_grad_enabled()
+        with self.looking():
+            self._look_at_input(module, args)
+
+    def _look_at_input(self, module: nn.Module, args: tuple) -> None:
+        if len(self._stack) == 1 and next(module.parameters(), None) is not None:
             self._begin_forward(module, args)
         layer = next(module.parameters(recurse=False), None) is not None
         if layer and self._forward is not None and self._forward.first is None and args and isinstance(args[0], Tensor):
-            scaled = args[0].is_floating_point() and not isinstance(module, NORMS)
+            scaled = args[0].is_floating_point() and not args[0].is_sparse and not isinstance(module, NORMS)
             self._forward.first = statistics(args[0]) if scaled else {}
-        self._stack.append(module)
         for name, parameter in module.named_parameters(recurse=False):
             held = self.hold(parameter)
             held.module = module
@@ -243,13 +260,12 @@ class Watch(TorchFunctionMode):
             self.hold(parameter).name = name
         x = next((part for part in _flat(args)), None)
         raw = x is not None and not x.requires_grad
-        with self.looking_away():
-            rows = fingerprint(x) if raw and x is not None and x.ndim else ()
-            self._forward = self.note(
-                "forward", module=module, training=module.training, grad=torch.is_grad_enabled(), trained=False,
-                metric=False, first=None if raw else {}, rows=rows, loader=self.current, spread=None,
-                switched=_switched(module), active=any(each.training for each in _switched(module)),
-            )  # fmt: skip
+        rows = fingerprint(x) if raw and x is not None and x.ndim else ()
+        self._forward = self.note(
+            "forward", module=module, training=module.training, grad=self._grad, trained=False, metric=False,
+            first=None if raw else {}, rows=rows, loader=self.current, spread=None,
+            switched=_switched(module), active=any(each.training for each in _switched(module)),
+        )  # fmt: skip
 
     def _module_ends(self, module: nn.Module, args: tuple, out: Any) -> None:
         if self._away or module not in self._stack[-1:]:
@@ -258,18 +274,19 @@ class Watch(TorchFunctionMode):
         if self._stack or self._forward is None:
             return
         forward, self._forward = self._forward, None
-        tensors = _flat(out)
-        if not tensors:
-            return
-        with self.looking_away():
-            self._output = forward, tensors[0].detach()
-            if tensors[0].ndim and len(tensors[0]) > 1 and len(set(forward.rows)) > 1:
-                rows = tensors[0].detach().flatten(1) if tensors[0].ndim > 1 else tensors[0].detach()[:, None]
-                forward.spread = ((rows - rows[:1]).abs().max() / rows.abs().max().clamp_min(1e-30)).item()
-            if tensors[0].grad_fn is not None:
-                self._pending.append((forward, tensors[0].grad_fn))
-                if len(self._pending) > PENDING:
-                    self._pending.pop(0)[0].trained = None  # nobody knows
+        with self.looking():
+            if tensors := _flat(out):
+                self._look_at_output(forward, tensors[0])
+
+    def _look_at_output(self, forward: SimpleNamespace, out: Tensor) -> None:
+        self._output = forward, out.detach()
+        if out.ndim and len(out) > 1 and len(set(forward.rows)) > 1:
+            rows = out.detach().flatten(1) if out.ndim > 1 else out.detach()[:, None]
+            forward.spread = ((rows - rows[:1]).abs().max() / rows.abs().max().clamp_min(1e-30)).item()
+        if out.grad_fn is not None:
+            self._pending.append((forward, out.grad_fn))
+            if len(self._pending) > PENDING:
+                self._pending.pop(0)[0].trained = None  # nobody knows
 
     def hold(self, parameter: Tensor) -> Held:
         """The notes of a parameter."""
@@ -293,7 +310,7 @@ class Watch(TorchFunctionMode):
         out = func(*args, **kwargs)
         if not self._away:
             self._grad = torch.is_grad_enabled()
-            with self.looking_away(), torch.no_grad():
+            with self.looking():
                 self._saw(getattr(func, "__name__", ""), args, kwargs, out)
         return out
 
@@ -382,7 +399,7 @@ class Watch(TorchFunctionMode):
 
     def _backward(self, original: Callable, tensors: Any, *args: Any, **kwargs: Any) -> None:
         roots = _flat(tensors)
-        with self.looking_away():
+        with self.looking():
             for held in self.held.values():
                 if held.stale and _nothing(held.tensor.grad):
                     held.stale = False
@@ -400,13 +417,13 @@ class Watch(TorchFunctionMode):
                 leaf=bool(roots) and all(root.is_leaf for root in roots), leaves=len(leaves),
                 made=type(single.grad_fn).__name__ if single is not None and single.grad_fn is not None else "",
             )  # fmt: skip
-            self._spent += [weakref.ref(root) for root in roots]
+        self._spent += [weakref.ref(root) for root in roots]
         try:
             original(tensors, *args, **kwargs)
         finally:
             self.backwards += 1
             self._last = "backward"
-            with self.looking_away(), torch.no_grad():
+            with self.looking():
                 self._gave = any(not _nothing(one.tensor.grad) for one in self.held.values() if one.optimizers)
             self.stopped |= time.monotonic() > self.deadline or (
                 not self.steps and self.backwards >= self.enough * UNLOADED
@@ -420,8 +437,9 @@ class Watch(TorchFunctionMode):
     def _step_begins(self, stepping: Any, args: tuple, kwargs: dict[str, Any]) -> None:
         self.optimizers.setdefault(id(stepping), stepping)
         closure = any(callable(value) for value in (*args, *kwargs.values()))
+        self._step = None
         helds = [self.hold(p) for group in stepping.param_groups for p in group["params"]]
-        with self.looking_away(), torch.no_grad():
+        with self.looking():
             for held in helds:
                 held.optimizers.add(id(stepping))
                 grad = held.tensor.grad
@@ -432,21 +450,21 @@ class Watch(TorchFunctionMode):
             gradients = [held.tensor.grad for held in helds if held.tensor.grad is not None]
             fresh = self.backwards - self._since.get(id(stepping), 0)
             norm = math.sqrt(sum(grad.double().pow(2).sum().item() for grad in gradients if not grad.is_sparse))
-            self.note(
+            self._step = self.note(
                 "step", optimizer=stepping, closure=closure, fresh=fresh, norm=norm, gradients=len(gradients),
                 stale=sum(held.stale for held in helds) if fresh and not closure else 0, parameters=len(helds),
                 trainable=sum(held.tensor.requires_grad for held in helds), lr=_rate(stepping), loader=self.current,
                 gave=self._gave, changed=False,
             )  # fmt: skip
+        self._closure = closure
         if closure:
             self._since[id(stepping)] = self.backwards
         else:
             self._away += 1  # what the optimizer computes is its own affair
 
     def _step_ends(self, stepping: Any, args: tuple, kwargs: dict[str, Any]) -> None:
-        step = next(event.data for event in reversed(self.events) if event.kind == "step")
-        self._away -= 0 if step.closure else 1
-        with self.looking_away(), torch.no_grad():
+        self._away -= not self._closure
+        with self.looking():
             for group in stepping.param_groups:
                 for parameter in group["params"]:
                     held, old = self.hold(parameter), self._before.pop(id(parameter), None)
@@ -454,7 +472,8 @@ class Watch(TorchFunctionMode):
                     if old is None or old.shape != parameter.shape:
                         continue
                     change = (parameter.detach() - old).norm().item()
-                    step.changed |= change != 0
+                    if self._step is not None:
+                        self._step.changed |= change != 0
                     if parameter.ndim > 1 and parameter.requires_grad:
                         usual = math.sqrt(len(parameter) / 3)  # the length of a layer's default start
                         held.ratios.append(change / max(old.norm().item(), usual))
@@ -522,6 +541,8 @@ def _place(tensor: Tensor) -> int:
 
 
 def _finite(tensor: Tensor) -> bool:
+    if tensor.layout is not torch.strided:
+        return True
     return bool(tensor.detach().isfinite().all())
 
 
@@ -537,6 +558,8 @@ def _switched(module: nn.Module) -> list[nn.Module]:
 
 def fingerprint(x: Tensor) -> tuple[int, ...]:
     """A number for each sample, equal where samples are equal to the last bit."""
+    if x.layout is not torch.strided:
+        return ()
     rows = x.detach()[:ROWS].cpu().flatten(1) if x.ndim > 1 else x.detach()[:ROWS].cpu()[:, None]
     rows = rows[:, :: max(1, rows.shape[1] // FEATURES)].contiguous()
     return tuple(hash(row.view(torch.uint8).numpy().tobytes()) for row in rows)

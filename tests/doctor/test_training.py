@@ -62,7 +62,7 @@ def accused(found):
     return [name for name, finding in found.items() if finding["state"] == WRONG]
 
 
-NOTES = {"eval_with_grad", "metric_on_training_data", "retain_graph", "dropout_p", "unused", "same_order"}
+NOTES = {"eval_with_grad", "metric_on_training_data", "retain_graph", "dropout_p", "unused", "same_order", "graph_kept"}
 BASE = {"graph_kept_in_a_sum": "graph-kept", "broadcast_by_hand": "broadcast", "graph_cut_loss": "graph-cut",
         "graph_cut_raises": "graph-cut"}  # fmt: skip
 
@@ -80,7 +80,8 @@ def test_planted_mistake(function):
 def test_right_loop_is_not_accused(function):
     found, answer = watched("correct", function)
     assert accused(found) == []
-    assert len(answer["losses"]) >= 20
+    assert answer["steps"] >= 10 or len(answer["losses"]) >= 20
+    assert "look-failed" not in found
 
 
 # What is said of each published fault: the names that name its cause, or "" where it is missed. Of the notes, only

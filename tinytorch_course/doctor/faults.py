@@ -6,7 +6,7 @@ A rule accuses only on evidence that no right loop gives, and says the numbers; 
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from statistics import mean, median
 from typing import Any
 
@@ -86,16 +86,16 @@ def gradients_accumulate(watch: Watch) -> Iterator[Finding]:
 def steps_without_backward(watch: Watch) -> Iterator[Finding]:
     """A second step on the same gradient, or on none."""
     steps = [event for event in watch.of("step") if not event.data.closure]
-    idle = [event for event in steps if not event.data.fresh and event.data.gradients]
-    empty = [event for event in steps if not event.data.gradients]
-    if len(idle) >= 2 and watch.backwards:
-        text = (
-            f"{len(idle)} of {len(steps)} steps came without a backward since the step before: the same gradient twice"
-        )
-        yield wrong("step-twice", idle[-1].where, text, "one optimizer.step() for each loss.backward()")
-    elif len(empty) >= max(2, len(steps) // 3):
-        text = f"optimizer.step() was called {len(empty)} times without a gradient: no backward gave it one"
-        yield wrong("no-backward", empty[0].where, text, "call loss.backward() before optimizer.step()")
+    for key in dict.fromkeys(id(event.data.optimizer) for event in steps):
+        own = [event for event in steps if id(event.data.optimizer) == key]
+        idle = [event for event in own if not event.data.fresh and event.data.gradients]
+        empty = [event for event in own if not event.data.gradients]
+        if len(idle) >= max(2, len(own) // 4) and watch.backwards:
+            text = f"{len(idle)} of {len(own)} steps came without a new backward: the same gradient twice"
+            yield wrong("step-twice", idle[-1].where, text, "one optimizer.step() for each loss.backward()")
+        elif len(empty) == len(own) >= FEW:
+            text = f"optimizer.step() was called {len(empty)} times without a gradient: no backward gave it one"
+            yield wrong("no-backward", empty[0].where, text, "call loss.backward() before optimizer.step()")
     cleared = [event for event in steps if event.data.fresh and event.data.gave and event.data.norm == 0]
     if len(cleared) >= max(2, len(steps) // 2):
         text = f"in {len(cleared)} of {len(steps)} steps every gradient was gone again when the optimizer's step came"
@@ -109,7 +109,10 @@ def parameters_held(watch: Watch) -> Iterator[Finding]:
     if not steps:
         return
     unheld = [one for one in watch.held.values() if one.reached and not one.optimizers and one.tensor.requires_grad]
-    unheld = [one for one in unheld if not any(one.tensor is p for p in _all_parameters(watch))]
+    known = {
+        id(p) for optimizer in watch.optimizers.values() for group in optimizer.param_groups for p in group["params"]
+    }
+    unheld = [one for one in unheld if id(one.tensor) not in known and one.module is not None]
     for key in dict.fromkeys(id(event.data.optimizer) for event in steps):
         own = [one for one in watch.held.values() if key in one.optimizers]
         built = watch.built.get(key, "")
@@ -137,10 +140,6 @@ def parameters_held(watch: Watch) -> Iterator[Finding]:
         yield wrong("not-in-optimizer", "", text, advice, NOTE if on_purpose else WRONG)
 
 
-def _all_parameters(watch: Watch) -> list[Any]:
-    return [p for one in watch.optimizers.values() for group in one.param_groups for p in group["params"]]
-
-
 def _names(held: list[Held]) -> str:
     return ", ".join(one.name or "a tensor" for one in held[:4]) + (", ..." if len(held) > 4 else "")
 
@@ -155,12 +154,12 @@ def parameters_without_gradient(watch: Watch) -> Iterator[Finding]:
     called = [one for one in cut if id(one.module) in watch.called]
     unused = [one for one in cut if one not in called]
     if called:
+        few = len(called) < 0.25 * len(held)  # a layer whose output nobody needs, such as BERT's pooler
         text = (
-            f"{len(called)} parameters of the optimizer never get a gradient, though their layers run: {_names(called)}"
+            f"{len(called)} of {len(held)} parameters never get a gradient, though their layers run: {_names(called)}"
         )
-        yield wrong(
-            "graph-cut", "", text, "look for .detach(), .data, .item(), .numpy() or no_grad between them and the loss"
-        )
+        advice = "look for .detach(), .data, .item(), .numpy() or no_grad between them and the loss"
+        yield wrong("graph-cut", "", text, advice, NOTE if few else WRONG)
     elif unused:
         yield note(
             "unused", "", f"{len(unused)} parameters of the optimizer are in no forward: {_names(unused)}",
@@ -173,7 +172,8 @@ def zero_gradients(watch: Watch) -> Iterator[Finding]:
     """A gradient that is exactly 0 at every step."""
     held = [one for one in watch.held.values() if one.steps >= FEW and one.reached and not one.absent]
     zero = [one for one in held if one.zero == one.steps and one.module is not None]
-    if zero and not any(event.data.gave and event.data.norm == 0 for event in watch.of("step")):
+    learnt = any(losses) if (losses := _losses(watch)) else True  # a loss of 0 has nothing to teach
+    if zero and learnt and not any(event.data.gave and event.data.norm == 0 for event in watch.of("step")):
         text = f"the gradient of {len(zero)} of {len(held)} parameters is exactly 0 at every step: {_names(zero)}"
         yield wrong("zero-gradient", "", text, "what comes after them gives the same for any input: look there")
 
@@ -192,7 +192,7 @@ def backward_itself(watch: Watch) -> Iterator[Finding]:
         yield wrong("graph-kept", kept[0].where, text, "add loss.item()")
     elif events and events[-1].data.alive >= max(FEW, len(events) // 2):
         text = f"{events[-1].data.alive} losses of earlier steps are still kept, each with its graph: memory grows"
-        yield wrong("graph-kept", events[-1].where, text, "keep loss.item()")
+        yield note("graph-kept", events[-1].where, text, "keep loss.item()")
     retained = [event for event in events if event.data.retain]
     if len(retained) == len(events) >= FEW and len(events) <= watch.steps + 1:
         text = "backward keeps the graph (retain_graph=True), though nothing runs through it a second time"
@@ -203,7 +203,7 @@ def backward_itself(watch: Watch) -> Iterator[Finding]:
 def clipping(watch: Watch) -> Iterator[Finding]:
     """Clipped are gradients between backward and step, or nothing is."""
     clips = watch.of("clip")
-    late = [event for event in clips if event.data.late or event.data.early]
+    late = [event for event in clips if event.data.late]
     if len(late) >= max(2, len(clips) // 2):
         text = f"gradients are clipped after the step or before the backward ({len(late)} of {len(clips)} times)"
         yield wrong("clip-order", late[-1].where, text, "clip between loss.backward() and optimizer.step()")
@@ -218,23 +218,25 @@ def schedules(watch: Watch) -> Iterator[Finding]:
         if events[0].step == 0 and watch.steps:
             text = f"{name}.step() comes before the first optimizer.step(): the first rate is left out"
             yield wrong("scheduler-order", events[0].where, text, "call scheduler.step() after optimizer.step()")
-        start = max(event.data.lr for event in events)
-        early = [one for one in events if one.data.position and one.data.position[0] < 0.8 * one.data.position[1]]
-        low = [event for event in early if event.data.lr < 0.01 * start]
-        if start > 0 and low:
-            text = (
-                f"{name}.step() at every batch: the learning rate fell to {low[0].data.lr:.1e} after {low[0].step} "
-                f"steps, within the first {low[0].data.position[0]} of {low[0].data.position[1]} batches of an epoch"
-            )
-            yield wrong(
-                "scheduler-per-batch", low[0].where, text, "call it once per epoch, or give it the number of steps"
-            )
+        highest = list(accumulate((event.data.lr for event in events), max))
+        for event, high in zip(events, highest, strict=True):
+            batch, batches = event.data.position or (1, 1)
+            if event.data.lr < 0.01 * high and batch < 0.8 * batches:
+                text = (
+                    f"{name}.step() at every batch: the learning rate fell from {high:.1e} to {event.data.lr:.1e} "
+                    f"within the first {batch} of {batches} batches of an epoch"
+                )
+                advice = "call it once per epoch, or give it the number of steps"
+                yield wrong("scheduler-per-batch", event.where, text, advice)
+                break
 
 
 @rule
 def learning_rate(watch: Watch) -> Iterator[Finding]:
     """The size of updates beside the weights, together with what the loss does."""
     steps, losses = [event.data for event in watch.of("step")], _losses(watch)
+    if any(step.closure for step in steps):
+        return  # LBFGS and its like search for their rate
     layers = [list(filter(math.isfinite, one.ratios)) for one in watch.held.values()]
     layers = [ratios for ratios in layers if len(ratios) >= 2]
     if not layers or len(steps) < FEW or not all(map(math.isfinite, losses[:1])):
@@ -375,8 +377,8 @@ def scores(watch: Watch) -> Iterator[Finding]:
 @rule
 def shapes(watch: Watch) -> Iterator[Finding]:
     """(N, 1) beside (N,)."""
-    pairs = [(e.where, (e.data.input, e.data.target)) for e in watch.of("loss") if e.data.name not in
-             ("cross_entropy", "nll_loss") and e.data.input != e.data.target and e.data.grad]  # fmt: skip
+    losses = [event for event in watch.of("loss") if event.data.grad and event.data.classes is None]
+    pairs = [(event.where, (event.data.input, event.data.target)) for event in losses if event.data.crossed]
     pairs += [(event.where, event.data.shapes) for event in watch.of("broadcast")]
     if pairs:
         where, (one, other) = pairs[0]
@@ -412,8 +414,10 @@ def labels(watch: Watch) -> Iterator[Finding]:
 @rule
 def order(watch: Watch) -> Iterator[Finding]:
     """Samples in the order of their classes, and each epoch alike."""
-    calls = [event for event in watch.of("loss") if event.data.training and event.data.grad and event.data.labels]
+    calls = [event for event in watch.of("loss") if event.data.training and event.data.grad and event.data.own]
     rows = [call.data.labels for call in calls]
+    if all(len(set(row)) == 1 for row in rows) and sum(a[0] != b[0] for a, b in pairwise(rows)) > len(rows) / 4:
+        rows = []  # a batch of each class in turn is on purpose
     if not rows:  # binary ones, as the loader gave them
         rows = [part.tolist() for one in watch.passes if one.trained for part in one.labels if _binary(part)]
     labels = [label for row in rows for label in row]
@@ -479,19 +483,18 @@ def batches(watch: Watch) -> Iterator[Finding]:
         seen = Counter(batch for batch in one.prints if len(set(batch)) > 1)
         again = sum(count - 1 for count in seen.values())
         drawn = one.loader.num_workers > 0 or isinstance(sampler, RandomSampler)
-        if again >= 2 and drawn and not replaced and one.trained:
+        rich = len({row for batch in one.prints for row in batch}) > 4 * max(map(len, one.prints), default=0)
+        if again >= max(2, len(one.prints) // 4) and rich and drawn and not replaced and one.trained:
             text = f"{again} of {len(one.prints)} batches of one epoch repeat another to the last bit"
             advice = "workers may draw the same random numbers: seed each by worker_init_fn, or use torch's generator"
             yield wrong("repeated-batches", "", text, advice)
             break
         mixed = [sizes for sizes in one.sizes if 1 in sizes and max(sizes) > 1]
-        if one.trained and len(mixed) == len(one.sizes) >= FEW:
-            text = (
-                f"a batch's tensors have {' and '.join(map(str, mixed[0]))} rows: the one row is used for all samples"
-            )
-            yield wrong(
-                "batch-sizes", "", text, "look at collate_fn or the preprocessing: each sample needs its own row"
-            )
+        if one.trained and len(mixed) == len(one.sizes) >= FEW and len(one.single) > 1:  # a mask would stay the same
+            sizes = " and ".join(map(str, mixed[0]))
+            text = f"a batch's tensors have {sizes} rows: the one row is used for all samples"
+            advice = "look at collate_fn or the preprocessing: each sample needs its own row"
+            yield wrong("batch-sizes", "", text, advice)
             break
     ones = [one for one in watch.passes if one.count == 1 and one.trained and one.prints]
     if len(ones) >= 2 * FEW and len({one.prints[0] for one in ones}) == 1 and len(ones[0].loader) > 1:
@@ -507,10 +510,11 @@ def leakage(watch: Watch) -> Iterator[Finding]:
     learnt = [one for one in watch.passes if one.trained]
     clean, findings = False, []
     for one in {id(check.loader.dataset): check for check in checks}.values():
-        shares = [_overlap(one.loader.dataset, other.loader.dataset) for other in learnt]
+        same = [other for other in learnt if other.models & one.models]  # not another fold's
+        shares = [_overlap(one.loader.dataset, other.loader.dataset) for other in same]
         shared, size = max(shares, default=(0, 0))
         clean |= bool(size) and not shared
-        if shared and not any(one.loader.dataset is other.loader.dataset for other in learnt):
+        if shared and not any(one.loader.dataset is other.loader.dataset for other in same):
             text = f"{shared} of {size} samples of the evaluation are among those that are trained on"
             findings.append(wrong("validation-in-training", "", text, "split once, and train on one part alone"))
         elif shared:
@@ -565,9 +569,9 @@ def inputs(watch: Watch) -> Iterator[Finding]:
     tests = [e for e in evaluations(watch) if e.data.first and e.data.module is trained[0].data.module]
     tests = [event for event in tests if event.data.first["count"] >= 20 and event.data.first["std"] > 0]
     if tests:
-        ours, theirs = (math.hypot(e.data.first["mean"], e.data.first["std"]) for e in (trained[0], tests[0]))
-        if not 0.1 < theirs / max(ours, 1e-30) < 10:
-            text = f"inputs of the evaluation are {theirs:.3g} on average, those of training {ours:.3g}"
+        theirs = median(math.hypot(e.data.first["mean"], e.data.first["std"]) for e in tests)
+        if not 0.1 < theirs / max(size, 1e-30) < 10:
+            text = f"inputs of the evaluation are {theirs:.3g} on average, those of training {size:.3g}"
             yield wrong("scale-mismatch", tests[0].where, text, "prepare both in the same way")
 
 

@@ -150,7 +150,7 @@ def _watched(request: Request, folder: Path) -> dict[str, Any]:
     losses = [event.data.value for event in watch.of("backward") if event.data.value is not None]
     if error is not None and not watch.backwards and not watch.roots and findings[0].name == "raised":
         raise InputError(_short(spell_error(error, file)))
-    if error is None and not watch.backwards:
+    if error is None and not watch.backwards and not watch.steps:
         raise InputError(f"{request.path}: no backward pass was seen, so there is no training to watch")
     evaluated = [event for event in watch.of("forward") if not event.data.trained and event.data.metric]
     return {"steps": watch.steps, "losses": losses, "evaluated": len(evaluated),

@@ -75,6 +75,9 @@ class Held:
         self.optimizers: set[int] = set()
         self.reached = False  # by the graph of a loss
         self.steps = self.absent = self.zero = 0  # steps of its optimizer; those without a gradient, with one of zeros
+        self.gave = False  # whether the last backward left it a gradient that is not 0
+        self.last = -1  # backward passes before its last step
+        self.kept: Tensor | None = None  # its gradient after the last step
         self.stale = False  # whether its gradient is, or contains, that of a step before
         self.ratios: list[float] = []  # of update to weight
 
@@ -88,6 +91,8 @@ class Pass:
         self.prints: list[tuple[int, ...]] = []  # fingerprints of the rows of each batch
         self.sizes: list[list[int]] = []  # of the tensors of each batch
         self.labels: list[Tensor] = []
+        self.models: set[int] = set()  # that were run on it
+        self.single: set[tuple[int, ...]] = set()  # fingerprints of tensors of one row among those of several
 
     def __iter__(self) -> "Pass":
         return self
@@ -114,6 +119,8 @@ class Pass:
             if tensors:
                 self.prints.append(fingerprint(tensors[0]))
                 self.sizes.append([len(part) for part in tensors])
+                single = [part for part in tensors if len(part) == 1 and part.ndim > 1]
+                self.single |= {fingerprint(part) for part in single if max(self.sizes[-1]) > 1}
             if len(tensors) > 1 and tensors[-1].numel() == len(tensors[-1]):
                 self.labels.append(tensors[-1].flatten().clone())
         return batch
@@ -153,9 +160,7 @@ class Watch(TorchFunctionMode):
         self._spent: list[weakref.ref] = []  # losses that had their backward
         self._away = 0
         self._grad = True  # whether gradients are wanted where a function is called
-        self._gave = False  # whether the last backward left a gradient that is not 0
         self._sum: Any = None  # of losses that had their backward
-        self._last = ""  # of backward and step
         self._since: dict[int, int] = {}  # backward passes before an optimizer's last step
         self._before: dict[int, Tensor] = {}  # weights before a step
         self._step: SimpleNamespace | None = None  # the one that is being taken
@@ -177,6 +182,7 @@ class Watch(TorchFunctionMode):
             patched: list[tuple[Any, str, Callable]] = [
                 (DataLoader, "__iter__", self._loading),
                 (torch.autograd, "backward", self._backward),
+                (torch.autograd, "grad", self._gradient),
                 (optimizer.Optimizer, "__init__", self._building),
                 (nn.Module, "train", self._training),
                 (nn.Module, "load_state_dict", self._state_loading),
@@ -258,6 +264,8 @@ class Watch(TorchFunctionMode):
         self.roots[id(module)] = module
         for name, parameter in module.named_parameters():
             self.hold(parameter).name = name
+        if self.current is not None:
+            self.current.models.add(id(module))
         x = next((part for part in _flat(args)), None)
         raw = x is not None and not x.requires_grad
         rows = fingerprint(x) if raw and x is not None and x.ndim else ()
@@ -280,7 +288,7 @@ class Watch(TorchFunctionMode):
 
     def _look_at_output(self, forward: SimpleNamespace, out: Tensor) -> None:
         self._output = forward, out.detach()
-        if out.ndim and len(out) > 1 and len(set(forward.rows)) > 1:
+        if out.ndim and len(out) == len(forward.rows) and len(set(forward.rows)) > 1:
             rows = out.detach().flatten(1) if out.ndim > 1 else out.detach()[:, None]
             forward.spread = ((rows - rows[:1]).abs().max() / rows.abs().max().clamp_min(1e-30)).item()
         if out.grad_fn is not None:
@@ -320,7 +328,7 @@ class Watch(TorchFunctionMode):
             forward, output = self._output
             forward.metric |= output.numel() > 0 and first.untyped_storage().data_ptr() == _place(output)
         if name in LOSSES:
-            self._saw_loss(name, args, kwargs, out)
+            self._saw_loss(name, args, kwargs)
         elif name in ("softmax", "log_softmax") and first is not None:
             dim = kwargs.get("dim", args[1] if len(args) > 1 else None)
             if isinstance(dim, int) and first.ndim and first.shape[dim] == 1 and first.requires_grad:
@@ -330,7 +338,7 @@ class Watch(TorchFunctionMode):
             p = kwargs.get("p", args[1] if len(args) > 1 else 0.5)
             within = self._stack[-1] if self._stack else None
             self.note("dropout", p=p, wrong=bool(active and p and within is not None and not within.training))
-        elif name in ("relu", "relu_") and self._grad:
+        elif name in ("relu", "relu_") and self._grad and self._stack:
             self._saw_relu(out)
         elif name in ("sub", "rsub", "__rsub__", "eq", "__eq__") and len(args) > 1 and isinstance(args[1], Tensor):
             self._saw_pair(args[0], args[1], name)
@@ -343,25 +351,28 @@ class Watch(TorchFunctionMode):
             if given and all(map(_finite, given)):
                 self.not_finite.setdefault((name.strip("_"), self.where()), self.steps)
 
-    def _saw_loss(self, name: str, args: tuple, kwargs: dict[str, Any], out: Tensor) -> None:
+    def _saw_loss(self, name: str, args: tuple, kwargs: dict[str, Any]) -> None:
         out_of, target = (*args, *(kwargs[key] for key in ("input", "target") if key in kwargs))[:2]
         scores, integers = out_of.detach(), not target.is_floating_point()
         loss = self.note(
             "loss", name=name, input=tuple(scores.shape), target=tuple(target.shape), grad=out_of.requires_grad,
             made=made_by(out_of.grad_fn), reduction=kwargs.get("reduction", "mean"), training=self._grad,
-            low=None, high=None, labels=None, counts=None, sums=None, classes=None, value=None,
+            low=None, high=None, labels=None, own=False, crossed=False, counts=None, sums=None, classes=None,
             ignored=kwargs.get("ignore_index", -100),
         )  # fmt: skip
-        if out.numel() == 1:
-            loss.value = out.item()
+        if name not in ("cross_entropy", "nll_loss") and scores.shape != target.shape:
+            pairs = torch.broadcast_shapes(scores.shape, target.shape)
+            loss.crossed = math.prod(pairs) > max(scores.numel(), target.numel())
         if target.numel():
             loss.low, loss.high = target.min().item(), target.max().item()
         if name in ("cross_entropy", "nll_loss") and scores.ndim > 1 and scores.numel():
             loss.classes = scores.shape[1]
             rows = scores.float()
             loss.sums = ((rows.sum(1) - 1).abs().max().item(), rows.min().item(), rows.logsumexp(1).abs().max().item())
-        if integers and target.numel() == len(target):
-            loss.labels = target.flatten().tolist()
+        if integers and target.ndim and target.numel() == len(target):
+            given = self.current.labels[-1:] if self.current is not None else [target]
+            own = any(len(part) == len(target) and bool((part == target.flatten()).all()) for part in given)
+            loss.labels, loss.own = target.flatten().tolist(), own
         elif integers:
             loss.counts = Counter(target.flatten().tolist())
         elif name == "mse_loss":
@@ -372,7 +383,7 @@ class Watch(TorchFunctionMode):
             return
         alive = (out > 0).transpose(0, 1).flatten(1).any(1) if out.ndim != 3 else (out > 0).flatten(0, 1).any(0)
         where = self.where()
-        key = (id(self._stack[-1]) if self._stack else 0, where, len(alive))
+        key = (id(self._stack[-1]), where, len(alive))
         units = self.units.setdefault(key, SimpleNamespace(alive=alive, calls=0, where=where))
         late = self.steps == self.enough // 2  # those that died on the way count too
         units.alive, units.calls = alive if late else units.alive | alive, units.calls + 1
@@ -422,12 +433,24 @@ class Watch(TorchFunctionMode):
             original(tensors, *args, **kwargs)
         finally:
             self.backwards += 1
-            self._last = "backward"
             with self.looking():
-                self._gave = any(not _nothing(one.tensor.grad) for one in self.held.values() if one.optimizers)
+                for held in self.held.values():
+                    held.gave = bool(held.optimizers) and not _nothing(held.tensor.grad)
             self.stopped |= time.monotonic() > self.deadline or (
                 not self.steps and self.backwards >= self.enough * UNLOADED
             )
+
+    def _gradient(self, original: Callable, outputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """torch.autograd.grad, which a loop may use in backward's place."""
+        with self.looking():
+            roots = _flat(outputs)
+            nodes, leaves = walk([root.grad_fn for root in roots])
+            for leaf in leaves:
+                self.hold(leaf).reached = True
+            for forward, made in self._pending:
+                forward.trained = forward.trained or made in nodes
+        self.backwards += 1
+        return original(outputs, *args, **kwargs)
 
     def _building(self, original: Callable, built: Any, *args: Any, **kwargs: Any) -> None:
         original(built, *args, **kwargs)
@@ -444,6 +467,7 @@ class Watch(TorchFunctionMode):
                 held.optimizers.add(id(stepping))
                 grad = held.tensor.grad
                 held.steps += 1
+                held.stale = held.stale and grad is held.kept
                 held.absent += grad is None and not closure
                 held.zero += grad is not None and _nothing(grad)
                 self._before[id(held.tensor)] = held.tensor.detach().clone()
@@ -454,7 +478,7 @@ class Watch(TorchFunctionMode):
                 "step", optimizer=stepping, closure=closure, fresh=fresh, norm=norm, gradients=len(gradients),
                 stale=sum(held.stale for held in helds) if fresh and not closure else 0, parameters=len(helds),
                 trainable=sum(held.tensor.requires_grad for held in helds), lr=_rate(stepping), loader=self.current,
-                gave=self._gave, changed=False,
+                gave=any(held.gave for held in helds), changed=False,
             )  # fmt: skip
         self._closure = closure
         if closure:
@@ -468,7 +492,7 @@ class Watch(TorchFunctionMode):
             for group in stepping.param_groups:
                 for parameter in group["params"]:
                     held, old = self.hold(parameter), self._before.pop(id(parameter), None)
-                    held.stale = parameter.grad is not None
+                    held.stale, held.last, held.kept = parameter.grad is not None, self.backwards, parameter.grad
                     if old is None or old.shape != parameter.shape:
                         continue
                     change = (parameter.detach() - old).norm().item()
@@ -478,12 +502,13 @@ class Watch(TorchFunctionMode):
                         usual = math.sqrt(len(parameter) / 3)  # the length of a layer's default start
                         held.ratios.append(change / max(old.norm().item(), usual))
         self.steps += 1
-        self._since[id(stepping)], self._last = self.backwards, "step"
+        self._since[id(stepping)] = self.backwards
         if self.current is not None and not self.current.ended:
             self.current.trained = True
-        self.full |= self.steps >= self.enough
+        enough = self.enough * len(self._since)  # steps of each optimizer
+        self.full |= self.steps >= enough
         loaded = self.current is not None and not self.current.ended
-        most = self.enough + EXTRA * len(self.optimizers) if loaded else self.enough * UNLOADED
+        most = enough + EXTRA * len(self._since) if loaded else enough * UNLOADED
         self.stopped |= self.steps >= most
         self.look_at_clock()
 
@@ -496,10 +521,12 @@ class Watch(TorchFunctionMode):
         self.passes.append(Pass(self, loader, batches))
         return self.passes[-1]
 
-    def _clipping(self, original: Callable, *args: Any, **kwargs: Any) -> Any:
-        self.note("clip", late=self._last == "step", early=self._last == "")
+    def _clipping(self, original: Callable, parameters: Any, *args: Any, **kwargs: Any) -> Any:
+        parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+        late = all(p.grad is None or self.hold(p).last == self.backwards for p in parameters)
+        self.note("clip", late=late and bool(parameters))
         with self.looking_away():
-            return original(*args, **kwargs)
+            return original(parameters, *args, **kwargs)
 
     def _scheduling(self, original: Callable, scheduler: Any, *args: Any, **kwargs: Any) -> Any:
         with self.looking_away():

@@ -363,3 +363,157 @@ def siamese():
         average.eval()
         with torch.no_grad():
             average(x)
+
+
+# --- what looks like a mistake, and is none ---------------------------------------------------------------------------
+
+
+def attacked():
+    """Training on inputs moved along the sign of their gradient (FGSM)."""
+    model = mlp()
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    for x, y in DataLoader(dataset(n=960), batch_size=32, shuffle=True):
+        x.requires_grad_()
+        (slope,) = torch.autograd.grad(F.cross_entropy(model(x), y), x)
+        optimizer.zero_grad()
+        F.cross_entropy(model((x + 0.05 * slope.sign()).detach()), y).backward()
+        optimizer.step()
+
+
+def domains():
+    """Two domains told apart by cross-entropy: a batch of zeros, a batch of ones; three optimizers, each clipped."""
+    body, task, domain = nn.Linear(20, 16), nn.Linear(16, 4), nn.Linear(16, 2)
+    optimizers = [torch.optim.Adam(part.parameters(), lr=1e-3) for part in (body, task, domain)]
+    target = blobs(n=640, seed=3)[0]
+    for i, (x, y) in enumerate(DataLoader(dataset(), batch_size=32, shuffle=True)):
+        mine, other = torch.relu(body(x)), torch.relu(body(target[32 * i : 32 * i + 32]))
+        loss = F.cross_entropy(task(mine), y)
+        for part, label in ((mine, 0), (other, 1)):
+            loss = loss + 0.1 * F.cross_entropy(domain(part), torch.full((len(part),), label))
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        loss.backward()
+        for optimizer, part in zip(optimizers, (body, task, domain), strict=True):
+            clip_grad_norm_(part.parameters(), 1.0)
+            optimizer.step()
+
+
+def least_squares_gan():
+    """LSGAN against scalars; the discriminator is stepped three times as often, its weights clamped."""
+    generator, judge = mlp(8, 20), mlp(20, 1)
+    first, second = (torch.optim.RMSprop(part.parameters(), lr=5e-4) for part in (judge, generator))
+    for i, (x, _) in enumerate(DataLoader(dataset(n=1280), batch_size=32, shuffle=True)):
+        fake = generator(torch.randn(32, 8))
+        loss = F.mse_loss(judge(x), torch.tensor(1.0)) + F.mse_loss(judge(fake.detach()), torch.tensor(0.0))
+        first.zero_grad()
+        loss.backward()
+        first.step()
+        with torch.no_grad():
+            for parameter in judge.parameters():
+                parameter.clamp_(-0.5, 0.5)
+        if i % 3 == 2:
+            second.zero_grad()
+            F.mse_loss(judge(fake), torch.tensor(1.0)).backward()
+            second.step()
+
+
+def gradients_assigned():
+    """torch.autograd.grad instead of backward, and the gradients put in place by hand."""
+    model = mlp()
+    parameters = list(model.parameters())
+    optimizer = torch.optim.SGD(parameters, lr=0.05)
+    for x, y in DataLoader(dataset(n=960), batch_size=32, shuffle=True):
+        for parameter, slope in zip(
+            parameters, torch.autograd.grad(F.cross_entropy(model(x), y), parameters), strict=True
+        ):
+            parameter.grad = slope
+        optimizer.step()
+
+
+def folds():
+    """Cross-validation: what one network is tested on another learns."""
+    data = dataset(n=200)
+    for fold in range(4):
+        model = mlp()
+        optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+        test = range(50 * fold, 50 * fold + 50)
+        train = torch.utils.data.Subset(data, [i for i in range(200) if i not in test])
+        for x, y in DataLoader(train, batch_size=25, shuffle=True):
+            optimizer.zero_grad()
+            F.cross_entropy(model(x), y).backward()
+            optimizer.step()
+        with torch.no_grad():
+            for x, y in DataLoader(torch.utils.data.Subset(data, list(test)), batch_size=25):
+                (model(x).argmax(1) == y).float().mean()
+
+
+def triplets():
+    """A margin that is soon kept, so that the loss is 0."""
+    x, _ = blobs()
+    model = nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Linear(16, 8))
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    for start in range(0, 640, 20):
+        a, b, c = model(x[start : start + 20]), model(x[start : start + 20] + 0.01), model(-x[start : start + 20])
+        loss = F.relu((a - b).pow(2).sum(1, keepdim=True) - (a - c).pow(2).sum(1, keepdim=True) + 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+
+class Pooled(nn.Module):
+    """As BERT: a pooler runs, and nobody looks at what it gives."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.ModuleList([nn.Linear(20, 20) for _ in range(4)])
+        self.pooler, self.head = nn.Linear(20, 20), nn.Linear(20, 4)
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = x + F.gelu(layer(x))
+        return self.head(x), torch.tanh(self.pooler(x))
+
+
+def warmed_up():
+    """A rate that rises from almost nothing, a pooler without use, a list of losses until the epoch's end."""
+    model, loader = Pooled(), DataLoader(dataset(n=1920), batch_size=32, shuffle=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    warm_up = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / 500))
+    losses = []
+    for x, y in loader:
+        loss = F.cross_entropy(model(x)[0], y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        warm_up.step()
+        losses.append(loss)
+    print(torch.stack(losses).mean().item())
+
+
+def exclusive_or():
+    """Four samples many times, in small batches; squared error of one output."""
+    x = torch.tensor([[0.0, 0], [0, 1], [1, 0], [1, 1]]).repeat(100, 1)
+    y = (x.sum(1, keepdim=True) == 1).float()
+    model = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    for _ in range(3):
+        for xb, yb in DataLoader(TensorDataset(x, y), batch_size=4, shuffle=True):
+            optimizer.zero_grad()
+            F.mse_loss(model(xb), yb).backward()
+            optimizer.step()
+    with torch.no_grad():
+        print(((model(x[:4]) > 0.5) == (y[:4] > 0.5)).float().mean())
+
+
+def plain_softmax_regression():
+    """Weights from a normal distribution of 0.01, a large rate, pixels from 0 to 1, as textbooks have it."""
+    x, y = pictures()
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 4))
+    nn.init.normal_(model[1].weight, std=0.01)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(2):
+        for xb, yb in DataLoader(TensorDataset(x / 255, y), batch_size=64, shuffle=True):
+            loss = F.cross_entropy(model(xb), yb)
+            optimizer.zero_grad()
+            loss.mean().backward()
+            optimizer.step()

@@ -7,7 +7,7 @@ class Listener:
     """A display that remembers what it was told."""
 
     def __init__(self):
-        self.notices, self.rows, self.seed_rows, self.seed_steps, self.memory = [], [], [], [], None
+        self.notices, self.rows, self.seed_rows, self.seed_steps = [], [], [], []
 
     def notice(self, sentence):
         self.notices.append(sentence)

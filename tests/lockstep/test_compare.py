@@ -316,9 +316,7 @@ def test_peak_memory_keeps_stderr_of_python(capfd):
 
 @pytest.mark.slow
 def test_both_sides_are_measured(memory):
-    listener = Listener()
-    found = compare(tiny(), steps=3, display=listener)
-    assert found.memory == listener.memory
+    found = compare(tiny(), steps=3, display=Listener())
     for impl in IMPLS:
         assert found.memory[impl] > 109_386 * 8  # the gradients, at least
         assert found.seconds()[impl] == statistics.median(row.seconds[impl] for row in found.rows[1:])

@@ -79,8 +79,8 @@ def test_an_endless_answer_is_stopped(here, capsys):
     ("arguments", "words"),
     [
         (["99"], "there is no exercise '99'"),
-        (["--out", "x"], "need the number"),
-        (["--check", "x.py"], "need the number"),
+        (["--out", "x"], "need an exercise's number"),
+        (["--check", "x.py"], "need an exercise's number"),
         (["8", "--json"], "--json is for the list and for --check"),
         (["8", "--out", "nowhere"], "there is no folder 'nowhere"),
         (["8", "--out", "there.py"], "'there.py' already exists, and may be your work"),

@@ -127,10 +127,11 @@ def run(args: Sequence[str]) -> int:
         return leave_closed_pipe()
     except Exception as error:
         sentence = expected_sentence(error)
-        if sentence is None:
-            return say_unexpected(error)
-        if os.environ.get("TINYTORCH_TRACEBACK"):
+        if sentence is None or os.environ.get("TINYTORCH_TRACEBACK"):
             traceback.print_exception(error)
+        if sentence is None:
+            sentence = "this is a mistake in tinytorch-course, not yours; please report it with the lines above"
+            return say(f"Error: {sentence}", 1)
         return say(f"Error: {sentence}", 2)
 
 
@@ -182,12 +183,6 @@ def say(sentence: str, exit_code: int) -> int:
     line = " ".join(line.split())
     print(line if line.endswith((".", "?", "!")) else f"{line}.", file=sys.stderr)
     return exit_code
-
-
-def say_unexpected(error: Exception) -> int:
-    """Ask for a report of a mistake of ours, below its traceback."""
-    traceback.print_exception(error)
-    return say("Error: this is a mistake in tinytorch-course, not yours; please report it with the lines above.", 1)
 
 
 def spare_unprintable_characters() -> None:

@@ -57,7 +57,8 @@ def bench(
     """
     if device is None:
         device = "cpu" if gpu_report is None else "cuda"
-    batches = parse_batches(batch_size)
+    parse = parser("--batch-size", int, "an integer")
+    batches: list[int | None] = [None] if batch_size is None else [parse(word) for word in batch_size.split(",")]
     sizes = (("--batch-size", size) for size in batches if size is not None)
     for flag, value in (*sizes, ("--repeat", repeat), ("--threads", threads)):
         if value is not None and not 1 <= value <= MOST:
@@ -122,12 +123,6 @@ def report_on_gpu(path: str, device: str, quick: bool, others: list[str]) -> Non
 
     if not make_report(path, device, quick=quick, notify=lambda sentence: print(sentence, file=sys.stderr)):
         raise typer.Exit(1)
-
-
-def parse_batches(text: str | None) -> list[int | None]:
-    """``"1,32"`` as [1, 32]; [None], everyone's own, where nothing was said."""
-    parse = parser("--batch-size", int, "an integer")
-    return [None] if text is None else [parse(word) for word in text.split(",")]
 
 
 def plan(op: str | None, model: str | None, batches: list[int | None], quick: bool, subjects: Any) -> list[tuple]:

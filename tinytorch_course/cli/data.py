@@ -49,8 +49,10 @@ def list_sets(data_dir: Folder = None, json: Json = False) -> None:
         elif status.state != "unusable":
             state += f"; {megabytes(status.download_bytes)} to fetch"
             state += f", of which {megabytes(status.arrived_bytes)} have arrived" if status.arrived_bytes else ""
+        channels, height, width = about.shape
+        size = f"{height}x{width}" + f"x{channels}" * (channels > 1)
         images = about.train_size + about.test_size
-        print(f"{status.name:<16}{len(about.classes):>8}{images:>9,}  {spell(about.shape):<10}{state}")
+        print(f"{status.name:<16}{len(about.classes):>8}{images:>9,}  {size:<10}{state}")
     print()
     print_filled(f"The data folder is {folder}. The EMNIST sets come in one archive.")
     print_filled(
@@ -275,9 +277,3 @@ def note(sentence: str) -> None:
 def megabytes(count: int) -> str:
     """A number of bytes in MB."""
     return f"{count / 1e6:.3g} MB"
-
-
-def spell(shape: tuple[int, int, int]) -> str:
-    """(channels, height, width) as "28x28" or "32x32x3"."""
-    channels, height, width = shape
-    return f"{height}x{width}" + ("" if channels == 1 else f"x{channels}")

@@ -135,7 +135,10 @@ def look_at_determinism(json: bool) -> None:
         if sys.stderr.isatty():
             print(f"{trial.model} ...", end="\r", file=sys.stderr, flush=True)
         found = {impl: measure(impl, trial, THREADS) for impl in ("scratch", "torch")}
-        texts = {impl: _spell_difference(one.differ, one.tensors) for impl, one in found.items()}
+        texts = {
+            impl: f"differs in {len(one.differ)} of {one.tensors} tensors" if one.differ else "same bits"
+            for impl, one in found.items()
+        }
         show(f"{trial.model:<12}{trial.batch_size:>6}{trial.steps:>7}  {texts['scratch']:<28}{texts['torch']}")
         rows.append({**trial._asdict(), **{impl: one._asdict() for impl, one in found.items()}})
     same = not any(row["scratch"]["differ"] for row in rows)
@@ -144,7 +147,3 @@ def look_at_determinism(json: bool) -> None:
     show("\nFrom scratch: " + ("the same bits for any of them." if same else "NOT the same bits for all of them."))
     if not same:
         raise typer.Exit(1)
-
-
-def _spell_difference(differ: list[str], tensors: int) -> str:
-    return f"differs in {len(differ)} of {tensors} tensors" if differ else "same bits"

@@ -108,18 +108,20 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def read_bounded(path: str | os.PathLike, limit: int) -> bytes:
+def read_bounded(path: str | os.PathLike, limit: int = MOST_JSON) -> bytes:
     """The bytes of a regular file.
 
     Raises:
-        InputError: if it is no regular file (a device might never end), or has more than ``limit`` bytes.
-        OSError: if it cannot be read.
+        InputError: if it cannot be read, is no regular file (a device might never end), or is larger than ``limit``.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-    with open(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise InputError(f"{path} is not a regular file")
-        data = file.read(limit + 1)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with open(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise InputError(f"{path} is not a regular file")
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
     if len(data) > limit:
         raise InputError(f"{path} is larger than {limit:,} bytes, which no such file is")
     return data
@@ -130,7 +132,7 @@ def read_json(path: str | os.PathLike) -> Any:
 
     Raises:
         ValueError: if it is no JSON, or nested beyond all reason.
-        InputError, OSError: as :func:`read_bounded`.
+        InputError: as :func:`read_bounded`.
     """
     return parse_json(read_bounded(path, MOST_JSON))
 

@@ -17,14 +17,12 @@ def read_card(file: Path) -> dict[str, Any]:
     Raises:
         InputError: if there is none.
     """
+    if not file.exists():
+        raise InputError(f"there is no card {file}")
+    if file.is_dir():
+        raise InputError(f"{file} is a folder: name the card in it, such as {file / 'card.json'}")
     try:
         card = read_json(file)
-    except FileNotFoundError:
-        raise InputError(f"there is no card {file}") from None
-    except IsADirectoryError:
-        raise InputError(f"{file} is a folder: name the card in it, such as {file / 'card.json'}") from None
-    except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror}") from error
     except ValueError:
         raise InputError(
             f"{file} is not a card: it is not JSON (the .md file beside a card is only for reading)"

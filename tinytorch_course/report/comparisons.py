@@ -66,8 +66,6 @@ def read_seeds(path: Path, name: str) -> SeedComparison:
 def _read(path: Path, make: Callable[[dict[str, Any], str], Found], name: str) -> Found:
     try:
         return make(read_json(path), name)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, OverflowError) as error:
         raise InputError(f"{path} is malformed: it is not a result of `tinytorch compare`") from error
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tinytorch_course.errors import InputError
-from tinytorch_course.files import MOST_JSON, parse_json, read_bounded, read_json, refuse_links
+from tinytorch_course.files import parse_json, read_bounded, read_json, refuse_links
 from tinytorch_course.report.sources import CONFIG, HISTORY
 from tinytorch_course.training import checkpoints
 from tinytorch_course.training.config import TrainConfig
@@ -116,12 +116,10 @@ def read_history(path: Path) -> list[dict[str, Any]]:
     """The rows of a ``history.jsonl``; InputError if one is none."""
     history: list[dict[str, Any]] = []
     try:
-        for line in read_bounded(path, MOST_JSON).decode("utf-8").splitlines():
+        for line in read_bounded(path).decode("utf-8").splitlines():
             row = parse_json(line)
             check_row(row, len(history) + 1)
             history.append(row)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise InputError(f"{path} is malformed: line {len(history) + 1} is not an epoch of a run") from error
     return history

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from tinytorch_course.data_names import check_data_name
 from tinytorch_course.errors import InputError, did_you_mean
-from tinytorch_course.files import MOST_JSON, read_bounded
+from tinytorch_course.files import read_bounded
 from tinytorch_course.models import require_model_name
 from tinytorch_course.training.parsing import parse_augment, parse_class_weights, parse_freeze
 
@@ -235,13 +235,12 @@ def read_config(path: str | os.PathLike) -> TrainConfig:
 
     path = Path(path)
     path = path / "config.toml" if path.is_dir() else path
+    text = read_bounded(path)
     try:
-        config = TrainConfig.from_dict(tomllib.loads(read_bounded(path, MOST_JSON).decode("utf-8")))
+        config = TrainConfig.from_dict(tomllib.loads(text.decode("utf-8")))
         config.validate()
     except (ValueError, RecursionError) as error:  # the latter: nested beyond all reason
         raise InputError(f"{path} is not valid TOML: {error}") from error
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
     except InputError as error:
         raise InputError(f"{path} cannot be used: {error}") from error
     return config

@@ -16,7 +16,7 @@ from tinytorch_course.data.loaders import MemoryLoader
 from tinytorch_course.data.splits import Dataset, Split
 from tinytorch_course.data_names import LARGEST_SIDE
 from tinytorch_course.errors import InputError
-from tinytorch_course.files import MOST_JSON, parse_json, read_bounded, refuse_links
+from tinytorch_course.files import parse_json, read_bounded, refuse_links
 from tinytorch_course.models import Model, find_model
 from tinytorch_course.own_networks import is_own
 from tinytorch_course.training import checkpoints, safe_tensors
@@ -242,10 +242,7 @@ def read_pictures(path: Path) -> Pictures:
     Raises:
         InputError: if it cannot be read, or says something else.
     """
-    try:
-        return parse_pictures(read_bounded(path, MOST_JSON), path)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    return parse_pictures(read_bounded(path), path)
 
 
 def parse_pictures(text: str | bytes, path: Path) -> Pictures:

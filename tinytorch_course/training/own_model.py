@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tinytorch_course.errors import InputError
-from tinytorch_course.files import MOST_JSON, read_bounded, read_json, write_atomically, write_json
+from tinytorch_course.files import read_bounded, read_json, write_atomically, write_json
 from tinytorch_course.models import Model, find_model
 from tinytorch_course.own_networks import Code, is_own
 
@@ -75,10 +75,7 @@ def model_of_run(
         raise InputError(
             f"{run / CODE} imports {', '.join(kept['neighbours'])}, of which the run keeps no copy: give --model {name}"
         )
-    try:
-        text = read_bounded(run / CODE, MOST_JSON)
-    except OSError as error:
-        raise InputError(f"cannot read {run / CODE}: {error.strerror}") from error
+    text = read_bounded(run / CODE)
     if hashlib.sha256(text).hexdigest() != kept["sha256"]:
         raise InputError(f"{run / CODE} has been changed since the run was trained: its SHA-256 is not {ABOUT}'s")
     return find_model(f"{run / CODE}:{kept['function']}")._replace(name=name)
@@ -92,8 +89,6 @@ def _read_about(run: Path) -> dict[str, Any]:
             raise TypeError
         if not all(isinstance(about[field], str) for field in ("file", "function", "sha256")):
             raise TypeError
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is malformed: it does not say which code the run was trained with") from error
     return about

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tinytorch_course.checking.cases import LayerCase, draw
+from tinytorch_course.checking.cases import LayerCase, draw, moved
 from tinytorch_course.checking.evidence import worst_entry
 from tinytorch_course.checking.gradients import TOLERANCE, GradientCheck, check_gradient
 from tinytorch_course.instruments.recording import Recorder, Tensors, watch_scratch, watch_torch
@@ -30,31 +30,33 @@ class _Both:
         params, state = self.net.init(torch.Generator().manual_seed(seed))
         generator = torch.Generator().manual_seed(seed + 1)
 
-        def moved(tensor: Tensor) -> Tensor:
+        def shifted(tensor: Tensor) -> Tensor:
             if not tensor.is_floating_point():
                 return tensor.to(device)
             noise = torch.rand(tensor.shape, generator=generator, dtype=torch.float64)
             return (tensor.double() + 0.1 * noise).to(device, dtype)
 
-        self.params = {key: moved(tensor) for key, tensor in params.items()}
-        self.state = {key: moved(tensor) for key, tensor in state.items()}
+        self.params = {key: shifted(tensor) for key, tensor in params.items()}
+        self.state = {key: shifted(tensor) for key, tensor in state.items()}
 
-    def run(self, params: dict[str, Tensor], x: Tensor, training: bool) -> tuple[Tensor, dict[str, Tensor], Any]:
-        state = {key: _as(tensor, x) for key, tensor in self.state.items()}
+    def run(self, values: tuple[Tensor, ...], x: Tensor, training: bool) -> tuple[Tensor, dict[str, Tensor], Any]:
+        """Output, state and cache for these values of the parameters, whose dtype all else takes."""
+        params, state, x = self._alike(values, x)
         masks = torch.Generator().manual_seed(self.seed)
         return self.net.forward(params, state, x, training=training, generator=masks)
 
-    def run_twin(self, params: dict[str, Tensor], x: Tensor, training: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Its output, and its state afterwards."""
+    def run_twin(self, values: tuple[Tensor, ...], x: Tensor, training: bool) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The twin's output, and its state afterwards."""
+        params, state, x = self._alike(values, x)
         self.module.train(training)
         twins.set_generator(self.module, torch.Generator().manual_seed(self.seed))
-        state = {key: _as(tensor, x).clone() for key, tensor in self.state.items()}  # which torch changes in place
         out = torch.func.functional_call(self.module, params | state, (x,))
         return out, tuple(state.values())
 
-
-def _as(tensor: Tensor, x: Tensor) -> Tensor:
-    return tensor.to(x.dtype) if tensor.is_floating_point() else tensor
+    def _alike(self, values: tuple[Tensor, ...], x: Tensor) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+        dtype = values[0].dtype if values else x.dtype
+        state = {key: moved(tensor, dtype, x.device).clone() for key, tensor in self.state.items()}  # torch changes it
+        return dict(zip(self.params, values, strict=True)), state, moved(x, dtype, x.device)
 
 
 def check_layer(case: LayerCase, *, dtype=torch.float64, device="cpu", seed=0) -> GradientCheck:
@@ -63,7 +65,7 @@ def check_layer(case: LayerCase, *, dtype=torch.float64, device="cpu", seed=0) -
     (x,) = draw((case.x,), dtype=dtype, device=device, seed=seed)
 
     def forward(x, *params):
-        out, state, cache = both.run(dict(zip(both.params, params, strict=True)), x, case.training)
+        out, state, cache = both.run(params, x, case.training)
         return out, tuple(state.values()), cache
 
     def backward(dout, cache):
@@ -71,7 +73,7 @@ def check_layer(case: LayerCase, *, dtype=torch.float64, device="cpu", seed=0) -
         return (*((dx,) if x.is_floating_point() else ()), *(grads[key] for key in both.params))
 
     def twin(x, *params):
-        return both.run_twin(dict(zip(both.params, params, strict=True)), x, case.training)
+        return both.run_twin(params, x, case.training)
 
     inputs = (x, *both.params.values())
     return check_gradient(
@@ -102,8 +104,7 @@ def check_model(
     y = torch.randint(10, x.shape[:1], generator=generator).to(device)
 
     def forward(*params):
-        params = dict(zip(both.params, params, strict=True))
-        out, state, cache = both.run(params, _as(x, next(iter(params.values()))), training=True)
+        out, state, cache = both.run(params, x, training=True)
         loss, loss_cache = losses.cross_entropy_forward(out, y)
         return loss, tuple(state.values()), (cache, loss_cache)
 
@@ -113,8 +114,7 @@ def check_model(
         return tuple(grads[key] for key in both.params)
 
     def twin(*params):
-        params = dict(zip(both.params, params, strict=True))
-        out, state = both.run_twin(params, _as(x, next(iter(params.values()))), training=True)
+        out, state = both.run_twin(params, x, training=True)
         return nn.functional.cross_entropy(out, y), *state
 
     inputs = tuple(both.params.values())

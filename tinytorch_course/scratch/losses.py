@@ -244,12 +244,7 @@ class NLLLossCache(NamedTuple):
 
 
 def nll_loss_forward(
-    input: Tensor,
-    target: Tensor,
-    *,
-    weight: Tensor | None = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
+    input: Tensor, target: Tensor, *, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean"
 ) -> tuple[Tensor, NLLLossCache]:
     """Negative log-likelihood of the right class: ``losses = −weight[target] · input[target]``, 0 where ignored.
 
@@ -443,11 +438,7 @@ def nll(*, weight: Tensor | None = None, ignore_index: int = -100, reduction: st
 
 
 def cross_entropy(
-    *,
-    weight: Tensor | None = None,
-    ignore_index: int = -100,
-    reduction: str = "mean",
-    label_smoothing: float = 0.0,
+    *, weight: Tensor | None = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
 ) -> Loss:
     """:func:`cross_entropy_forward` and its backward; nn.CrossEntropyLoss's keywords.
 
@@ -536,12 +527,7 @@ def check_classes(input: Tensor, target: Tensor, weight: Tensor | None, ignore_i
 
 @once
 def check_cross_entropy(
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    ignore_index: int,
-    reduction: str,
-    label_smoothing: float,
+    input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str, label_smoothing: float
 ) -> int:
     """Arguments of cross-entropy, but for the values; the axis of the classes."""
     if not isinstance(label_smoothing, (int, float)):

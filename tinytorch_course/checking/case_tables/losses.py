@@ -130,10 +130,7 @@ CLASSES = [
     Case(((3, 4), torch.full((3,), 2)), {"weight": CLASS_WEIGHT}, False, "no weight: nan"),
     *(
         Case((shape, torch.full(without_classes(shape), IGNORED)), keywords, False, "all ignored")
-        for shape, keywords in product(
-            ((3, 4), (4,), (2, 4, 3)),
-            (*REDUCED, {"weight": CLASS_WEIGHT}),
-        )
+        for shape, keywords in product(((3, 4), (4,), (2, 4, 3)), (*REDUCED, {"weight": CLASS_WEIGHT}))
     ),
     Case((MASKED, torch.tensor([2, 0])), {"reduction": "none"}, False, "classes ruled out"),
     Case((MASKED, torch.tensor([1, 0])), {}, False, "a right class ruled out"),

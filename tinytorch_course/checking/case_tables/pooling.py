@@ -51,10 +51,7 @@ MAX_CASES = [
     *(Case((on_grid(*SHAPE),), keywords, differences=False, note="ties") for keywords in MAX_KEYWORDS),
 ]
 AVG_CASES = [*(Case((SHAPE,), keywords) for keywords in AVG_KEYWORDS), *on_other_shapes(kernel_size=2)]
-ADAPTIVE_CASES = [
-    *(Case((SHAPE,), {"output_size": size}) for size in ADAPTIVE_SIZES),
-    *on_other_shapes(output_size=3),
-]
+ADAPTIVE_CASES = [*(Case((SHAPE,), {"output_size": size}) for size in ADAPTIVE_SIZES), *on_other_shapes(output_size=3)]
 
 OPS = [
     Op(

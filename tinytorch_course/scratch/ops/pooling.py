@@ -288,12 +288,7 @@ def _pixels_of_windows(geometry: Geometry) -> Iterator[tuple[int, int, list[tupl
 
 @once
 def pool_geometry(
-    x: Tensor,
-    kernel_size: IntPair,
-    stride: IntPair | None,
-    padding: IntPair,
-    dilation: IntPair,
-    ceil_mode: bool,
+    x: Tensor, kernel_size: IntPair, stride: IntPair | None, padding: IntPair, dilation: IntPair, ceil_mode: bool
 ) -> Geometry:
     """Where the windows lie, after a check of every argument."""
     require_float(x=x)

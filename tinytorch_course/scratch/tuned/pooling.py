@@ -13,13 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tinytorch_course.scratch.ops.pooling import (
-    AvgPool2dCache,
-    MaxPool2dCache,
-    pool_divisor,
-    pool_geometry,
-    winners,
-)
+from tinytorch_course.scratch.ops.pooling import AvgPool2dCache, MaxPool2dCache, pool_divisor, pool_geometry, winners
 from tinytorch_course.scratch.ops.windows import Geometry, IntPair
 
 __all__ = ["avg_pool2d_backward", "avg_pool2d_forward", "max_pool2d_backward", "max_pool2d_forward"]

@@ -1,6 +1,8 @@
 """The tables of ``tinytorch bench``."""
 
+import contextlib
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rich.console import Console
@@ -14,51 +16,37 @@ PRICES_LEGEND = (
 )
 
 
-class Display:
-    """Progress on stderr; the tables on stdout, or nowhere where a JSON document goes there."""
+@contextlib.contextmanager
+def progress() -> Iterator[Callable[[str], None]]:
+    """A function that says on stderr what is timed now."""
+    notes = Console(stderr=True, highlight=False)
+    if not sys.stderr.isatty():
+        yield lambda what: notes.print(f"Timing {what} ...")
+        return
+    with notes.status("") as status:
+        yield lambda what: status.update(f"Timing {what} ...")
 
-    def __init__(self, json: bool):
-        self.notes = Console(stderr=True, highlight=False)
-        self.results = None if json else Console(highlight=False, soft_wrap=True)
-        self.status = self.notes.status("") if sys.stderr.isatty() else None
 
-    def __enter__(self) -> "Display":
-        if self.status is not None:
-            self.status.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        if self.status is not None:
-            self.status.stop()
-
-    def working_on(self, what: str) -> None:
-        """Say what is timed now."""
-        if self.status is not None:
-            self.status.update(f"Timing {what} ...")
-        else:
-            self.notes.print(f"Timing {what} ...")
-
-    def tables(self, measured: list[Measured], about: dict[str, Any]) -> None:
-        """Show what was measured, and on what."""
-        if self.results is None:
-            return
-        ceiling = about["matmul_flops_per_second"]
-        steps = "training steps" + (", compiled" if about["compiled"] else "")
-        steps += ", ours as a CUDA graph" if about["cuda_graph"] else ""
-        for kind, title in (("layer", "layers, forward and backward"), ("step", steps)):
-            rows = [one for one in measured if one.kind == kind]
-            if rows:
-                self.results.print(_table(title, rows))
-                self.results.print()
-        if any(one.prices for one in measured):
-            self.results.print(_price_table(measured))
-            self.results.print(PRICES_LEGEND)
-            self.results.print()
-        self.results.print(
-            f"{about['device']}, {about['dtype']}, {about['threads']} threads, medians of {about['rounds']} rounds; "
-            f"torch {about['torch']}; a large matmul does {ceiling / 1e9:.0f} GFLOP/s."
-        )
-        self.results.print("Ratios are scratch / torch: below 1 is faster than torch.")
+def print_tables(measured: list[Measured], about: dict[str, Any]) -> None:
+    """What was measured, and on what."""
+    console = Console(highlight=False, soft_wrap=True)
+    ceiling = about["matmul_flops_per_second"]
+    steps = "training steps" + (", compiled" if about["compiled"] else "")
+    steps += ", ours as a CUDA graph" if about["cuda_graph"] else ""
+    for kind, title in (("layer", "layers, forward and backward"), ("step", steps)):
+        rows = [one for one in measured if one.kind == kind]
+        if rows:
+            console.print(_table(title, rows))
+            console.print()
+    if any(one.prices for one in measured):
+        console.print(_price_table(measured))
+        console.print(PRICES_LEGEND)
+        console.print()
+    console.print(
+        f"{about['device']}, {about['dtype']}, {about['threads']} threads, medians of {about['rounds']} rounds; "
+        f"torch {about['torch']}; a large matmul does {ceiling / 1e9:.0f} GFLOP/s."
+    )
+    console.print("Ratios are scratch / torch: below 1 is faster than torch.")
 
 
 def _table(title: str, rows: list[Measured]) -> Table:

@@ -76,7 +76,7 @@ def bench(
     import torch
 
     from tinytorch_course.bench import subjects
-    from tinytorch_course.bench.display import Display
+    from tinytorch_course.bench.display import print_tables, progress
     from tinytorch_course.training.environment import check_cuda_graph
     from tinytorch_course.training.memory import keep_freed_memory
 
@@ -90,28 +90,29 @@ def bench(
     keep_freed_memory()
 
     measured = []
-    with Display(json) as display:
-        display.working_on("a large matmul")
+    with progress() as working_on:
+        working_on("a large matmul")
         ceiling = subjects.matmul_ceiling(setting)
         for kind, name, batch in work:
-            display.working_on(f"{name}, batch {batch}")
+            working_on(f"{name}, batch {batch}")
             measure = subjects.measure_layer if kind == "layer" else subjects.measure_step
             one = measure(name, batch, setting)
             measured.append(one._replace(prices=subjects.price(kind, name, batch, setting)) if price_list else one)
-        about = {
-            "device": str(setting.device),
-            "dtype": dtype,
-            "ops": ops,
-            "compiled": compile,
-            "cuda_graph": cuda_graph,
-            "threads": torch.get_num_threads(),
-            "rounds": setting.rounds,
-            "torch": torch.__version__,
-            "matmul_flops_per_second": ceiling,
-        }
-        display.tables(measured, about)
+    about = {
+        "device": str(setting.device),
+        "dtype": dtype,
+        "ops": ops,
+        "compiled": compile,
+        "cuda_graph": cuda_graph,
+        "threads": torch.get_num_threads(),
+        "rounds": setting.rounds,
+        "torch": torch.__version__,
+        "matmul_flops_per_second": ceiling,
+    }
     if json:
         print_json(about | {"results": [one.to_dict() for one in measured]})
+    else:
+        print_tables(measured, about)
 
 
 def report_on_gpu(path: str, device: str, quick: bool, others: list[str]) -> None:

@@ -1,6 +1,7 @@
 """What a search for a repair is given: the learner's functions, and probes that say what is right."""
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -100,7 +101,9 @@ def subject_of_optimizer(learners: Any, folder: Path, op: str, seed: int = 0) ->
             if is_plain_run(case) and not strange_keywords(learners, case)
         ]
 
-    return Subject([learners], [], folder, probes, lambda quantity: "the parameters")
+    twin = inspect.signature(optimizers.OPTIMIZERS[op].twin).parameters
+    defaults = {name: one.default for name, one in twin.items() if isinstance(one.default, (int, float))}
+    return Subject([learners], [], folder, probes, lambda quantity: "the parameters", defaults)
 
 
 def _run_probe(case: Any, start: Callable, seed: int) -> RunProbe:

@@ -1,63 +1,46 @@
 """The edits that are tried: small changes of one place, each with what it costs in a reader's eyes.
 
-``plain`` edits change what is there (a sign, an axis, a name, brackets); ``inserting`` ones add what is in scope. A low
-cost stands for a likely slip of the pen, a high one for what somebody would rarely mean.
+Most are rules (see ``rules.py``); here are those that look at more than one expression, and what is in scope. A low cost
+stands for a likely slip of the pen, a high one for what somebody would rarely mean.
 """
 
 import ast
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
 from tinytorch_course.repair.nodes import (
     Site,
     binary,
+    called,
     constant,
+    inner_of,
+    is_method,
     like,
     made,
-    method,
-    negative,
     parse,
     parse_statement,
     sites,
-    wrapped,
 )
+from tinytorch_course.repair.rules import inserted, rewritten
 from tinytorch_course.repair.scope import Atom, atoms_of, evaluated, sizes_of
 from tinytorch_course.repair.source import Change, Editable, Node, Slot
 
 NEIGHBOURS = (
-    ("sum", "mean"),
-    ("max", "min"),
-    ("amax", "amin"),
-    ("argmax", "argmin"),
-    ("maximum", "minimum"),
-    ("clamp_min", "clamp_max"),
-    ("exp", "log", "expm1", "log1p"),
-    ("sin", "cos"),
-    ("tanh", "sigmoid"),
-    ("softmax", "log_softmax"),
-    ("sqrt", "rsqrt", "square"),
-    ("abs", "sign", "square"),
-    ("floor", "ceil"),
-    ("zeros_like", "ones_like"),
-    ("zeros", "ones"),
-    ("scatter_", "scatter_add_", "index_add_"),
-    ("copy_", "add_", "sub_"),
-    ("mul", "div"),
-    ("mul_", "div_"),
-    ("add", "sub"),
-    ("any", "all"),
-    ("var", "std"),
-    ("cumsum", "cumprod"),
-)
-NEXT_TO = {name: [other for other in group if other != name] for group in NEIGHBOURS for name in group}
+    "sum mean", "max min", "amax amin", "argmax argmin", "maximum minimum", "clamp_min clamp_max", "exp log expm1 log1p",
+    "sin cos", "tanh sigmoid", "softmax log_softmax", "sqrt rsqrt square", "abs sign square", "floor ceil",
+    "zeros_like ones_like", "zeros ones", "scatter_ scatter_add_ index_add_", "copy_ add_ sub_", "mul div", "mul_ div_",
+    "add sub", "any all", "var std", "cumsum cumprod", "logical_and logical_or", "gt ge lt le", "tril triu",
+)  # fmt: skip
+NEXT_TO = {name: [other for other in row.split() if other != name] for row in NEIGHBOURS for name in row.split()}
 REDUCTIONS = ("sum", "mean", "amax", "amin", "max", "min", "var", "std", "prod", "logsumexp")
 WITH_AXIS = (*REDUCTIONS, "softmax", "log_softmax", "argmax", "argmin", "cumsum", "flip", "cat", "stack", "norm")
-FUNCTIONS = ("exp", "log", "sqrt", "abs", "sign", "sigmoid", "tanh", "square")
-COMPARISONS = (ast.Gt, ast.GtE, ast.Lt, ast.LtE, ast.Eq, ast.NotEq)
+AXES = ("0", "1", "-1", "2", "(0, 1)", "(0, 2)", "(1, 2)", "(0, 2, 3)", "(2, 3)", "(1, 2, 3)")
+SHAPING = ("reshape", "view", "permute", "transpose", "flatten", "contiguous")
+NUMBERS = ("int", "float", "scalar")
 SUMS, PRODUCTS = (ast.Add, ast.Sub), (ast.Mult, ast.Div)
 HELPER, FORWARD, BASE = 0.6, 0.9, 0.3  # what a place costs that was not named itself
 
@@ -82,6 +65,7 @@ KINDS = {
     "default": "an argument's default",
     "formula": "a formula",
 }
+SAID_AS = {"shift": "index", "mask": "comparison", "whole": "call", "answer": "formula"}  # rules' kinds that only say where they belong
 
 
 class Edit(NamedTuple):
@@ -99,18 +83,42 @@ class Edit(NamedTuple):
 
 
 New = tuple[float, str, Node | list[ast.stmt]]
+# Small letters of the rules: kinds of what may stand for them, and whether the learner must have written it so.
+VARIABLES: dict[str, tuple[tuple[str, ...], bool]] = {
+    "t": (("tensor",), False),
+    "v": (("tensor",), True),
+    "w": (("tensor",), True),
+    "c": (("tensor", "scalar", "float"), True),
+    "r": (("tensor", *NUMBERS), True),
+    "n": (NUMBERS, False),
+    "k": (("int",), True),
+    "f": (("float", "scalar"), True),
+    "g": (("float", "scalar"), True),
+    "e": (("float",), True),
+    "m": (("mask",), False),
+}
 
 
 class Surroundings:
     """A function's sites and what is in scope there."""
 
-    def __init__(self, editable: Editable, relevant: Callable[[ast.stmt], bool], *, behind: bool, elsewhere: list[str]):
-        self.editable = editable
+    def __init__(
+        self,
+        editable: Editable,
+        relevant: Callable[[ast.stmt], bool],
+        *,
+        behind: bool,
+        elsewhere: list[str],
+        defaults: dict[str, Any],
+    ):
+        self.editable, self.defaults = editable, defaults
         self.sites = [site for site in sites(editable.tree) if relevant(site.statement)]
         self.atoms = atoms_of(editable, elsewhere)
         self.sizes = sizes_of(self.atoms)
-        self.axes = [a.text for a in self.atoms if a.text in ("dim", "axis", "ax", "d")] or ["0", "-1"]
+        self.axes = _axes_in(editable) or ["0", "-1"]
         self.known: dict[str, Atom | None] = {}
+        self.chosen: dict[tuple[str, int], list[tuple[float, Node]]] = {}
+        self.plain: dict[int, list[New]] = {}
         self.extra = HELPER if editable.depth else 0.0
         self.extra += FORWARD if behind and not editable.backward else 0.0
         self.extra += BASE if editable.inherited else 0.0
@@ -129,7 +137,7 @@ class Surroundings:
         for atom in (*self.atoms, *self.sizes):
             if atom.text == text:
                 return atom
-        if isinstance(node, ast.Call) and (_called(node) in ("len", "numel", "size", "sum") or _own_call(node)):
+        if isinstance(node, ast.Call) and (called(node) in ("len", "numel", "size", "sum") or _own_call(node)):
             return self.value_of(node)
         return None
 
@@ -143,16 +151,59 @@ class Surroundings:
     def edit(self, site: Site, new: New) -> Edit:
         """The edit that puts ``new`` in the place of the site."""
         cost, kind, node = new
-        return Edit(cost + self.extra, kind, self.editable, (Change(site.slot, site.node, node),))
+        return Edit(
+            cost + self.extra, SAID_AS.get(kind, kind), self.editable, (Change(site.slot, site.node, node),)
+        )
+
+    def plain_at(self, site: Site) -> list[New]:
+        """All that may stand there without anything put in."""
+        if id(site.node) not in self.plain:
+            self.plain[id(site.node)] = list(_plain(site, self))
+        return self.plain[id(site.node)]
+
+    def choices(self, site: Site, letter: str) -> list[tuple[float, Node]]:
+        """What a rule's small letter may be at a site, with what it costs beside what the learner wrote there."""
+        key = letter, site.statement.lineno
+        if key not in self.chosen:
+            self.chosen[key] = [(cost, parse(text, site.node)) for cost, text in self._texts(site, letter)]
+        return self.chosen[key]
+
+    def _texts(self, site: Site, letter: str) -> Iterator[tuple[float, str]]:
+        if letter == "d":
+            yield from ((0.0, axis) for axis in self.axes)
+        elif letter == "s":
+            for atom in self.visible(site, "tensor", "tuple"):
+                if atom.plain or atom.kind == "tuple":
+                    yield 0.0, atom.text if atom.kind == "tuple" else f"{atom.text}.shape"
+        else:
+            kinds, plain = VARIABLES[letter]
+            for atom in self.visible(site, *kinds, sizes=not plain):
+                says_nothing = not atom.plain and isinstance(atom.value, int) and atom.value in (0, 1)
+                if says_nothing or (plain and not atom.plain) or (letter == "e" and not abs(atom.value) < 1e-2):
+                    continue
+                yield 0.0 if atom.plain else 0.5, atom.text
+
+
+def _axes_in(editable: Editable) -> list[str]:
+    """The axes that the function speaks of."""
+    found = {
+        ast.unparse(keyword.value): None
+        for node in ast.walk(editable.tree) if isinstance(node, ast.Call)
+        for keyword in [*node.keywords, *(ast.keyword("dim", one) for one in node.args[0 if is_method(node) else 1 :])]
+        if keyword.arg in ("dim", "axis") and called(node) in WITH_AXIS
+    }  # fmt: skip
+    named = [name.arg for name in editable.tree.args.args if name.arg in ("dim", "axis")]
+    return [text for text in dict.fromkeys([*named, *found]) if len(text) <= 12]
 
 
 def plain_edits(around: Surroundings) -> Iterator[Edit]:
     """Changes of what is there."""
     for site in around.sites:
         if isinstance(site.slot.parent, ast.arguments):
-            yield from (around.edit(site, (cost + 0.5, "default", new)) for cost, _, new in _of_constant(site, around))
+            yield from (around.edit(site, (cost + 0.5, "default", new)) for cost, _, new in _constants(site, around))
+            yield from (around.edit(site, new) for new in _defaults(site, around))
             continue
-        for new in _plain(site, around):
+        for new in around.plain_at(site):
             yield around.edit(site, new)
     yield from _in_parallel(around)
     yield from _of_several(around)
@@ -162,254 +213,164 @@ def plain_edits(around: Surroundings) -> Iterator[Edit]:
 def inserting_edits(around: Surroundings) -> Iterator[Edit]:
     """Changes that add what is in scope."""
     for site in around.sites:
-        if isinstance(site.node, ast.expr) and _is_value(site):
-            for new in itertools.chain(_factors(site, around), _summands(site, around), _calls_around(site, around)):
+        kinds = _fitting(site) - {"sign"}
+        if kinds:
+            for new in inserted(site.node, kinds, lambda letter, site=site: around.choices(site, letter)):
                 yield around.edit(site, new)
-        elif isinstance(site.node, ast.stmt):
+        if isinstance(site.node, ast.stmt):
             for new in _new_statements(site, around):
                 yield around.edit(site, new)
 
 
 def _plain(site: Site, around: Surroundings) -> Iterator[New]:
-    for maker in (
-        _of_operators,
-        _of_calls,
-        _of_constant,
-        _of_names,
-        _of_subscripts,
-        _of_order,
-        _of_statement,
-        _hoisted,
-    ):
+    yield from rewritten(site.node)
+    if "sign" in _fitting(site):
+        yield from inserted(site.node, {"sign"}, lambda letter: [])
+    for maker in (_calls, _constants, _names, _subscripts, _tuples, _statements_changed, _named_wholes):
         yield from maker(site, around)
 
 
 # --- what is there ---
 
 
-def _of_operators(site: Site, around: Surroundings) -> Iterator[New]:
+def _calls(site: Site, around: Surroundings) -> Iterator[New]:
     node = site.node
-    if isinstance(node, ast.UnaryOp):
-        if isinstance(node.operand, ast.Constant) and isinstance(node.op, ast.USub) and _is_index(site):
-            yield from ((1.0, "index", constant(number, node)) for number in (0, 1))
-        if isinstance(node.op, (ast.USub, ast.Invert, ast.Not)):
-            yield 1.0, "sign", node.operand
-        return
-    if isinstance(node, ast.Compare) and len(node.ops) == 1:
-        for operator in COMPARISONS:
-            if type(node.ops[0]) is not operator:
-                yield 1.0, "comparison", like(node, ops=[operator()])
-        return
-    if isinstance(node, ast.AugAssign):
-        for old, new in ((ast.Add, ast.Sub), (ast.Mult, ast.Div)):
-            if type(node.op) in (old, new):
-                yield 1.0, "sign", like(node, op=new() if type(node.op) is old else old())
-        return
-    in_product = isinstance(node, ast.BinOp) and isinstance(node.op, (*SUMS, *PRODUCTS)) and _under(site, PRODUCTS)
-    if isinstance(node, (ast.Name, ast.Call, ast.BinOp)) and _is_value(site) and not _is_index(site) and not in_product:
-        yield 1.3, "sign", negative(node)
-    if not isinstance(node, ast.BinOp):
-        return
-    left, operator, right = node.left, type(node.op), node.right
-    for other in {
-        ast.Add: (ast.Sub, ast.Mult),
-        ast.Sub: (ast.Add, ast.Mult),
-        ast.Mult: (ast.Div, ast.Add, ast.Sub),
-        ast.Div: (ast.Mult,),
-        ast.FloorDiv: (ast.Div,),
-        ast.Pow: (ast.Mult,),
-        ast.MatMult: (ast.Mult,),
-        ast.Mod: (ast.FloorDiv,),
-        ast.BitAnd: (ast.BitOr,),
-        ast.BitOr: (ast.BitAnd,),
-    }.get(operator, ()):
-        sign = {operator, other} <= set(SUMS)
-        yield 1.0 if sign else 1.5, "sign" if sign else "operator", binary(left, other, right, node)
-    yield 1.2, "dropped", left
-    if operator in (ast.Sub, ast.Div):
-        yield (
-            1.4,
-            "dropped",
-            negative(right) if operator is ast.Sub else binary(constant(1, node), ast.Div, right, node),
-        )
-    if operator is not ast.Pow:
-        yield 1.2 if operator not in (ast.Sub, ast.Div) else 1.8, "dropped", right
-    if operator in (ast.Sub, ast.Div, ast.MatMult, ast.Pow):
-        yield 1.1, "order", binary(right, operator, left, node)
-    yield from _brackets(node)
-
-
-def _brackets(node: ast.BinOp) -> Iterator[New]:
-    """(a b) c as a (b c), and the reverse; sqrt(v) + eps as sqrt(v + eps), and the reverse."""
-    left, right, operator = node.left, node.right, type(node.op)
-    if isinstance(left, ast.BinOp) and (type(left.op) is not operator or operator in (ast.Sub, ast.Div, ast.Pow)):
-        inner = binary(left.right, operator, right, node)
-        yield 1.2, "brackets", binary(left.left, type(left.op), inner, node)
-    if isinstance(right, ast.BinOp):
-        inner = binary(left, operator, right.left, node)
-        yield 1.2, "brackets", binary(inner, type(right.op), right.right, node)
-    if operator in (*SUMS, *PRODUCTS):
-        if isinstance(left, ast.Call) and left.args and not _is_method(left):
-            inner = binary(left.args[0], operator, right, node)
-            yield 1.2, "brackets", like(left, args=[inner, *left.args[1:]])
-        elif isinstance(left, ast.Call) and isinstance(left.func, ast.Attribute):
-            inner = binary(left.func.value, operator, right, node)
-            yield 1.2, "brackets", like(left, func=like(left.func, value=inner))
-        if isinstance(left, ast.UnaryOp):
-            yield 1.2, "brackets", like(left, operand=binary(left.operand, operator, right, node))
-        elif isinstance(left, ast.BinOp) and isinstance(left.op, ast.Pow):
-            yield 1.2, "brackets", binary(binary(left.left, operator, right, node), ast.Pow, left.right, node)
-    if operator is ast.Pow and isinstance(left, ast.BinOp):
-        yield 1.2, "brackets", binary(left.left, type(left.op), binary(left.right, ast.Pow, right, node), node)
-
-
-def _of_calls(site: Site, around: Surroundings) -> Iterator[New]:
-    node = site.node
-    if isinstance(node, ast.Attribute) and node.attr in ("T", "mT"):
-        yield 1.0, "order", node.value
     if not isinstance(node, ast.Call):
         return
-    name = _called(node)
-    inner = _inner(node)
-    if inner is not None:
-        yield 1.3, "dropped", inner
-        if isinstance(inner, ast.BinOp) and isinstance(inner.op, (*SUMS, *PRODUCTS)):  # f(a + b) as f(a) + b
-            for part, other in (("left", inner.right), ("right", inner.left)):
-                call = _with_inner(node, getattr(inner, part))
-                pair = (call, other) if part == "left" else (other, call)
-                yield 1.2, "brackets", binary(pair[0], type(inner.op), pair[1], node)
+    name, place = called(node), 0 if is_method(node) else 1
     for other in NEXT_TO.get(name, ()):
-        yield 1.1, "reduction", like(node, func=_renamed(node.func, other))
-    keywords = {keyword.arg: keyword for keyword in node.keywords}
+        field = "attr" if isinstance(node.func, ast.Attribute) else "id"
+        yield 1.1, "reduction", like(node, func=like(node.func, **{field: other}))
+    given = [keyword.arg for keyword in node.keywords]
     for keyword in node.keywords:
         yield 1.4, "dropped", like(node, keywords=[one for one in node.keywords if one is not keyword])
-    if name in REDUCTIONS:
-        if "keepdim" not in keywords and (node.args or keywords):
-            yield 1.2, "axis", like(node, keywords=[*node.keywords, _keyword("keepdim", True, node)])
-        if name in ("var", "std"):
-            yield (
-                1.1,
-                "constant",
-                like(
-                    node,
-                    keywords=[
-                        *(k for k in node.keywords if k.arg not in ("unbiased", "correction")),
-                        _keyword("unbiased", False, node),
-                    ],
-                ),
-            )
+    if name in REDUCTIONS and "keepdim" not in given and (len(node.args) > place or given):
+        yield 1.2, "axis", _with(node, keepdim=True)
+    if name in ("var", "std"):
+        others = [one for one in node.keywords if one.arg not in ("unbiased", "correction")]
+        yield 1.1, "constant", _with(like(node, keywords=others), unbiased=False)
     if name in WITH_AXIS:
-        yield from _axes(node, name)
-    if name in ("reshape", "view", "permute", "transpose", "flatten"):
+        yield from _axes(node, name, place)
+    if name in SHAPING:
         yield from _shaped(node, site, around)
-    if name == "pad" and "value" not in keywords:
-        infinite = made(ast.keyword("value", parse('float("-inf")', node)), node)
-        yield 1.6, "constant", like(node, keywords=[*node.keywords, infinite])
+    if name == "pad" and "value" not in given:
+        yield 1.6, "constant", _with(node, value=-torch.inf)
+    for number in range(len(node.args) - 1):
+        args = list(node.args)
+        args[number], args[number + 1] = args[number + 1], args[number]
+        yield 1.2, "order", like(node, args=args)
     if len(node.args) > 1:
-        for number in range(len(node.args) - 1):
-            args = list(node.args)
-            args[number], args[number + 1] = args[number + 1], args[number]
-            yield 1.2, "order", like(node, args=args)
         yield 1.6, "dropped", like(node, args=node.args[:-1])
-        if name == "where" and len(node.args) == 3:
-            for kept in node.args[1:]:
-                yield 1.6, "dropped", kept
+    if name == "range" and node.args:
+        yield from _range(node)
+
+
+def _with(node: ast.Call, **values: Any) -> ast.Call:
+    """The call with more keywords."""
+    added = [
+        made(ast.keyword(name, parse('float("-inf")', node) if value == -torch.inf else constant(value, node)), node)
+        for name, value in values.items()
+    ]
+    return like(node, keywords=[*node.keywords, *added])
 
 
 def _shaped(node: ast.Call, site: Site, around: Surroundings) -> Iterator[New]:
     """x.reshape(a, b).permute(1, 0) as x.reshape(y.shape)."""
-    base = node
-    while isinstance(base, ast.Call) and _called(base) in ("reshape", "view", "permute", "transpose", "flatten"):
-        base = _inner(base)
-        if base is None:
-            return
-    for atom in around.visible(site, "tensor", "tuple"):
-        shape = atom.text if atom.kind == "tuple" else f"{atom.text}.shape"
-        if atom.plain:
-            yield 1.7, "call", method(base, f".reshape({shape})")
-    if _called(node) == "permute" and 2 <= len(node.args) <= 4:
+    base: ast.expr | None = node
+    while isinstance(base, ast.Call) and called(base) in SHAPING:
+        base = inner_of(base)
+    if base is not None:
+        for _, shape in around.choices(site, "s"):
+            call = made(ast.Call(made(ast.Attribute(base, "reshape", ast.Load()), node), [shape], []), node)
+            yield 1.7, "call", call
+    if called(node) == "permute" and 2 <= len(node.args) <= 4:
         for order in itertools.permutations(range(len(node.args))):
             yield 1.3, "order", like(node, args=[constant(axis, node) for axis in order])
 
 
-def _axes(node: ast.Call, name: str) -> Iterator[New]:
+def _axes(node: ast.Call, name: str, place: int) -> Iterator[New]:
     """Another axis, none, or several."""
-    is_method = _is_method(node)
-    place = 0 if is_method else 1
     given = node.args[place] if len(node.args) > place else None
     keywords = [keyword for keyword in node.keywords if keyword.arg not in ("dim", "axis")]
-    kept = node.args[:place]
-    now = (
-        ast.unparse(given)
-        if given is not None
-        else next((ast.unparse(k.value) for k in node.keywords if k.arg in ("dim", "axis")), "")
-    )
+    named = next((keyword.value for keyword in node.keywords if keyword.arg in ("dim", "axis")), None)
+    now = ast.unparse(given or named) if given or named else ""
     keepdim = any(keyword.arg == "keepdim" for keyword in node.keywords)
-    for text in ("0", "1", "-1", "2", "(0, 1)", "(0, 2)", "(1, 2)", "(0, 2, 3)", "(2, 3)", "(1, 2, 3)"):
+    for text in AXES:
         if text == now:
             continue
-        axis = parse(text, node)
-        likely = 1.0 if now and not text.startswith("(") else 1.4 if now else 1.7
-        yield likely, "axis", like(node, args=[*kept, axis, *node.args[place + 1 :]], keywords=keywords)
-        if not now and not keepdim and name in REDUCTIONS and not text.startswith("("):
-            kept_axis = _keyword("keepdim", True, node)
-            yield 1.9, "axis", like(node, args=[*kept, axis], keywords=[*keywords, kept_axis])
+        several = text.startswith("(")
+        other = like(node, args=[*node.args[:place], parse(text, node), *node.args[place + 1 :]], keywords=keywords)
+        yield 1.0 if now and not several else 1.4 if now else 1.7, "axis", other
+        if not now and not keepdim and name in REDUCTIONS and not several:
+            yield 1.9, "axis", _with(other, keepdim=True)
     if now and not keepdim and name in ("sum", "mean"):
-        yield 1.6, "axis", like(node, args=kept, keywords=keywords)
+        yield 1.6, "axis", like(node, args=node.args[:place], keywords=keywords)
 
 
-def _of_constant(site: Site, around: Surroundings) -> Iterator[New]:
+def _range(node: ast.Call) -> Iterator[New]:
+    end = 0 if len(node.args) == 1 else 1
+    for operator in () if _is_shifted(node.args[end]) else SUMS:
+        args = list(node.args)
+        args[end] = binary(args[end], operator, constant(1, node), args[end])
+        yield 1.2, "index", like(node, args=args)
+
+
+def _constants(site: Site, around: Surroundings) -> Iterator[New]:
     node = site.node
-    if not isinstance(node, ast.Constant) or isinstance(node.value, (str, bytes, type(None), type(...))):
+    if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant) and _is_index(site):
+        yield from ((1.0, "index", constant(number, node)) for number in (0, 1))
+    if not isinstance(node, ast.Constant) or not isinstance(node.value, (bool, int, float)):
         return
     value = node.value
     if isinstance(value, bool):
-        for atom in around.visible(site, "bool"):
-            yield 1.5, "name", parse(atom.text, node)
+        yield from ((1.5, "name", parse(atom.text, node)) for atom in around.visible(site, "bool"))
         yield 1.0, "axis" if _keyword_of(site) == "keepdim" else "constant", constant(not value, node)
         return
+    if _keyword_of(site) in ("dim", "axis", "start_dim", "end_dim"):
+        yield from ((1.0, "axis", constant(other, node)) for other in (0, 1, -1, 2, -2, 3) if other != value)
+        return
+    kind, cost, others = "constant", 1.2, [value / 2, 2 * value, 1 - value, 1.0, 0.0, 1 / value if value else 1.0, -value]
     if isinstance(value, int):
-        if _keyword_of(site) in ("dim", "axis", "start_dim", "end_dim"):
-            others = [axis for axis in (0, 1, -1, 2, -2, 3) if axis != value]
-            yield from ((1.0, "axis", constant(other, node)) for other in others)
-            return
-        others = {value + 1, value - 1, -value, 2 * value, 0, 1, 2} - {value}
-        if isinstance(site.parent, ast.UnaryOp):
-            others -= {0, -value}
         kind, cost = ("index", 1.3) if _is_index(site) else ("constant", 1.1)
-        for other in sorted(others, key=lambda one: abs(one - value)):
+        others = sorted({value + 1, value - 1, -value, 2 * value, 0, 1, 2}, key=lambda one: abs(one - value))
+        others += [] if _is_index(site) or not value else [value / 2, 3 * value]
+    for other in dict.fromkeys(others):
+        if other != value and not (isinstance(site.parent, ast.UnaryOp) and other in (0, -value)):
             yield cost if other != -value else 1.4, kind, constant(other, node)
-        if not _is_index(site) and value:
-            yield from ((1.3, kind, constant(other, node)) for other in (value / 2, 3 * value))
-    elif isinstance(value, float):
-        others = [value / 2, 2 * value, 1 - value, 1.0, 0.0, *([1 / value] if value else []), -value]
-        yield from ((1.2, "constant", constant(other, node)) for other in dict.fromkeys(others) if other != value)
-    for atom in around.visible(site, "int", "float", "scalar", sizes=True):
+    for atom in around.visible(site, *NUMBERS, sizes=True):
         yield 1.7 if atom.plain else 2.2, "name", parse(atom.text, node)
 
 
-def _of_names(site: Site, around: Surroundings) -> Iterator[New]:
+def _defaults(site: Site, around: Surroundings) -> Iterator[New]:
+    """The default that torch has for an argument of that name."""
+    arguments = site.parent
+    names = arguments.kwonlyargs if site.slot.field == "kw_defaults" else arguments.args[-len(arguments.defaults) :]
+    name = names[site.slot.place].arg
+    if name in around.defaults and isinstance(site.node, ast.Constant) and site.node.value != around.defaults[name]:
+        yield 1.0, "default", constant(around.defaults[name], site.node)
+
+
+def _names(site: Site, around: Surroundings) -> Iterator[New]:
     node = site.node
     if isinstance(getattr(node, "ctx", None), (ast.Store, ast.Del)):
         return
-    if (isinstance(site.parent, ast.Call) and site.slot.field == "func") or _is_unpacked_call(site, around):
+    if (isinstance(site.parent, ast.Call) and site.slot.field == "func") or _is_unpacking(site, ast.Name):
         return
     atom = around.kind(node)
     if atom is None:
         return
-    numbers = ("int", "float", "scalar")
-    kinds = numbers if atom.kind in numbers else ("tensor", "mask") if atom.kind == "tensor" else (atom.kind,)
+    kinds = NUMBERS if atom.kind in NUMBERS else ("tensor", "mask") if atom.kind == "tensor" else (atom.kind,)
     for other in around.visible(site, *kinds, sizes=atom.kind in ("int", "scalar")):
-        if other.text == atom.text or _returned_call(other, site, around):
+        if other.text == atom.text or _returned_call(other, around):
             continue
         same = isinstance(other.value, torch.Tensor) and other.value.shape == getattr(atom.value, "shape", None)
-        cost = (1.4 if same or other.kind in numbers else 1.9) + (0.0 if other.plain else 0.4)
+        cost = (1.4 if same or other.kind in NUMBERS else 1.9) + (0.0 if other.plain else 0.4)
         yield cost, "name", parse(other.text, node)
     if atom.kind == "mask":
         yield 1.0, "sign", made(ast.UnaryOp(ast.Invert(), node), node)
 
 
-def _of_subscripts(site: Site, around: Surroundings) -> Iterator[New]:
+def _subscripts(site: Site, around: Surroundings) -> Iterator[New]:
     node = site.node
     if isinstance(node, ast.Slice):
         for name in ("lower", "upper", "step"):
@@ -417,41 +378,41 @@ def _of_subscripts(site: Site, around: Surroundings) -> Iterator[New]:
             if bound is None:
                 if name != "step":
                     yield from (
-                        ((1.5, "index", like(node, **{name: constant(number, site.statement)})) for number in (1, -1))
-                        if _has_place(site)
-                        else ()
+                        (1.5, "index", like(node, **{name: constant(number, site.statement)})) for number in (1, -1)
                     )
                 continue
             yield 1.3, "index", like(node, **{name: None})
             for operator in () if _is_shifted(bound) else SUMS:
                 yield 1.2, "index", like(node, **{name: binary(bound, operator, constant(1, bound), bound)})
-        if node.lower is None and node.upper is None and not _has_place(site):
-            return
-    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and isinstance(node.ctx, ast.Load):
+    if not isinstance(node, ast.Subscript):
+        return
+    if isinstance(node.slice, ast.Constant) and isinstance(node.ctx, ast.Load):
         value = around.value_of(node.value)
         if value is not None and value.kind == "tensor":
-            yield 1.5, "reduction", method(node.value, ".sum(0)")
-            yield 1.6, "reduction", method(node.value, ".mean(0)")
-    if isinstance(node, ast.Subscript) and isinstance(node.slice, (ast.Tuple, ast.Slice)):
-        if isinstance(node.slice, ast.Tuple):
-            for first, second in itertools.combinations(range(len(node.slice.elts)), 2):
-                elements = list(node.slice.elts)
-                elements[first], elements[second] = elements[second], elements[first]
-                if ast.dump(elements[first]) != ast.dump(elements[second]):
-                    yield 1.5, "order", like(node, slice=like(node.slice, elts=elements))
-        yield from _negative_stops(node)
-        yield from _fancy_rows(node, around, site)
-    if isinstance(node, ast.Call) and _called(node) == "range" and node.args:
-        end = 0 if len(node.args) == 1 else 1
-        for operator in () if _is_shifted(node.args[end]) else SUMS:
-            args = list(node.args)
-            args[end] = binary(args[end], operator, constant(1, node), args[end])
-            yield 1.2, "index", like(node, args=args)
-
-
-def _negative_stops(node: ast.Subscript) -> Iterator[New]:
-    """``x[p:-p]`` is empty for p = 0: ``x[p:x.shape[0] - p]`` is not."""
+            for name in ("sum", "mean"):
+                function = made(ast.Attribute(node.value, name, ast.Load()), node)
+                yield 1.5, "reduction", made(ast.Call(function, [constant(0, node)], []), node)
     parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+    if len(parts) > 1:
+        yield from ((1.5, "order", like(node, slice=other)) for _, other in _swapped(node.slice))
+    yield from _negative_stops(node, parts)
+    if len(parts) == 2 and isinstance(parts[0], ast.Slice) and not isinstance(parts[1], ast.Slice):
+        # g[:, target] means all rows, g[range(len(target)), target] each its own
+        rows = parse(f"range(len({ast.unparse(parts[1])}))", node)
+        yield 1.1, "index", like(node, slice=like(node.slice, elts=[rows, parts[1]]))
+
+
+def _swapped(node: ast.Tuple) -> Iterator[tuple[int, ast.Tuple]]:
+    """The tuple with two of its elements exchanged, and how far apart they are."""
+    for first, second in itertools.combinations(range(len(node.elts)), 2):
+        elements = list(node.elts)
+        elements[first], elements[second] = elements[second], elements[first]
+        if ast.dump(elements[first]) != ast.dump(elements[second]):
+            yield second - first, like(node, elts=elements)
+
+
+def _negative_stops(node: ast.Subscript, parts: list[ast.expr]) -> Iterator[New]:
+    """``x[p:-p]`` is empty for p = 0: ``x[p:x.shape[0] - p]`` is not."""
     new, count = [], 0
     for axis, part in enumerate(parts):
         stop = getattr(part, "upper", None)
@@ -465,80 +426,51 @@ def _negative_stops(node: ast.Subscript) -> Iterator[New]:
         yield 1.0, "index", like(node, slice=inside)
 
 
-def _fancy_rows(node: ast.Subscript, around: Surroundings, site: Site) -> Iterator[New]:
-    """``g[:, target]`` means all rows: ``g[range(len(target)), target]`` each its own."""
-    parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else []
-    if len(parts) == 2 and isinstance(parts[0], ast.Slice) and not isinstance(parts[1], ast.Slice):
-        rows = parse(f"range(len({ast.unparse(parts[1])}))", node)
-        yield 1.1, "index", like(node, slice=like(node.slice, elts=[rows, parts[1]]))
-
-
-def _of_order(site: Site, around: Surroundings) -> Iterator[New]:
+def _tuples(site: Site, around: Surroundings) -> Iterator[New]:
     node = site.node
-    if isinstance(node, ast.Tuple) and len(node.elts) > 1:
-        if isinstance(site.parent, ast.Subscript):
-            return  # see _of_subscripts
-        unpacked = isinstance(node.ctx, ast.Store)
-        if unpacked and isinstance(site.statement, ast.Assign) and isinstance(site.statement.value, ast.Call):
-            return
-        for first, second in itertools.combinations(range(len(node.elts)), 2):
-            elements = list(node.elts)
-            elements[first], elements[second] = elements[second], elements[first]
-            yield 1.1 + 0.1 * (second - first), "order", like(node, elts=elements)
-    elif isinstance(node, ast.IfExp):
-        yield 1.2, "order", like(node, body=node.orelse, orelse=node.body)
-        yield 1.5, "dropped", node.body
-        yield 1.5, "dropped", node.orelse
+    if isinstance(node, ast.Tuple) and len(node.elts) > 1 and not isinstance(site.parent, ast.Subscript):
+        if not (isinstance(node.ctx, ast.Store) and _is_unpacking(site, ast.Call)):
+            yield from ((1.0 + 0.1 * distance, "order", other) for distance, other in _swapped(node))
 
 
-def _of_statement(site: Site, around: Surroundings) -> Iterator[New]:
+def _statements_changed(site: Site, around: Surroundings) -> Iterator[New]:
     node = site.node
-    if (
-        isinstance(node, ast.Assign)
-        and len(node.targets) == 1
-        and isinstance(node.targets[0], (ast.Name, ast.Subscript))
-    ):
-        yield 1.0, "accumulate", made(ast.AugAssign(node.targets[0], ast.Add(), node.value), node)
+    target = node.targets[0] if isinstance(node, ast.Assign) and len(node.targets) == 1 else None
+    if isinstance(target, (ast.Name, ast.Subscript)):
+        yield 1.0, "accumulate", made(ast.AugAssign(target, ast.Add(), node.value), node)
     if isinstance(node, ast.AugAssign):
-        target = node.target
-        yield 1.2, "accumulate", made(ast.Assign([target], node.value), node)
-        left = parse(ast.unparse(target), target)
-        yield 1.4, "accumulate", made(ast.Assign([target], binary(left, type(node.op), node.value, node)), node)
-    if isinstance(node, (ast.AugAssign, ast.Expr)) and not isinstance(getattr(node, "value", None), ast.Constant):
-        yield 1.3, "statement", _nothing(site)
-    if isinstance(node, ast.Assign) and isinstance(node.targets[0], (ast.Name, ast.Subscript, ast.Attribute)):
-        yield 1.6, "statement", _nothing(site)
-    if isinstance(node, ast.If) and not node.orelse:
-        yield 1.5, "statement", _nothing(site)
+        for old, new in ((ast.Add, ast.Sub), (ast.Sub, ast.Add), (ast.Mult, ast.Div), (ast.Div, ast.Mult)):
+            if isinstance(node.op, old):
+                yield 1.0, "sign", like(node, op=new())
+        yield 1.2, "accumulate", made(ast.Assign([node.target], node.value), node)
+        left = parse(ast.unparse(node.target), node.target)
+        whole = binary(left, type(node.op), node.value, node)
+        yield 1.4, "accumulate", made(ast.Assign([node.target], whole), node)
+    cost = (
+        1.3 if isinstance(node, (ast.AugAssign, ast.Expr)) and not isinstance(node.value, ast.Constant)
+        else 1.6 if isinstance(target, (ast.Name, ast.Subscript, ast.Attribute))
+        else 1.5 if isinstance(node, ast.If) and not node.orelse else None
+    )  # fmt: skip
+    if cost is not None:  # a body must have one statement
+        alone = len(getattr(site.parent, site.slot.field)) == 1
+        yield cost, "statement", [parse_statement("pass", node)] if alone else []
 
 
-def _nothing(site: Site) -> list[ast.stmt]:
-    """In place of a statement; a body must have one."""
-    alone = len(getattr(site.parent, site.slot.field)) == 1
-    return [parse_statement("pass", site.node)] if alone else []
-
-
-def _hoisted(site: Site, around: Surroundings) -> Iterator[New]:
-    """A part of an expression in place of the whole; or a name in place of what was made of it."""
+def _named_wholes(site: Site, around: Surroundings) -> Iterator[New]:
+    """A name in place of what was made of it."""
     node = site.node
-    if not isinstance(node, (ast.BinOp, ast.Call, ast.Tuple)) or isinstance(getattr(node, "ctx", None), ast.Store):
+    if not isinstance(node, (ast.BinOp, ast.Call)) or site.slot.field not in ("args", "value"):
         return
-    if isinstance(node, ast.BinOp):
-        for child in (node.left, node.right):
-            child = child.operand if isinstance(child, ast.UnaryOp) else child
-            if isinstance(child, ast.BinOp):
-                yield 1.5, "dropped", child.left
-                yield 1.5, "dropped", child.right
-            elif isinstance(child, ast.Call) and _inner(child) is not None:
-                yield 1.7, "dropped", _inner(child)
-    if isinstance(site.parent, (ast.Call, ast.Assign, ast.Return)) and site.slot.field in ("args", "value"):
-        whole = around.value_of(node)
-        if whole is None:
-            return
-        for atom in around.visible(site, whole.kind):
-            same = getattr(atom.value, "shape", 0) == getattr(whole.value, "shape", 0)
-            if atom.plain and same and not _returned_call(atom, site, around):
-                yield 1.9, "name", parse(atom.text, node)
+    if not isinstance(site.parent, (ast.Call, ast.Assign, ast.Return, ast.Tuple)):
+        return
+    whole = around.value_of(node)
+    for atom in around.visible(site, whole.kind) if whole is not None else ():
+        same = getattr(atom.value, "shape", 0) == getattr(whole.value, "shape", 0)  # type: ignore[union-attr]
+        if atom.plain and same and not _returned_call(atom, around):
+            yield 1.9, "name", parse(atom.text, node)
+
+
+# --- several places ---
 
 
 def _in_parallel(around: Surroundings) -> Iterator[Edit]:
@@ -557,15 +489,14 @@ def _in_parallel(around: Surroundings) -> Iterator[Edit]:
     for group in groups.values():
         if not 2 <= len(group) <= 6:
             continue
-        choices = [group] if len(group) < 4 else [group, *_alike(group)]
-        for chosen in choices:
-            lists = [list(_plain(site, around)) for site in chosen]
+        for chosen in [group] if len(group) < 4 else [group, *_alike(group)]:
+            lists = [around.plain_at(site) for site in chosen]
             if len({len(one) for one in lists}) != 1:
                 continue
             for news in zip(*lists, strict=True):
                 if len({(cost, kind) for cost, kind, _ in news}) == 1 and not isinstance(news[0][2], list):
                     changes = tuple(Change(s.slot, s.node, new[2]) for s, new in zip(chosen, news, strict=True))
-                    yield Edit(news[0][0] + 0.5 + around.extra, news[0][1], around.editable, changes)
+                    yield Edit(news[0][0] + 0.4 + around.extra, news[0][1], around.editable, changes)
 
 
 def _alike(group: list[Site]) -> list[list[Site]]:
@@ -581,26 +512,63 @@ def _pattern(text: str) -> str:
     return re.sub(r"\b(\d+|[A-Za-z]{1,2}\d?)\b", "_", text)
 
 
+def _of_several(around: Surroundings) -> Iterator[Edit]:
+    """A stride at all windows of a loop; a name for another in all of a statement."""
+    loops = {
+        node.target.id for node in ast.walk(around.editable.tree)
+        if isinstance(node, ast.For) and isinstance(node.target, ast.Name) and "range" in ast.unparse(node.iter)
+    }  # fmt: skip
+    uses: dict[tuple[int, str], list[Site]] = {}
+    bare: list[Site] = []
+    scaled: list[Slot] = []
+    for site in around.sites:
+        if isinstance(site.node, ast.Name) and isinstance(site.node.ctx, ast.Load):
+            uses.setdefault((id(site.statement), site.node.id), []).append(site)
+            if site.node.id in loops and _in_slice(site):
+                product = isinstance(site.parent, ast.BinOp) and isinstance(site.parent.op, ast.Mult)
+                if product:
+                    scaled.append(Slot(site.parent, "right" if site.slot.field == "left" else "left"))
+                else:
+                    bare.append(site)
+    groups = {key: list(of) for kind in (lambda s: 0, lambda s: id(s.statement), lambda s: s.node.id)
+              for key, of in itertools.groupby(sorted(bare, key=lambda s: str(kind(s))), kind)}  # fmt: skip
+    for scale in [a.text for a in around.atoms if a.kind in ("int", "scalar") and a.plain and a.text.isidentifier()]:
+        for group in groups.values():
+            yield _everywhere(around, 1.6, "factor", [(s.slot, binary(s.node, ast.Mult, parse(scale, s.node), s.node))
+                                                      for s in group])  # fmt: skip
+        others = [slot for slot in scaled if isinstance(slot.get(), ast.Name) and slot.get().id != scale]
+        if others:
+            yield _everywhere(around, 1.5, "name", [(slot, parse(scale, slot.get())) for slot in others])
+    for (_, name), group in uses.items():
+        atom = around.kind(group[0].node) if len(group) > 1 else None
+        for other in around.visible(group[0], atom.kind) if atom is not None else ():
+            if other.text != name and other.plain and not _returned_call(other, around):
+                yield _everywhere(around, 2.0, "name", [(s.slot, parse(other.text, s.node)) for s in group])
+
+
+def _everywhere(around: Surroundings, cost: float, kind: str, news: Iterable[tuple[Slot, Node]]) -> Edit:
+    changes = tuple(Change(slot, slot.get(), node) for slot, node in news)
+    return Edit(cost + around.extra, kind, around.editable, changes)
+
+
+# --- statements ---
+
+
 def _moved_statements(around: Surroundings) -> Iterator[Edit]:
     """A statement out of its loop, to before or behind it; and two neighbours exchanged."""
     for site in around.sites:
         if not isinstance(site.node, (ast.Assign, ast.AugAssign, ast.Expr)) or site.slot.place is None:
             continue
-        moved = _again(site.node)
+        moved = parse_statement(ast.unparse(site.node), site.node)
         gone = Change(site.slot, site.node, [])
-        for depth in range(len(site.way) - 1, 0, -1):
-            loop, outside = site.way[depth], site.way[depth - 1]
-            if not isinstance(loop, (ast.For, ast.While, ast.If)):
-                continue
+        for outside, loop in itertools.pairwise(reversed(site.way[: len(site.way)])):
+            outside, loop = loop, outside
             body = next((name for name in ("body", "orelse") if loop in getattr(outside, name, [])), None)
-            if body is None:
-                continue
-            slot = Slot(outside, body, getattr(outside, body).index(loop))
-            if len(loop.body) == 1:
-                continue
-            for statements in ([moved, loop], [loop, moved]):
-                changes = (gone, Change(slot, loop, statements))
-                yield Edit(1.5 + around.extra, "statement", around.editable, changes)
+            if isinstance(loop, (ast.For, ast.While, ast.If)) and body is not None and len(loop.body) > 1:
+                slot = Slot(outside, body, getattr(outside, body).index(loop))
+                for statements in ([moved, loop], [loop, moved]):
+                    changes = (gone, Change(slot, loop, statements))
+                    yield Edit(1.5 + around.extra, "statement", around.editable, changes)
         siblings = getattr(site.parent, site.slot.field)
         if site.slot.place + 1 < len(siblings):  # past its neighbour
             behind = siblings[site.slot.place + 1]
@@ -609,256 +577,89 @@ def _moved_statements(around: Surroundings) -> Iterator[Edit]:
                 yield Edit(1.7 + around.extra, "statement", around.editable, (gone, change))
 
 
-def _again(node: ast.stmt) -> ast.stmt:
-    return parse_statement(ast.unparse(node), node)
-
-
-def _of_several(around: Surroundings) -> Iterator[Edit]:
-    """One idea at several places: a stride in all windows, a name for another throughout a statement."""
-    scales = [
-        atom for atom in around.atoms if atom.kind in ("int", "scalar") and atom.plain and atom.text.isidentifier()
-    ]
-    loops = {
-        node.target.id for node in ast.walk(around.editable.tree)
-        if isinstance(node, ast.For) and isinstance(node.target, ast.Name) and "range" in ast.unparse(node.iter)
-    }  # fmt: skip
-    places = [
-        site
-        for site in around.sites
-        if isinstance(site.node, ast.Name)
-        and site.node.id in loops
-        and isinstance(site.node.ctx, ast.Load)
-        and site.inside(ast.Slice, ast.Call)
-        and _in_slice(site)
-    ]
-    bare = [site for site in places if not _under(site, (ast.Mult,))]
-    scaled = [site for site in places if _under(site, (ast.Mult,))]
-    for scale in scales:
-        groups = [
-            bare,
-            *([site for site in bare if site.statement is statement] for statement in _statements(bare)),
-            *([site for site in bare if site.node.id == name] for name in sorted({s.node.id for s in bare})),
-        ]
-        for group in groups:
-            if group:
-                changes = tuple(
-                    Change(s.slot, s.node, binary(s.node, ast.Mult, parse(scale.text, s.node), s.node)) for s in group
-                )
-                yield Edit(1.6 + around.extra, "factor", around.editable, changes)
-        factors = [(site.parent, "right" if site.slot.field == "left" else "left") for site in scaled]
-        changes = tuple(
-            Change(Slot(parent, name), getattr(parent, name), parse(scale.text, parent))
-            for parent, name in factors
-            if isinstance(getattr(parent, name), ast.Name) and getattr(parent, name).id != scale.text
-        )
-        if changes:
-            yield Edit(1.5 + around.extra, "name", around.editable, changes)
-    yield from _names_throughout(around)
-
-
-def _names_throughout(around: Surroundings) -> Iterator[Edit]:
-    """Each name for another in all of a statement."""
-    for statement in _statements(around.sites):
-        uses: dict[str, list[Site]] = {}
-        for site in around.sites:
-            if site.statement is statement and isinstance(site.node, ast.Name) and isinstance(site.node.ctx, ast.Load):
-                uses.setdefault(site.node.id, []).append(site)
-        for name, group in uses.items():
-            atom = around.kind(group[0].node)
-            if len(group) < 2 or atom is None:
-                continue
-            for other in around.visible(group[0], atom.kind):
-                if other.text != name and other.plain and not _returned_call(other, group[0], around):
-                    changes = tuple(Change(s.slot, s.node, parse(other.text, s.node)) for s in group)
-                    yield Edit(2.0 + around.extra, "name", around.editable, changes)
-
-
-def _statements(places: Iterable[Site]) -> list[ast.stmt]:
-    return list({id(site.statement): site.statement for site in places}.values())
-
-
-# --- what is in scope ---
-
-
-def _factors(site: Site, around: Surroundings) -> Iterator[New]:
-    node = site.node
-    if _under(site, PRODUCTS) and not (isinstance(site.parent.op, ast.Div) and site.slot.field == "right"):
-        return
-    if isinstance(site.parent, ast.UnaryOp) or _is_index(site) or site.inside(ast.Compare):
-        return
-    for number in (2, 0.5):
-        yield 1.5, "factor", binary(constant(number, node), ast.Mult, node, node)
-    for atom in around.visible(site, "tensor", "scalar", "mask", "float", "int", sizes=True):
-        if not _can_be_factor(atom, node):
-            continue
-        other = parse(atom.text, node)
-        cost = 1.8 if atom.plain else 2.3
-        if atom.kind == "mask":
-            yield cost, "factor", binary(node, ast.Mult, other, node)
-            yield cost + 0.2, "factor", binary(node, ast.Mult, made(ast.UnaryOp(ast.Invert(), other), node), node)
-            continue
-        number = atom.kind in ("int", "scalar", "float")
-        yield cost, "factor", binary(node, ast.Mult, other, node)
-        yield cost + (0.0 if number else 0.4), "factor", binary(node, ast.Div, other, node)
-        if atom.plain and atom.kind != "int":
-            rest = parse(f"1 - {atom.text}", node)
-            yield cost + 0.4, "factor", binary(node, ast.Mult, rest, node)
-            yield cost + 0.5, "factor", binary(node, ast.Div, rest, node)
-            square = parse(f"1 - {atom.text} ** 2", node)
-            yield cost + 0.6, "factor", binary(node, ast.Mult, square, node)
-        if (
-            atom.plain
-            or (number and not atom.text.endswith(("]", ")")))
-            or (atom.kind == "int" and "shape" not in atom.text)
-        ):
-            yield cost + 0.3, "factor", binary(node, ast.Div, parse(f"{atom.text} ** 2", node), node)
-            yield cost + 0.5, "factor", binary(node, ast.Mult, parse(f"{atom.text} ** 2", node), node)
-        if atom.kind == "int" and atom.plain:
-            yield cost + 0.5, "factor", binary(node, ast.Div, parse(f"{atom.text} - 1", node), node)
-        if atom.kind == "tensor" and atom.plain and atom.text.isidentifier():
-            for axis in around.axes:
-                text = f"{atom.text}.sum({axis}, keepdim=True)"
-                yield cost + 0.6, "factor", binary(node, ast.Mult, parse(text, node), node)
-            for text in (
-                f"{atom.text}.abs()",
-                f"torch.sign({atom.text})",
-                f"torch.exp({atom.text})",
-                f"{atom.text}.sum()",
-                f"({atom.text} > 0)",
-                f"{atom.text}.unsqueeze(-1)",
-                f"{atom.text}[:, None]",
-            ):
-                yield cost + 0.7, "factor", binary(node, ast.Mult, parse(text, node), node)
-
-
-def _summands(site: Site, around: Surroundings) -> Iterator[New]:
-    node = site.node
-    if _under(site, SUMS) and not (isinstance(site.parent.op, ast.Sub) and site.slot.field == "right"):
-        return
-    if isinstance(site.parent, ast.UnaryOp):
-        return
-    numbers = _is_index(site)
-    if isinstance(node, ast.Constant):
-        return
-    for number in (1, 0.5) if not numbers else (1,):
-        yield 1.6, "summand", binary(node, ast.Add, constant(number, node), node)
-        yield 1.6, "summand", binary(node, ast.Sub, constant(number, node), node)
-    if not numbers:
-        yield 1.7, "summand", binary(constant(1, node), ast.Sub, node, node)
-    kinds = ("int",) if numbers else ("tensor", "scalar", "float", "mask")
-    for atom in around.visible(site, *kinds):
-        if not _can_be_factor(atom, node):
-            continue
-        cost = 1.5 if "eps" in atom.text else 2.0 if atom.plain else 2.5
-        for operator in SUMS:
-            yield cost, "summand", binary(node, operator, parse(atom.text, node), node)
-
-
-def _calls_around(site: Site, around: Surroundings) -> Iterator[New]:
-    node = site.node
-    if isinstance(node, ast.Constant) or _is_index(site) or isinstance(site.parent, ast.UnaryOp):
-        return
-    outermost = not isinstance(site.parent, ast.BinOp) or not isinstance(site.parent.op, (*SUMS, *PRODUCTS))
-    for name in FUNCTIONS:
-        yield 1.8, "call", wrapped(f"torch.{name}", node)
-    yield 1.8, "call", binary(node, ast.Pow, constant(2, node), node)
-    yield 2.0, "call", binary(node, ast.Pow, constant(3, node), node)
-    yield 2.0, "call", binary(constant(1, node), ast.Div, node, node)
-    yield 1.9, "call", wrapped("torch.log_softmax", node, ", 1")
-    yield 1.9, "call", wrapped("torch.softmax", node, ", 1")
-    for axis in ("0", "1", "-1"):
-        yield 1.7, "call", method(node, f".sum({axis}, keepdim=True)")
-        yield 2.0, "call", method(node, f".mean({axis}, keepdim=True)")
-        yield 1.8 if outermost else 2.0, "call", method(node, f".sum({axis})")
-    for axis in around.axes:
-        if axis.isidentifier():
-            yield 1.7, "call", method(node, f".sum({axis}, keepdim=True)")
-    if outermost or isinstance(node, ast.Name):
-        for text in (
-            ".T",
-            ".transpose(-1, -2)",
-            ".flip(2, 3)",
-            ".flip(-1)",
-            ".sum((0, 2, 3))",
-            ".sum((0, 2))",
-            ".sum((2, 3))",
-            "[:, None]",
-            "[..., None]",
-            ".unsqueeze(-1)",
-            ".clone()",
-            ".transpose(2, 3)",
-        ):
-            yield 1.7, "call", method(node, text)
-    if outermost:
-        for atom in around.visible(site, "tensor", "tuple"):
-            if not atom.plain and atom.kind == "tensor":
-                continue
-            shape = atom.text if atom.kind == "tuple" else f"{atom.text}.shape"
-            for text in ("reshape", "sum_to_size", "expand"):
-                yield 1.9, "call", method(node, f".{text}({shape})")
-
-
 def _new_statements(site: Site, around: Surroundings) -> Iterator[New]:
-    """A copy before something is changed in place."""
+    """A copy before something is changed in place; what is read from the state, but never stored there."""
     node = site.node
     if site.slot.place is None or isinstance(node, ast.FunctionDef):
         return
-    target = (
-        node.target if isinstance(node, ast.AugAssign) else node.targets[0] if isinstance(node, ast.Assign) else None
-    )
-    if (isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name)) or isinstance(node, ast.AugAssign):
-        name = target.value.id if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name) else None
-        name = target.id if isinstance(target, ast.Name) else name
-        atom = next((one for one in around.atoms if one.text == name), None)
-        if atom is not None and atom.kind == "tensor":
-            yield 1.6, "statement", [parse_statement(f"{name} = {name}.clone()", node), node]
+    target = getattr(node, "target", None) or (node.targets[0] if isinstance(node, ast.Assign) else None)
+    changed = target.value if isinstance(target, ast.Subscript) else target if isinstance(node, ast.AugAssign) else None
+    if isinstance(changed, ast.Name):
+        if any(atom.text == changed.id and atom.kind == "tensor" for atom in around.atoms):
+            yield 1.6, "statement", [parse_statement(f"{changed.id} = {changed.id}.clone()", node), node]
+    if isinstance(target, ast.Name) and isinstance(node, ast.Assign):
+        stored = {ast.unparse(s.node) for s in around.sites if isinstance(getattr(s.node, "ctx", None), ast.Store)}
+        for part in ast.walk(node.value):
+            if isinstance(part, (ast.Subscript, ast.Attribute)) and ast.unparse(part).startswith("self."):
+                text = ast.unparse(part)
+                if text not in stored and not isinstance(getattr(part, "value", None), ast.Call):
+                    yield 1.6, "statement", [node, parse_statement(f"{text} = {target.id}", node)]
 
 
 # --- about sites ---
 
 
+def _fitting(site: Site) -> set[str]:
+    """The kinds of scoped rules that fit a site."""
+    node, parent = site.node, site.parent
+    if not isinstance(node, ast.expr):
+        return set()
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and not isinstance(site.statement, (ast.If, ast.While)):
+        return {"mask"} if not isinstance(parent, (ast.If, ast.IfExp, ast.comprehension)) else set()
+    if not _is_value(site):
+        return set()
+    constant, index, negated = isinstance(node, ast.Constant), _is_index(site), isinstance(parent, ast.UnaryOp)
+    operator = type(parent.op) if isinstance(parent, ast.BinOp) else None
+    on_the_right = site.slot.field == "right"
+    found = set()
+    if not index and not negated and not site.inside(ast.Compare):
+        if operator not in PRODUCTS or (operator is ast.Div and on_the_right):
+            found |= {"factor", "sign"} if isinstance(node, (ast.Name, ast.Call, ast.BinOp)) else {"factor"}
+    if not negated and not constant and (operator not in SUMS or (operator is ast.Sub and on_the_right)):
+        found |= {"shift"} if index else {"summand", "formula"}
+    if not constant and not index and not negated:
+        found.add("call")
+        if operator not in (*SUMS, *PRODUCTS) or isinstance(node, ast.Name):
+            found.add("whole")
+        if isinstance(parent, (ast.Return, ast.Assign)) or isinstance(parent, ast.Tuple):
+            found.add("answer")
+    return found
+
+
 def _is_value(site: Site) -> bool:
     """Whether a number or tensor stands there that could be another."""
     node, parent = site.node, site.parent
-    if isinstance(node, (ast.Slice, ast.Tuple, ast.Starred, ast.Lambda, ast.GeneratorExp, ast.List, ast.Dict)):
+    if not isinstance(node, (ast.Name, ast.Attribute, ast.Subscript, ast.Call, ast.BinOp, ast.UnaryOp, ast.Constant,
+                             ast.IfExp)):  # fmt: skip
         return False
     if isinstance(getattr(node, "ctx", None), (ast.Store, ast.Del)) or isinstance(parent, ast.keyword):
         return False
     if isinstance(node, ast.Constant) and not isinstance(node.value, (int, float)):
         return False
-    if isinstance(node, (ast.Compare, ast.BoolOp)) or isinstance(site.statement, (ast.FunctionDef, ast.Import)):
+    if isinstance(site.statement, (ast.FunctionDef, ast.Import)) or _is_unpacking(site, ast.Name):
         return False
     if isinstance(parent, ast.Call) and site.slot.field == "func":
         return False
-    if isinstance(parent, ast.Attribute) and not isinstance(node, (ast.BinOp, ast.Call, ast.Name)):
+    if isinstance(parent, ast.Attribute):
+        if not isinstance(node, (ast.BinOp, ast.Call, ast.Name)) or parent.attr in ("shape", "dtype", "saved_tensors"):
+            return False
+    if isinstance(node, ast.Attribute) and isinstance(parent, ast.Call) and node.attr in ("shape", "dtype", "device"):
         return False
-    if isinstance(parent, ast.Attribute) and parent.attr in ("shape", "dtype", "device", "saved_tensors"):
-        return False
-    if isinstance(node, ast.Attribute) and isinstance(parent, ast.Call) and node.attr in ("shape", "dtype"):
-        return False
-    if (
-        isinstance(node, ast.Name)
-        and isinstance(site.statement, ast.Assign)
-        and site.statement.value is node
-        and (isinstance(site.statement.targets[0], ast.Tuple))
-    ):
-        return False  # the cache, unpacked
     return not (isinstance(node, ast.Name) and node.id in ("torch", "math", "np", "F", "self", "ctx"))
 
 
 def _is_index(site: Site) -> bool:
     """Whether it is an index, an axis or a bound."""
-    way = [*site.way, site.node]
-    for outer, inner in itertools.pairwise(way):
+    for outer, inner in itertools.pairwise((*site.way, site.node)):
         if isinstance(outer, ast.Subscript) and inner is outer.slice:
             return True
-        if isinstance(outer, ast.Call) and _called(outer) == "range":
+        if isinstance(outer, ast.Call) and called(outer) == "range":
             return True
     return False
 
 
 def _in_slice(site: Site) -> bool:
-    return site.inside(ast.Slice) or any(isinstance(one, ast.Call) and _called(one) == "slice" for one in site.way)
+    return site.inside(ast.Slice) or any(isinstance(one, ast.Call) and called(one) == "slice" for one in site.way)
 
 
 def _is_shifted(node: ast.expr) -> bool:
@@ -866,82 +667,37 @@ def _is_shifted(node: ast.expr) -> bool:
     return isinstance(node, ast.BinOp) and isinstance(node.op, SUMS) and isinstance(node.right, ast.Constant)
 
 
-def _has_place(site: Site) -> bool:
-    return isinstance(site.node, ast.Slice)
-
-
-def _under(site: Site, operators: tuple) -> bool:
-    return isinstance(site.parent, ast.BinOp) and isinstance(site.parent.op, operators)
-
-
-def _can_be_factor(atom: Atom, node: ast.AST) -> bool:
-    """A size that happens to be 0 or 1 says nothing."""
-    return atom.plain or not isinstance(atom.value, int) or atom.value not in (0, 1)
-
-
-def _called(node: ast.Call) -> str:
-    return getattr(node.func, "attr", getattr(node.func, "id", ""))
-
-
-def _is_method(node: ast.Call) -> bool:
-    """x.sum(...), not torch.sum(x, ...)."""
-    return isinstance(node.func, ast.Attribute) and not (
-        isinstance(node.func.value, ast.Name) and node.func.value.id in ("torch", "math", "np", "F")
+def _is_unpacking(site: Site, value: type) -> bool:
+    """Whether it is in a statement such as a, b = cache, or a, b = helper(cache)."""
+    statement = site.statement
+    return (
+        isinstance(statement, ast.Assign)
+        and isinstance(statement.targets[0], ast.Tuple)
+        and isinstance(statement.value, value)
     )
-
-
-def _inner(node: ast.Call) -> ast.expr | None:
-    if isinstance(node.func, ast.Attribute) and _is_method(node):
-        return node.func.value
-    return node.args[0] if node.args and not isinstance(node.args[0], ast.Starred) else None
-
-
-def _with_inner(node: ast.Call, inner: ast.expr) -> ast.Call:
-    if _is_method(node):
-        return like(node, func=like(node.func, value=inner))
-    return like(node, args=[inner, *node.args[1:]])
 
 
 def _own_call(node: ast.Call) -> bool:
     """Whether a short function of the learner's is called by name, on names alone."""
-    return isinstance(node.func, ast.Name) and all(
-        isinstance(argument, (ast.Name, ast.Constant)) for argument in node.args
-    )
-
-
-def _renamed(function: ast.expr, name: str) -> ast.expr:
-    return like(function, attr=name) if isinstance(function, ast.Attribute) else like(function, id=name)
-
-
-def _keyword(name: str, value: object, node: ast.AST) -> ast.keyword:
-    return made(ast.keyword(name, constant(value, node)), node)
+    return isinstance(node.func, ast.Name) and all(isinstance(one, (ast.Name, ast.Constant)) for one in node.args)
 
 
 def _keyword_of(site: Site) -> str | None:
     """The keyword whose value it is; for the first argument of a reduction, dim."""
     if isinstance(site.parent, ast.keyword):
         return site.parent.arg
-    if isinstance(site.parent, ast.Call) and _called(site.parent) in WITH_AXIS and site.slot.field == "args":
-        return "dim" if site.slot.place == (0 if _is_method(site.parent) else 1) else None
+    if isinstance(site.parent, ast.Call) and called(site.parent) in WITH_AXIS and site.slot.field == "args":
+        return "dim" if site.slot.place == (0 if is_method(site.parent) else 1) else None
     if isinstance(site.parent, ast.Tuple) and len(site.way) > 1 and isinstance(site.way[-2], ast.Call):
-        return "dim" if _called(site.way[-2]) in (*WITH_AXIS, "permute", "transpose") else None
+        return "dim" if called(site.way[-2]) in (*WITH_AXIS, "permute", "transpose") else None
     return None
 
 
-def _is_unpacked_call(site: Site, around: Surroundings) -> bool:
-    """Whether it is only handed on: dx, _, _ = helper(dout, cache)."""
-    return (
-        isinstance(site.statement, ast.Assign)
-        and isinstance(site.statement.targets[0], ast.Tuple)
-        and (isinstance(site.statement.value, ast.Name))
-    )
-
-
-def _returned_call(atom: Atom, site: Site, around: Surroundings) -> bool:
+def _returned_call(atom: Atom, around: Surroundings) -> bool:
     """Whether the atom is another call's gradient: to return that would be no repair."""
     for node in ast.walk(around.editable.tree):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and isinstance(node.targets[0], ast.Tuple):
-            called = around.editable.function.__globals__.get(_called(node.value))
-            if called is not None and any(getattr(one, "id", None) == atom.text for one in node.targets[0].elts):
+            own = around.editable.function.__globals__.get(called(node.value))
+            if own is not None and any(getattr(one, "id", None) == atom.text for one in node.targets[0].elts):
                 return True
     return False

@@ -1,6 +1,7 @@
 """New pieces of syntax, marked as made here, and where the old ones hang."""
 
 import ast
+import functools
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -15,13 +16,20 @@ def made(node: Node, like: ast.AST) -> Any:
     return node
 
 
-def parse(text: str, like: ast.AST) -> Any:
-    """An expression of ours from its text."""
+@functools.lru_cache(maxsize=10_000)
+def _parsed(text: str, line: int) -> Any:
     node = ast.parse(text, mode="eval").body
     for part in ast.walk(node):
         if isinstance(part, (ast.expr, ast.keyword)):
-            made(part, like)
+            part.made = True  # type: ignore[attr-defined]
+            part.lineno = part.end_lineno = line
+            part.col_offset = part.end_col_offset = 0
     return node
+
+
+def parse(text: str, like: ast.AST) -> Any:
+    """An expression of ours from its text; nobody may change it, for it may stand in many places."""
+    return _parsed(text, getattr(like, "lineno", 1))
 
 
 def parse_statement(text: str, like: ast.AST) -> Any:
@@ -55,22 +63,30 @@ def like(node: ast.AST, **changes: Any) -> Any:
     return made(type(node)(**{**dict(ast.iter_fields(node)), **changes}), node)
 
 
-def method(node: ast.expr, text: str) -> ast.expr:
-    """``node`` with ``text`` behind it: x.sum(0)."""
-    whole = parse(f"hole{text}", node)
-    for part in ast.walk(whole):
-        for name, value in ast.iter_fields(part):
-            if isinstance(value, ast.Name) and value.id == "hole":
-                setattr(part, name, node)
-                return whole
-    raise AssertionError(text)
+def called(node: ast.Call) -> str:
+    """The name of what is called, without what is before the dot."""
+    return getattr(node.func, "attr", getattr(node.func, "id", ""))
 
 
-def wrapped(name: str, node: ast.expr, rest: str = "") -> ast.expr:
-    """``name(node)``."""
-    whole = parse(f"{name}(hole{rest})", node)
-    whole.args[0] = node
-    return whole
+def is_method(node: ast.Call) -> bool:
+    """x.sum(...), not torch.sum(x, ...)."""
+    return isinstance(node.func, ast.Attribute) and not (
+        isinstance(node.func.value, ast.Name) and node.func.value.id in ("torch", "math", "np", "F", "self")
+    )
+
+
+def inner_of(node: ast.Call) -> ast.expr | None:
+    """What a function or method is taken of."""
+    if is_method(node):
+        return node.func.value  # type: ignore[attr-defined]
+    return node.args[0] if node.args and not isinstance(node.args[0], ast.Starred) else None
+
+
+def with_inner(node: ast.Call, inner: ast.expr) -> ast.Call:
+    """The same call of something else."""
+    if is_method(node):
+        return like(node, func=like(node.func, value=inner))
+    return like(node, args=[inner, *node.args[1:]])
 
 
 class Site(NamedTuple):

@@ -87,7 +87,7 @@ def atoms_of(editable: Editable, elsewhere: list[str]) -> list[Atom]:
                 add(f"{name}[{key!r}]", line, plain=False)
         elif hasattr(value, "__dict__") and not isinstance(value, (Tensor, type)) and not callable(value):
             for key in vars(value):
-                add(f"{name}.{key}", line, plain=False)
+                add(f"{name}.{key}", line, plain=isinstance(getattr(value, key, None), (int, float)))
     for node in ast.walk(editable.tree):
         if isinstance(node, ast.Name) and isinstance(editable.function.__globals__.get(node.id), (int, float, Tensor)):
             add(node.id, 0)

@@ -20,7 +20,6 @@ FIRST = 1.45  # plain edits up to this cost are tried before any that inserts so
 TIES = 0.35  # how much more another edit may cost to be looked at beside the first that holds
 SEARCHED = 4  # probes that the search sees
 BEAM = 24  # edits that help, from which pairs are made
-LOST = 1.0  # seconds of one candidate at most
 
 
 class Probe(Protocol):
@@ -50,6 +49,7 @@ class Subject:
     folder: Path
     probes: Callable[[int], Sequence[Probe]]  # for a seed
     label: Callable[[Quantity], str] = str
+    defaults: dict[str, Any] = field(default_factory=dict)  # that torch has for arguments, by name
 
 
 @dataclass
@@ -72,7 +72,8 @@ class Search:
     ):
         self.subject, self.budget, self.progress = subject, budget, progress
         self.start = self.wall = 0.0
-        self.tried = 0
+        self.tried = self._next_look = 0
+        self._over = False
         self.before: dict[int, Verdict] = {}  # of each probe, with what holds already
         self.twice = False  # whether it is a second call of backward that is wrong
         self.base: list[Edit] = []  # what holds already: the forward's repair
@@ -87,9 +88,11 @@ class Search:
         return max(time.process_time() - self.start, (time.monotonic() - self.wall) / 4)
 
     def _in_time(self) -> bool:
-        if self.tried % 64 == 0:
+        if self.tried >= self._next_look:  # to ask for the time is dear beside a candidate
+            self._next_look = self.tried + 32
+            self._over = self.spent >= self.budget
             self.progress(min(1.0, self.spent / self.budget), self.tried)
-        return self.spent < self.budget
+        return not self._over
 
     # --- the whole ---
 
@@ -198,20 +201,29 @@ class Search:
     ) -> tuple[Found | None, dict[Quantity, list[Edit]], list[tuple[Verdict, Edit]]]:
         """The best single edit; those that make one gradient right; those that help, with how much."""
         holding: list[Edit] = []
+        narrow: list[Edit] = []  # that hold for the shapes that were asked for alone
         partial: dict[Quantity, list[Edit]] = {}
         helping: list[tuple[Verdict, Edit]] = []
         first = shown[0]
         asked = _asked(first, only_forward)
         before = self._judge(first, [], only_forward=only_forward) or NOTHING
         for edit in self._candidates(wrong, only_forward):
-            if (holding and edit.cost > holding[0].cost + TIES) or not self._in_time():
+            enough = (holding and holding[0].cost + TIES) or (narrow and narrow[0].cost + 2 * TIES)
+            if (enough and edit.cost > enough) or not self._in_time():
                 break
             verdict = self._judge(first, [edit], only_forward=only_forward)
             if verdict is None:
                 continue
             if verdict.right >= asked:
                 if self._holds(shown[1:], [edit], only_forward=only_forward):
-                    holding.append(edit)
+                    against = self._refuted(probes, [edit], only_forward=only_forward)
+                    if against is None:
+                        holding += [edit] if can_be_written([*self.base, edit]) else []
+                    elif against.optional:
+                        if self._survives(probes, [edit], only_forward=only_forward, strict=False):
+                            narrow.append(edit)
+                    else:
+                        shown.append(against)  # so that the next of its kind costs less
                 continue
             if verdict.right > before.right and not holding:
                 for quantity in verdict.right - before.right:
@@ -221,12 +233,10 @@ class Search:
                         partial[quantity].append(edit)
             if verdict.better_than(before):
                 helping.append((verdict, edit))
-        ranked = self._ranked(holding)
-        for strict in (True, False):
-            good = [e for e in ranked if self._survives(probes, [e], only_forward=only_forward, strict=strict)]
-            if good:
-                others = [[edit] for edit in good[1:]]
-                return Found([good[0]], wrong, others=others, narrow=not strict), partial, helping
+        good = holding or narrow
+        if good:
+            others = [[edit] for edit in good[1:]]
+            return Found([good[0]], wrong, others=others, narrow=not holding), partial, helping
         return None, partial, helping
 
     def _one_by_one(self, shown, probes, wrong, partial, *, only_forward) -> Found | None:
@@ -268,10 +278,11 @@ class Search:
                 verdict = self._judge(first, edits, only_forward=only_forward)
                 if verdict is None or not verdict.right >= asked:
                     continue
-                if self._holds(shown[1:], edits, only_forward=only_forward) and self._survives(
-                    probes, edits, only_forward=only_forward
-                ):
-                    return Found(edits, wrong)
+                if self._holds(shown[1:], edits, only_forward=only_forward):
+                    against = self._refuted(probes, edits, only_forward=only_forward)
+                    if against is None and can_be_written(self.base + edits):
+                        return Found(edits, wrong)
+                    shown += [] if against is None or against.optional else [against]
         return None
 
     # --- candidates ---
@@ -301,7 +312,15 @@ class Search:
             if (only_forward and not editable.forward) or editable not in chosen:
                 continue
             relevant = kept.get(editable, lambda statement: True)
-            arounds.append(Surroundings(editable, relevant, behind=not only_forward, elsewhere=elsewhere))
+            arounds.append(
+                Surroundings(
+                    editable,
+                    relevant,
+                    behind=not only_forward,
+                    elsewhere=elsewhere,
+                    defaults=self.subject.defaults,
+                )
+            )
         return arounds
 
     @property
@@ -319,7 +338,7 @@ class Search:
         edits = self.base + edits
         rerun = any(edit.editable.forward for edit in edits)
         try:
-            with self.program.changed([pair for edit in edits for pair in edit.pairs]), candidate(LOST):
+            with self.program.changed([pair for edit in edits for pair in edit.pairs]), candidate():
                 return probe.judge(rerun=rerun, only_forward=only_forward, twice=twice or self.twice)
         except (Exception, SystemExit, OutOfBounds, RecursionError):
             return None
@@ -337,20 +356,25 @@ class Search:
         return True
 
     def _survives(self, probes, edits, *, only_forward, quantities=None, strict=True) -> bool:
-        """Whether it holds on all that there is, with other numbers as well, and can be written down.
+        """Whether it holds on all that there is, with other numbers as well, and can be written down."""
+        against = self._refuted(probes, edits, only_forward=only_forward, quantities=quantities, strict=strict)
+        return against is None and can_be_written(self.base + edits)
+
+    def _refuted(self, probes, edits, *, only_forward, quantities=None, strict=True) -> Probe | None:
+        """The first probe on which it does not hold, of all that there are and of others with other numbers.
 
         If not ``strict``, probes of other shapes than were asked for need not agree: code may be made for one shape.
         """
-        probes = [probe for probe in probes if strict or not probe.optional]
-        if not self._holds(probes, edits, only_forward=only_forward, quantities=quantities, twice=not only_forward):
-            return False
-        for seed in (1, 2):
+        for seed in (0, 1, 2):
             if seed not in self.fresh:
                 self.fresh[seed] = self._like(probes, self.subject.probes(seed))
-            fresh = [probe for probe in self.fresh[seed] if strict or not probe.optional]
-            if not self._holds(fresh, edits, only_forward=only_forward, quantities=quantities):
-                return False
-        return can_be_written(self.base + edits)
+            for probe in probes if seed == 0 else self.fresh[seed]:
+                if (strict or not probe.optional) and not self._holds(
+                    [probe], edits, only_forward=only_forward, quantities=quantities,
+                    twice=seed == 0 and not only_forward,
+                ):  # fmt: skip
+                    return probe
+        return None
 
     def _like(self, probes: Sequence[Probe], fresh: Sequence[Probe]) -> list[Probe]:
         """Of the fresh probes those on which the code runs, and forward is as right as on these."""
@@ -359,9 +383,6 @@ class Search:
 
     def _asked_of(self, probes, only_forward) -> frozenset[Quantity]:
         return frozenset().union(*(_asked(probe, only_forward) for probe in probes))
-
-    def _ranked(self, edits: list[Edit]) -> list[Edit]:
-        return sorted(edits, key=lambda edit: edit.cost)
 
 
 def can_be_written(edits: list[Edit]) -> bool:

@@ -91,7 +91,7 @@ class GradientProbe:
             only_forward: whether what forward returns is all that is asked.
             twice: whether backward has to give the same a second time.
         """
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # torch.manual_seed keeps a stack trace for each call
         verdicts = []
         with torch.no_grad():
             out, extras, cache = self._forward(rerun)

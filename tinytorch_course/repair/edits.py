@@ -115,7 +115,8 @@ class Surroundings:
         self.sites = [site for site in sites(editable.tree) if relevant(site.statement)]
         self.atoms = atoms_of(editable, elsewhere)
         self.sizes = sizes_of(self.atoms)
-        self.axes = _axes_in(editable) or ["0", "-1"]
+        named = [atom.text for atom in self.atoms if atom.text in ("dim", "axis", "self.dim", "self.axis")]
+        self.axes = list(dict.fromkeys([*named, *_axes_in(editable)])) or ["0", "-1"]
         self.known: dict[str, Atom | None] = {}
         self.chosen: dict[tuple[str, int], list[tuple[float, Node]]] = {}
         self.plain: dict[int, list[New]] = {}
@@ -192,8 +193,7 @@ def _axes_in(editable: Editable) -> list[str]:
         for keyword in [*node.keywords, *(ast.keyword("dim", one) for one in node.args[0 if is_method(node) else 1 :])]
         if keyword.arg in ("dim", "axis") and called(node) in WITH_AXIS
     }  # fmt: skip
-    named = [name.arg for name in editable.tree.args.args if name.arg in ("dim", "axis")]
-    return [text for text in dict.fromkeys([*named, *found]) if len(text) <= 12]
+    return [text for text in found if len(text) <= 12]
 
 
 def plain_edits(around: Surroundings) -> Iterator[Edit]:

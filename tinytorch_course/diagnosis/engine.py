@@ -1,8 +1,4 @@
-"""The diagnosis: which hypothesis gives what was got?
-
-From the most specific to the most general: what is wrong with the form; the mistakes of the op; those of any op; the
-places where it is wrong; and if nothing fits, the numbers alone.
-"""
+"""The diagnosis: what is wrong with the form; which mistake gives the numbers that were got; what is sure of them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
@@ -10,31 +6,35 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from tinytorch_course.checking.evidence import Entry, Evidence, Quantity, entry_errors, worst_entry
+from tinytorch_course.checking.evidence import Entry, Evidence, Quantity, worst_entry
 from tinytorch_course.checking.gradients import GradientCheck
 from tinytorch_course.checking.ops import OPS
-from tinytorch_course.diagnosis import (
-    activation,
-    convolution,
-    generic,
-    losses,
-    movement,
-    normalization,
-    optimizers,
-    places,
-    pooling,
-    structure,
-)
-from tinytorch_course.diagnosis.facts import fact, wrong_quantities
+from tinytorch_course.diagnosis import generic, structure, windows
+from tinytorch_course.diagnosis.conventions import KINK, KINKED, at_kink
+from tinytorch_course.diagnosis.facts import fact, simple, wrong_quantities
 from tinytorch_course.diagnosis.hypotheses import Hypothesis, Predictions, agree, function, predictions_of
 
-FAMILIES = (activation, convolution, pooling, normalization, movement, losses, optimizers)
 HANDY = 20_000  # entries: larger cases are looked at only if no smaller one is wrong
 USE_FLOAT64 = (
     "this is float32's rounding and no mistake: in float64 the same code passes on the same inputs; use float64 to "
     "check gradients"
 )
-OVERFLOW = activation.OVERFLOW | losses.OVERFLOW
+LARGEST = "subtract the largest entry of each row first, which changes nothing in the quotient"
+OVERFLOW = {
+    "softmax": f"exp overflows: {LARGEST}",
+    "log_softmax": "exp overflows, or a probability underflows to 0 and its logarithm is -inf: subtract the largest "
+    "entry of each row first, and never take the logarithm of a softmax",
+    "cross_entropy": "exp overflows, or 0 times inf is nan: subtract the largest logit first, never take the logarithm "
+    "of a softmax, and choose with torch.where what counts",
+    "cross_entropy_long": f"exp overflows: {LARGEST}",
+    "gelu": "a power or exp overflows: write it with tanh, erf or exp of negative numbers only",
+    "sigmoid": "exp overflows: e to a positive number only where its inverse is taken, 1 / (1 + exp(-x))",
+    "tanh": "exp overflows, and inf / inf is nan: use torch.tanh",
+    "binary_cross_entropy": "log(0) is -inf, and 0 / 0 nan: torch bounds the logarithm at -100, and p (1 - p) at 1e-12",
+    "binary_cross_entropy_with_logits": "exp overflows: use max(x, 0) + log1p(exp(-|x|)) for log(1 + exp(x)), and take "
+    "exp of negative numbers only",
+    "nll_loss": "0 times inf, or 0 / 0, is nan: choose with torch.where what counts, instead of multiplying by 0",
+}
 
 
 class Finding(NamedTuple):
@@ -96,11 +96,12 @@ def _of_form(checks: Sequence[GradientCheck]) -> list[Finding]:
 
 def _merged(findings: Iterable[Finding]) -> list[Finding]:
     """What is said of several gradients in the same words is said once."""
-    merged: dict[tuple[str, str], Finding] = {}
+    merged: dict[tuple[str, str, str], Finding] = {}
     for finding in findings:
-        said = merged.get((finding.key, finding.sentence))
+        key = finding.key, finding.sentence, finding.part
+        said = merged.get(key)
         what = f"{said.what} and {finding.what}" if said else finding.what
-        merged[finding.key, finding.sentence] = (said or finding)._replace(what=what)
+        merged[key] = (said or finding)._replace(what=what)
     return list(merged.values())
 
 
@@ -110,42 +111,71 @@ def _merged(findings: Iterable[Finding]) -> list[Finding]:
 def _of_values(evidences: list[Evidence]) -> list[Finding]:
     """Findings about numbers: forward's first, and last what is only not finite."""
     wrong = wrong_quantities(evidences)
-    unexplained = [quantity for quantity in wrong if _ordinary(evidences, quantity)]
-    not_finite = [_not_finite(evidences, quantity) for quantity in wrong if quantity not in unexplained]
-    findings = []
-    for hypothesis in _hypotheses(evidences):
-        if not unexplained:
-            break
-        explained = _explained(hypothesis, evidences, unexplained)
-        if explained:
-            findings.append((explained[0], _finding(hypothesis, explained, evidences)))
-            unexplained = [quantity for quantity in unexplained if quantity not in explained]
-    # A wrong forward spoils the rest in ways that need no name of their own.
-    spoiled = bool(_ordinary(evidences, "out"))
-    left = [quantity for quantity in unexplained if quantity == "out" or not spoiled]
-    findings += [(quantity, _unrecognised(evidences, quantity)) for quantity in left]
-    findings.sort(key=lambda pair: isinstance(pair[0], int))
-    return [finding for _, finding in findings] + not_finite
+    ordinary = [quantity for quantity in wrong if _ordinary(evidences, quantity)]
+    predicted: dict[tuple[int, int], Predictions] = {}
+    hypotheses = _Hypotheses(evidences)
+    # A wrong forward spoils the rest in ways that need no name of their own, but for a name that explains both.
+    findings: list[Finding] = []
+    for quantity in ordinary:
+        finding = _explained(hypotheses, evidences, quantity, predicted)
+        if quantity == "out" or "out" not in ordinary or finding.key == findings[0].key != "unrecognised":
+            findings.append(finding)
+    not_finite = [_not_finite(evidences, quantity) for quantity in wrong if quantity not in ordinary]
+    return _merged(findings) + not_finite
 
 
-def _hypotheses(evidences: list[Evidence], general: bool = True) -> Iterable[Hypothesis]:
-    """Those that apply, in order."""
-    op = (evidences[0].op or "").removesuffix("_naive")
-    if op in OPS:
-        yield from (function(likely.key, (op,), likely.function, likely.sentence) for likely in OPS[op].mistakes)
-    for family in FAMILIES:
-        yield from (hypothesis for hypothesis in family.HYPOTHESES if op in hypothesis.ops)
-    if not general:
-        return
-    others = [
-        *generic.PLAIN,
-        *generic.ignored_arguments(evidences),
-        *generic.FORMULAS,
-        places.KINK,
-        *generic.PARTIAL,
-        *places.PLACES,
-    ]
-    yield from (hypothesis for hypothesis in others if not hypothesis.ops or op in hypothesis.ops)
+class _Hypotheses:
+    """Those that apply, in order: before and after what the numbers themselves say."""
+
+    def __init__(self, evidences: list[Evidence]):
+        op = (evidences[0].op or "").removesuffix("_naive")
+        likely = OPS[op].mistakes if op in OPS else ()
+        self.of_op = [function(one.key, (op,), one.function, one.sentence) for one in likely]
+        self.of_op += [one for one in windows.HYPOTHESES if op in one.ops]
+        self.of_any = [*generic.ignored_arguments(evidences), *generic.FORMULAS, *generic.other_ops(evidences[0])]
+
+
+def _explained(
+    hypotheses: _Hypotheses,
+    evidences: list[Evidence],
+    quantity: Quantity,
+    predicted: dict[tuple[int, int], Predictions],
+) -> Finding:
+    """What explains a quantity in every case; or what explains most of them, and in how many; or what is sure."""
+    wrong = _ordinary(evidences, quantity)
+
+    def holds(hypothesis: Hypothesis, evidence: Evidence) -> bool:
+        key = id(hypothesis), id(evidence)
+        if key not in predicted:
+            predicted[key] = predictions_of(hypothesis, evidence)
+        got, right = evidence.got[quantity], evidence.right[quantity]
+        return agree(got, predicted[key].get(quantity, right), evidence.tolerance)
+
+    right = [e for e in _handy(evidences) if quantity in e.got and quantity in e.right and quantity not in e.wrong]
+
+    def first(among: list[Hypothesis]) -> Finding | None:
+        for hypothesis in among:
+            if all(holds(hypothesis, evidence) for evidence in (*wrong, *right)):
+                return _finding(hypothesis.key, hypothesis.sentence, wrong[0], quantity)
+        return None
+
+    said = simple(evidences, quantity)
+    found = (
+        first([generic.ROUNDED])
+        or first(hypotheses.of_op)
+        or (said and _finding(*said, wrong[0], quantity))
+        or first(hypotheses.of_any)
+    )
+    if found:
+        return found
+    if wrong[0].op in KINKED and all(at_kink(evidence, quantity) for evidence in wrong):
+        return _finding("kink", KINK, wrong[0], quantity)
+    for hypothesis in hypotheses.of_op:
+        shown = [evidence for evidence in wrong if holds(hypothesis, evidence)]
+        if 2 * len(shown) > len(wrong):  # beside an entry that it explains
+            finding = _finding(hypothesis.key, hypothesis.sentence, shown[0], quantity)
+            return finding._replace(part=f"in {len(shown)} of {len(wrong)} wrong cases")
+    return _finding("unrecognised", fact(evidences, quantity), wrong[0], quantity)
 
 
 def _finite(evidence: Evidence, quantity: Quantity) -> bool:
@@ -170,40 +200,11 @@ def _handy(evidences: list[Evidence]) -> list[Evidence]:
     return [evidence for evidence in evidences if _size(evidence) <= HANDY]
 
 
-def _explained(hypothesis: Hypothesis, evidences: list[Evidence], quantities: list[Quantity]) -> list[Quantity]:
-    """Those quantities for which the hypothesis predicts, in every case, what was got."""
-    predicted: dict[int, Predictions] = {}
-
-    def holds(evidence: Evidence, quantity: Quantity) -> bool:
-        if id(evidence) not in predicted:
-            predicted[id(evidence)] = predictions_of(hypothesis, evidence)
-        return _fits(hypothesis, predicted[id(evidence)], evidence, quantity)
-
-    def believed(quantity: Quantity) -> bool:
-        if not all(holds(evidence, quantity) for evidence in _ordinary(evidences, quantity)):
-            return False
-        right = [e for e in evidences if quantity in e.got and quantity in e.right and quantity not in e.wrong]
-        return hypothesis.partly or all(holds(evidence, quantity) for evidence in _handy(right))
-
-    return [quantity for quantity in quantities if believed(quantity)]
-
-
-def _fits(hypothesis: Hypothesis, predictions: Predictions, evidence: Evidence, quantity: Quantity) -> bool:
-    got, right = evidence.got[quantity], evidence.right[quantity]
-    predicted = predictions.get(quantity, right)
-    if hypothesis.partly and got.shape == right.shape == predicted.shape:
-        differs = entry_errors(got, right) > evidence.tolerance
-        predicted = predicted.where(differs, right)
-    return agree(got, predicted, evidence.tolerance)
-
-
 # --- findings --------------------------------------------------------------------------------------------------------
 
 
-def _finding(hypothesis: Hypothesis, quantities: list[Quantity], evidences: list[Evidence]) -> Finding:
-    evidence = _ordinary(evidences, quantities[0])[0]
-    what = " and ".join(evidence.label(quantity) for quantity in quantities)
-    return Finding(hypothesis.key, what, hypothesis.sentence, evidence.case, _entry(evidence, quantities[0]))
+def _finding(key: str, sentence: str, evidence: Evidence, quantity: Quantity) -> Finding:
+    return Finding(key, evidence.label(quantity), sentence, evidence.case, _entry(evidence, quantity))
 
 
 def _entry(evidence: Evidence, quantity: Quantity) -> Entry | None:
@@ -218,17 +219,4 @@ def _not_finite(evidences: list[Evidence], quantity: Quantity) -> Finding:
     evidence = next(e for e in evidences if quantity in e.wrong)
     advice = OVERFLOW.get((evidence.op or "").removesuffix("_naive"), "look for exp of large numbers, log(0) and 0 / 0")
     sentence = f"it is inf or nan where the right value is finite: {advice}"
-    return Finding("not-finite", evidence.label(quantity), sentence, evidence.case, _entry(evidence, quantity))
-
-
-def _unrecognised(evidences: list[Evidence], quantity: Quantity) -> Finding:
-    """Nothing explains all cases: what explains most of them, and in how many; or what can be said for sure."""
-    wrong = _ordinary(evidences, quantity)
-    for hypothesis in _hypotheses(evidences, general=False):
-        shown = [e for e in wrong if _fits(hypothesis, predictions_of(hypothesis, e), e, quantity)]
-        if 2 * len(shown) > len(wrong):
-            finding = _finding(hypothesis, [quantity], shown)  # beside an entry that it explains
-            return finding._replace(part=f"in {len(shown)} of {len(wrong)} wrong cases")
-    evidence = wrong[0]
-    sentence = fact(evidences, quantity)
-    return Finding("unrecognised", evidence.label(quantity), sentence, evidence.case, _entry(evidence, quantity))
+    return _finding("not-finite", sentence, evidence, quantity)

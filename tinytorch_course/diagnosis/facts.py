@@ -1,13 +1,15 @@
 """What can be said for sure of a wrong gradient, whatever its cause: where it is wrong, and what is right about it."""
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 from tinytorch_course.checking.evidence import Evidence, Quantity, entry_errors
 from tinytorch_course.checking.ops import OPS
+from tinytorch_course.diagnosis.hypotheses import DOES_NOT_FIT
+from tinytorch_course.diagnosis.windows import coverage
 
 
 def facts(evidences: Sequence[Evidence]) -> dict[str, str]:
@@ -23,8 +25,7 @@ def wrong_quantities(evidences: Sequence[Evidence]) -> list[Quantity]:
 
 def fact(evidences: Sequence[Evidence], quantity: Quantity) -> str:
     """Where a quantity is wrong, and what is right about it."""
-    known = [e for e in evidences if quantity in e.got and quantity in e.right and not _is_empty(e)]
-    wrong = [e for e in known if quantity in e.wrong]
+    known, wrong = _known(evidences, quantity)
     if not wrong:
         return "it is wrong"
     parts = [_where(known, wrong, quantity)]
@@ -33,12 +34,34 @@ def fact(evidences: Sequence[Evidence], quantity: Quantity) -> str:
         got, right = shapes[0]
         turned = ", the right one transposed" if got == right[::-1] and got != right else ""
         return f"{parts[0]}; its shape is {tuple(got)} and should be {tuple(right)}{turned}"
-    same = [e for e in wrong if e.got[quantity].shape == e.right[quantity].shape]
-    finite = [e for e in same if bool(e.got[quantity].isfinite().all())]
+    finite = _finite(wrong, quantity)
     if not finite:
         return f"{parts[0]}; it is inf or nan"
-    parts.append(_ratio(finite, quantity) or _other(finite, quantity) or _entries(finite[0], quantity))
+    said = simple(evidences, quantity)
+    parts += [
+        said[1] if said else _place(finite, quantity) or _signs(finite, quantity) or _entries(finite[0], quantity)
+    ]
     return "; ".join(part for part in parts if part)
+
+
+def simple(evidences: Sequence[Evidence], quantity: Quantity) -> tuple[str, str] | None:
+    """The key and the words for what is the right one times a number, turned, or another's, in all wrong cases."""
+    known, wrong = _known(evidences, quantity)
+    finite = _finite(wrong, quantity)
+    if not finite or len(finite) < len(wrong):
+        return None
+    return _ratio(finite, [e for e in known if quantity not in e.wrong], quantity) or _turned(finite, quantity)
+
+
+def _known(evidences: Sequence[Evidence], quantity: Quantity) -> tuple[list[Evidence], list[Evidence]]:
+    """The cases in which it is known, and those of them in which it is wrong."""
+    known = [e for e in evidences if quantity in e.got and quantity in e.right and not _is_empty(e)]
+    return known, [e for e in known if quantity in e.wrong]
+
+
+def _finite(wrong: list[Evidence], quantity: Quantity) -> list[Evidence]:
+    same = [e for e in wrong if e.got[quantity].shape == e.right[quantity].shape]
+    return [e for e in same if bool(e.got[quantity].isfinite().all())]
 
 
 def _is_empty(e: Evidence) -> bool:
@@ -82,9 +105,8 @@ def _features(evidences: list[Evidence]):
 
 
 def _window(e: Evidence) -> int:
-    size = e.kwargs.get(
-        "kernel_size", e.inputs[1].shape[-1] if len(e.inputs) > 1 and isinstance(e.inputs[1], Tensor) else 1
-    )
+    weight = e.inputs[1] if len(e.inputs) > 1 else None
+    size = e.kwargs.get("kernel_size", weight.shape[-1] if isinstance(weight, Tensor) and weight.dim() else 1)
     return size if isinstance(size, int) else max(size)
 
 
@@ -98,7 +120,10 @@ def _equal(one: object, other: object) -> bool:
 
 
 def _first(e: Evidence) -> Tensor:
-    return next(x for x in e.inputs if isinstance(x, Tensor))
+    for x in e.inputs:
+        if isinstance(x, Tensor):
+            return x
+    raise ValueError("an optimizer's run has no inputs")
 
 
 SHAPES = {
@@ -109,52 +134,137 @@ SHAPES = {
 }
 
 
-def _ratio(evidences: list[Evidence], quantity: Quantity) -> str:
-    """A constant factor, in all cases: its value, and what that is of the sizes."""
+CONSTANTS = {
+    0.0: ("zeros", "it is zero everywhere: is it never filled, overwritten, or its argument detached or unused?"),
+    -1.0: ("sign", "the sign is flipped: every entry is minus the right one; look at the order of a difference"),
+    0.5: ("factor-2", "it is half of what it should be: a factor of 2 is missing"),
+    2.0: ("factor-2", "it is twice what it should be: a factor of 2 is too much"),
+}
+
+
+def _ratio(wrong: list[Evidence], fine: list[Evidence], quantity: Quantity) -> tuple[str, str] | None:
+    """A constant factor in each case: its value, and what that is of the sizes, also where all is ``fine``."""
     ratios = []
-    for e in evidences:
+    for e in wrong:
         got, right = e.got[quantity].double(), e.right[quantity].double()
-        if not right.abs().max() > 0:
-            return ""
+        if not e.got[quantity].is_floating_point() or not right.abs().max() > 0:
+            return None
         ratio = (got.flatten() @ right.flatten()) / (right.flatten() @ right.flatten())
         if entry_errors(got, ratio * right).max() > e.tolerance:
-            return ""
+            return None
         ratios.append(ratio.item())
-    if all(abs(ratio) < 1e-12 for ratio in ratios):
-        return "it is 0"
-    if max(ratios) - min(ratios) < 1e-9:
-        value = ratios[0]
-        return "it is right but for its sign" if abs(value + 1) < 1e-9 else f"it is {value:.6g} times what is right"
-    for what, size in _sizes(evidences):
-        for words, power in (("times", 1), ("divided by", -1)):
-            if all(abs(r - float(n) ** power) < 1e-9 * abs(r) for r, n in zip(ratios, size, strict=True)):
-                return f"it is what is right, {words} {what} (here {ratios[0]:.6g} times)"
-    return f"in each case it is a constant times what is right: {ratios[0]:.6g} in {evidences[0].case}"
+    value = ratios[0] if max(ratios) - min(ratios) < 1e-9 else None
+    said = next((words for one, words in CONSTANTS.items() if value is not None and abs(value - one) < 1e-9), None)
+    if said and not fine:
+        return said
+    for what, sizes in _sizes([*wrong, *fine]):
+        pairs = list(zip([*ratios, *[1.0] * len(fine)], sizes, strict=True))
+        if all(abs(r - n) < 1e-9 * abs(r) for r, n in pairs):
+            return "missing-mean", (
+                f"it is too large by the factor {what}: a sum stands where a mean belongs, so divide by that number"
+            )
+        if all(n and abs(r - 1 / n) < 1e-9 * abs(r) for r, n in pairs):
+            return "extra-mean", f"it is divided by {what}, and should not be: a mean stands where a sum belongs"
+    if said or value is not None:
+        return said or ("factor", f"it is {value:.6g} times what is right")
+    return "factor", f"in each case it is a constant times what is right: {ratios[0]:.6g} in {wrong[0].case}"
 
 
-def _sizes(evidences: list[Evidence]):
-    yield "the batch size", [_first(e).shape[0] if _first(e).dim() else 1 for e in evidences]
-    yield "the number of entries", [_first(e).numel() for e in evidences]
-    yield "the number of columns", [_first(e).shape[1] if _first(e).dim() > 1 else 1 for e in evidences]
-    yield "the size of the window", [_window(e) ** 2 for e in evidences]
-    yield "the number of outputs", [e.dout.numel() or 1 for e in evidences]
-    yield "the number of entries of a channel", [_first(e).numel() // (_first(e).shape[1] if _first(e).dim() > 1 else 1)
-                                                 for e in evidences]  # fmt: skip
+def _sizes(evidences: list[Evidence]) -> Iterator[tuple[str, list[int]]]:
+    """Numbers that one may divide by, or forget to, in each case."""
+    if not all(any(isinstance(x, Tensor) for x in e.inputs) for e in evidences):
+        return  # an optimizer's run
+    xs = [_first(e) for e in evidences]
+    columns = [x.shape[1] if x.dim() > 1 else 1 for x in xs]
+    yield "N, the size of the batch", [x.shape[0] if x.dim() else 1 for x in xs]
+    yield "the number of entries of the first argument", [x.numel() for x in xs]
+    yield "the number of entries of out", [e.dout.numel() or 1 for e in evidences]
+    yield "C, the size of axis 1", columns
+    yield "N times the pixels of the input", [x.numel() // n for x, n in zip(xs, columns, strict=True)]
+    yield "H times W, the pixels of the input", [x.shape[2:].numel() for x in xs]
+    yield "the pixels of the window", [_window(e) ** 2 for e in evidences]
+    yield "the side of the window", [_window(e) for e in evidences]
+    yield "the pixels of the output", [e.dout.shape[-2:].numel() for e in evidences]
+    yield "the number of rows", [x.numel() // (x.shape[-1] if x.dim() else 1) for x in xs]
 
 
-def _other(evidences: list[Evidence], quantity: Quantity) -> str:
+def _turned(evidences: list[Evidence], quantity: Quantity) -> tuple[str, str] | None:
     """Whether it is what another gradient should be, or the right one turned."""
     for other in evidences[0].positions:
         if other != quantity and all(_agree(e, e.got[quantity], e.right.get(other)) for e in evidences):
-            return f"it is what {evidences[0].label(other)} should be"
-    dims = {e.right[quantity].dim() for e in evidences}
-    if dims == {2} and all(_agree(e, e.got[quantity].T, e.right[quantity]) for e in evidences):
-        return "it is the right one transposed"
+            return "swapped", f"it is what {evidences[0].label(other)} should be"
+    if min(e.right[quantity].dim() for e in evidences) > 1:
+        if all(_agree(e, e.got[quantity].mT.reshape(e.right[quantity].shape), e.right[quantity]) for e in evidences):
+            return "transposed", "it is transposed"
+        for axes in ((-1,), (-2,), (-2, -1), (0,), (1,)):
+            if all(_agree(e, e.got[quantity].flip(axes), e.right[quantity]) for e in evidences):
+                which = "both axes" if len(axes) > 1 else "an axis"
+                return "reversed", f"its entries are right but in reverse order along {which}: a flip too much"
+    return None
+
+
+def _signs(evidences: list[Evidence], quantity: Quantity) -> str:
     if all(_agree(e, e.got[quantity].sign(), e.right[quantity].sign()) for e in evidences):
         return "all signs are right, the sizes are not"
     if all(_agree(e, e.got[quantity].abs(), e.right[quantity].abs()) for e in evidences):
         return "it is right but for some signs"
     return ""
+
+
+def _place(evidences: list[Evidence], quantity: Quantity) -> str:
+    """In one kind of place only. That names no formula, but it says where to look."""
+    for where, region in PLACES:
+        try:
+            masks = [region(e).expand(e.right[quantity].shape) for e in evidences]
+        except DOES_NOT_FIT:
+            continue
+        errors = [entry_errors(e.got[quantity], e.right[quantity]) > e.tolerance for e in evidences]
+        outside = any(bool((error & ~mask).any()) for error, mask in zip(errors, masks, strict=True))
+        if not outside and not all(bool(mask.all()) for mask in masks):
+            return f"it is wrong only {where}"
+    return ""
+
+
+def _sample(index: int) -> Callable[[Evidence], Tensor]:
+    def region(e: Evidence) -> Tensor:
+        mask = torch.zeros_like(_first(e), dtype=torch.bool)
+        mask[index] = True
+        return mask
+
+    return region
+
+
+def _edge(e: Evidence) -> Tensor:
+    if "kernel_size" not in e.kwargs and not (e.op or "").startswith("conv"):
+        raise ValueError("this is no image")
+    deep = e.kwargs.get("padding", 1) or 1
+    deep = deep if isinstance(deep, int) else max(deep)
+    mask = torch.ones(_first(e).shape[-2:], dtype=torch.bool)
+    mask[deep:-deep, deep:-deep] = False
+    return mask
+
+
+def _target(e: Evidence) -> Tensor:
+    """The entries of the right classes."""
+    logits, target = e.inputs[:2]
+    axis = min(1, logits.dim() - 1)
+    if target.is_floating_point() or target.dim() != logits.dim() - 1:
+        raise ValueError("these are no classes")
+    classes = torch.arange(logits.shape[axis]).view(-1, *[1] * (logits.dim() - axis - 1))
+    return classes == target.long().unsqueeze(axis)
+
+
+PLACES: list[tuple[str, Callable[[Evidence], Tensor]]] = [
+    ("at pixels that several windows cover: what they give to one pixel must be added up (+= for =)",
+     lambda e: coverage(e) > 1),
+    ("at the edge of the image: look at the padding", _edge),
+    ("at the right classes: look at what is subtracted or picked there", _target),
+    ("at the other classes, and right at the right ones: look at the softmax's own part", lambda e: ~_target(e)),
+    ("in the first sample", _sample(0)),
+    ("in the last sample", _sample(-1)),
+    ("where the first argument is negative", lambda e: _first(e) < 0),
+    ("where the first argument is positive", lambda e: _first(e) > 0),
+]  # fmt: skip
 
 
 def _agree(e: Evidence, one: Tensor, other: Tensor | None) -> bool:

@@ -1,11 +1,11 @@
-"""Hypotheses: for each known mistake, the numbers that it would give.
+"""Hypotheses: for a known mistake that no edit reaches, the numbers that it would give.
 
-That is far surer than guessing from ratios. A hypothesis is believed if what it predicts is what the checked code gave,
-in every case: also in those where the code was right, which the mistake may not spoil.
+A hypothesis is believed if what it predicts is what the checked code gave, in every case: also in those where the code
+was right, which the mistake may not spoil.
 """
 
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -24,19 +24,6 @@ class Hypothesis(NamedTuple):
     ops: tuple[str, ...]  # in which it can be made; none: in any
     predict: Callable[[Evidence], Predictions]
     sentence: str  # what is wrong and what to do
-    partly: bool = False  # whether it may hold for some entries only, the others being right
-
-
-def gradient(key: str, ops: tuple[str, ...], build: Callable[..., Tensor | Predictions], sentence: str) -> Hypothesis:
-    """A backward with another formula: ``build(dout=, <the op's arguments by name>)`` gives dx, or a dict."""
-
-    def predict(evidence: Evidence) -> Predictions:
-        if 0 not in evidence.right:
-            return {}
-        result = build(**arguments(evidence), dout=evidence.dout, got=evidence.got, right=evidence.right)
-        return result if isinstance(result, dict) else {0: result}
-
-    return Hypothesis(key, ops, predict, sentence)
 
 
 def function(key: str, ops: tuple[str, ...], other: Callable[..., Tensor], sentence: str) -> Hypothesis:
@@ -58,13 +45,14 @@ def of_function(evidence: Evidence, other: Callable[..., Tensor]) -> Predictions
     return differentiated(evidence, evidence.inputs, of_inputs)
 
 
-def differentiated(evidence: Evidence, inputs: tuple, function: Callable[..., Tensor]) -> Predictions:
-    """What out and the gradients are if out is ``function(*inputs)``."""
+def differentiated(evidence: Evidence, inputs: tuple, function: Callable[..., Any]) -> Predictions:
+    """What out and the gradients are if out is ``function(*inputs)``, or the first of what it gives."""
     positions = [i for i in evidence.positions if isinstance(inputs[i], Tensor)]
 
     def of_tensors(*tensors: Tensor) -> Tensor:
         changed = dict(zip(positions, tensors, strict=True))
-        return function(*(changed.get(i, x) for i, x in enumerate(inputs)))
+        result = function(*(changed.get(i, x) for i, x in enumerate(inputs)))
+        return result[0] if isinstance(result, tuple) else result
 
     out, pullback = vjp(of_tensors, *(inputs[i] for i in positions))
     predictions: Predictions = {"out": out}
@@ -79,23 +67,8 @@ def vjp(function: Callable[..., Tensor], *inputs: Tensor) -> tuple[Tensor, Calla
     return out, pullback
 
 
-def whichever(key: str, ops: tuple[str, ...], variants: Iterable[Hypothesis], sentence: str) -> Hypothesis:
-    """One mistake that people make in several ways: each quantity may be what any of the ``variants`` predicts."""
-    variants = tuple(variants)
-
-    def predict(evidence: Evidence) -> Predictions:
-        chosen: Predictions = {}
-        for variant in variants:
-            for quantity, tensor in predictions_of(variant, evidence).items():
-                if quantity not in chosen or agree(evidence.got.get(quantity), tensor, evidence.tolerance):
-                    chosen[quantity] = tensor
-        return chosen
-
-    return Hypothesis(key, ops, predict, sentence)
-
-
 # What a formula raises that does not fit a case's shapes and values. Anything else is a mistake in the rule itself.
-DOES_NOT_FIT = (ArithmeticError, IndexError, RuntimeError, ValueError)
+DOES_NOT_FIT = (ArithmeticError, AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError)
 
 
 def predictions_of(hypothesis: Hypothesis, evidence: Evidence) -> Predictions:
@@ -109,9 +82,9 @@ def predictions_of(hypothesis: Hypothesis, evidence: Evidence) -> Predictions:
         return {}
 
 
-def agree(got: Tensor | None, expected: Tensor, tolerance: float) -> bool:
+def agree(got: Tensor | None, expected: Tensor | None, tolerance: float) -> bool:
     """Whether both have the same shape, and no entry's error is larger than ``tolerance``."""
-    if got is None or got.shape != expected.shape:
+    if got is None or expected is None or got.shape != expected.shape:
         return False
     return not got.numel() or bool(entry_errors(got, expected).max() <= tolerance)
 

@@ -1,19 +1,20 @@
-"""Mistakes with windows: what a convolution or a pool would give if its windows lay elsewhere."""
+"""Mistakes with windows, whose loops are too slow for a search: what came out if the windows lay elsewhere."""
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from tinytorch_course.checking.evidence import Evidence
-from tinytorch_course.diagnosis.hypotheses import arguments, vjp
+from tinytorch_course.diagnosis.hypotheses import Hypothesis, Predictions, arguments, of_function, vjp
 from tinytorch_course.scratch.ops.convolution import padding_sides
 
+CONV, MAX, AVG = ("conv2d",), ("max_pool2d",), ("avg_pool2d",)
 Pair = tuple[int, int]
-Sides = tuple[int, int, int, int]  # top, bottom, left, right
 
 
 class Grid(NamedTuple):
@@ -23,11 +24,8 @@ class Grid(NamedTuple):
     kernel: Pair
     stride: Pair
     dilation: Pair
-    padding: Sides
+    padding: tuple[int, int, int, int]  # top, bottom, left, right
     number: Pair  # (P, Q), of windows
-
-
-Layout = Callable[[Grid], Grid]
 
 
 def pair(value: int | Sequence[int]) -> Pair:
@@ -43,16 +41,6 @@ def grid_of(evidence: Evidence) -> Grid:
     dilation = pair(given.get("dilation", 1))
     sides = padding_sides(given["padding"], kernel, stride, dilation)
     return Grid(pair(given["x"].shape[-2:]), kernel, stride, dilation, sides, pair(evidence.dout.shape[-2:]))
-
-
-def recounted(grid: Grid, *, ceiling: bool = False) -> Grid:
-    """With as many windows as fit; ``ceiling``: and those that begin but do not end in it."""
-    top, bottom, left, right = grid.padding
-    numbers = []
-    for axis, sides in enumerate((top + bottom, left + right)):
-        room = grid.size[axis] + sides - grid.dilation[axis] * (grid.kernel[axis] - 1) - 1
-        numbers.append((-(-room // grid.stride[axis]) if ceiling else room // grid.stride[axis]) + 1)
-    return grid._replace(number=pair(numbers))
 
 
 def windows_of(x: Tensor, grid: Grid, outside: float = 0.0) -> Tensor:
@@ -76,54 +64,86 @@ def coverage(evidence: Evidence) -> Tensor:
     return pullback(torch.ones_like(cover))[0]
 
 
-# --- ways in which windows are laid out wrongly ----------------------------------------------------------------------
+def elsewhere(
+    key: str,
+    sentence: str,
+    layout: Callable[[Grid], Grid] = lambda grid: grid,
+    kernel: Callable[[Tensor], Tensor] = lambda weight: weight,
+) -> Hypothesis:
+    """The windows lie, or the kernel is turned, as it should not be: in forward, in backward or in both."""
 
-Axes = tuple[int, ...]
+    def predict(evidence: Evidence) -> Predictions:
+        grid = layout(grid_of(evidence))
+
+        def other(x: Tensor, **given: object) -> Tensor:
+            windows = windows_of(x, grid, -math.inf if evidence.op in MAX else 0.0)
+            if evidence.op in MAX:
+                return windows.flatten(-2).max(dim=-1).values
+            if evidence.op in AVG:
+                return windows.sum(dim=(-2, -1)) / math.prod(grid.kernel)
+            return _convolved(windows, kernel(given["weight"]), given["bias"], given["groups"])  # type: ignore[arg-type]
+
+        return of_function(evidence, other)
+
+    return Hypothesis(key, CONV if "kernel" in key else CONV + MAX + AVG, predict, sentence)
 
 
-def _ones(axes: Axes, value: Pair) -> Pair:
-    return pair([1 if axis in axes else v for axis, v in enumerate(value)])
+def _convolved(windows: Tensor, weight: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+    per_group = weight.unflatten(0, (groups, -1))  # (G, O/G, I, KH, KW)
+    out = torch.einsum("...gipqab,goiab->...gopq", windows.unflatten(-5, (groups, -1)), per_group).flatten(-4, -3)
+    return out if bias is None else out + bias[:, None, None]
 
 
-def _without_stride(axes: Axes, grid: Grid) -> Grid:
-    return grid._replace(stride=_ones(axes, grid.stride))
+def _shares(chosen: Callable[[Tensor], Tensor]) -> Callable[[Evidence], Predictions]:
+    """dx of max pooling if each window deals its dout out by ``chosen(which pixels equal the maximum)``."""
+
+    def predict(evidence: Evidence) -> Predictions:
+        x, grid = evidence.inputs[0], grid_of(evidence)
+        windows = windows_of(x, grid, -math.inf).flatten(-2)
+        inside = windows_of(torch.ones_like(x), grid).flatten(-2) > 0
+        shares = chosen((windows == windows.amax(-1, keepdim=True)) & inside).to(x.dtype)
+        _, pullback = vjp(lambda x: windows_of(x, grid).flatten(-2), x)
+        return {0: pullback(shares * evidence.dout.unsqueeze(-1))[0]}
+
+    return predict
 
 
-def _without_dilation(axes: Axes, grid: Grid) -> Grid:
-    return grid._replace(dilation=_ones(axes, grid.dilation))
+def _stepped(name: str, axes: tuple[int, ...], grid: Grid) -> Grid:
+    values = getattr(grid, name)
+    ones: Any = {name: pair([1 if axis in axes else value for axis, value in enumerate(values)])}
+    return grid._replace(**ones)
 
 
-def _padded(axes: Axes, change: Callable[[Pair], Pair], grid: Grid) -> Grid:
-    """With the padding of ``axes`` changed: as many windows as before, which start elsewhere."""
-    vertical, horizontal = pair(grid.padding[:2]), pair(grid.padding[2:])
-    vertical = change(vertical) if 0 in axes else vertical
-    return grid._replace(padding=(*vertical, *(change(horizontal) if 1 in axes else horizontal)))
+def _moved(by: int | None, grid: Grid) -> Grid:
+    """The windows begin ``by`` pixels earlier; None: at the image's own corner."""
+    top, bottom, left, right = grid.padding
+    return grid._replace(padding=(0, bottom, 0, right) if by is None else (top + by, bottom, left + by, right))
 
 
+TIES = "where several pixels of a window share its maximum, "
 # fmt: off
-LAYOUTS: list[tuple[str, Layout, str]] = [  # key, the change, what is wrong
-    layout
-    for axes, which in (((0, 1), ""), ((0,), " along the rows"), ((1,), " along the columns"))
-    for layout in (
-        ("stride-ignored", partial(_without_stride, axes),
-         f"the stride is ignored{which}: output pixel p sees the input from p · stride on, not from p on"),
-        ("dilation-ignored", partial(_without_dilation, axes),
-         f"the dilation is ignored{which}: tap a lies at a · dilation"),
-        ("padding-ignored", partial(_padded, axes, lambda sides: (0, 0)),
-         f"the padding is forgotten{which}: pixel h of the image is pixel h + padding of the padded one; "
-         "pad the input in forward, cut the padding off in backward"),
-        ("padding-off-by-one", partial(_padded, axes, lambda sides: (sides[0] + 1, sides[1] + 1)),
-         f"the padding is off by one{which}: the windows lie one pixel too far towards the start"),
-        ("padding-off-by-one", partial(_padded, axes, lambda sides: (sides[0] - 1, sides[1] - 1)),
-         f"the padding is off by one{which}: the windows lie one pixel too far towards the end"),
-        ("padding-off-by-one", partial(_padded, axes, lambda sides: (sides[1], sides[0])),
-         f"the odd pixel of padding is on the wrong side{which}: it belongs to the bottom and right"),
-    )
-] + [
-    ("axes-swapped", lambda grid: grid._replace(stride=grid.stride[::-1]),
-     "the two strides are mixed up: (vertical, horizontal)"),
-    ("axes-swapped", lambda grid: grid._replace(dilation=grid.dilation[::-1]),
-     "the two dilations are mixed up: (vertical, horizontal)"),
-    ("axes-swapped", lambda grid: grid._replace(padding=grid.padding[2:] + grid.padding[:2]),
-     "the two paddings are mixed up: (vertical, horizontal)"),
+HYPOTHESES = [
+    Hypothesis("ties-all", MAX, _shares(lambda wins: wins),
+               TIES + "all of them get the whole dout: only the first one in row order may (images are full of ties: "
+               "every window of background is one)"),
+    Hypothesis("ties-shared", MAX, _shares(lambda wins: wins / wins.sum(-1, keepdim=True)),
+               TIES + "they share its dout, as amax does: torch's max_pool2d gives all of it to the first one in row "
+               "order"),
+    Hypothesis("ties-last", MAX, _shares(lambda wins: wins & (wins.flip(-1).cumsum(-1).flip(-1) == 1)),
+               TIES + "the last one gets its dout: torch gives it to the first"),
+    elsewhere("kernel-not-rotated",
+              "the kernel is turned by 180 degrees, or is not where it should be: dx is a convolution of dout with the "
+              "kernel flipped along both axes, dweight with nothing flipped",
+              kernel=lambda weight: weight.flip(-2, -1)),
+    elsewhere("kernel-transposed", "the kernel's rows and columns are mixed up",
+              kernel=lambda weight: weight.mT.reshape(weight.shape)),
+    *(elsewhere(f"{name}-ignored", f"the {name} is ignored{which}: {rule}", partial(_stepped, name, axes))
+      for axes, which in (((0, 1), ""), ((0,), " along the rows"), ((1,), " along the columns"))
+      for name, rule in (("stride", "output pixel p sees the input from p · stride on, not from p on"),
+                         ("dilation", "tap a lies at a · dilation"))),
+    elsewhere("padding-ignored",
+              "the padding is forgotten: pixel h of the image is pixel h + padding of the padded one; pad the input in "
+              "forward, cut the padding off in backward", partial(_moved, None)),
+    *(elsewhere("padding-off-by-one", f"the padding is off by one: the windows lie one pixel too far towards the {end}",
+                partial(_moved, by)) for by, end in ((1, "start"), (-1, "end"))),
 ]

@@ -66,7 +66,7 @@ def grade(
 
 def _hints(task: Task, row: Row) -> list[str]:
     """The exercise's own, for what the diagnosis does not recognise."""
-    vague = ("unrecognised", "constant-factor")
+    vague = ("unrecognised", "factor", "missing-mean", "extra-mean")
     unclear = [finding for finding in row.diagnosis if finding["key"] in vague or finding["part"]]
     labels = {label for finding in unclear for label in finding["what"].split(" and ")}
     return [f"{label}: {hint}" for label, hint in task.hints.items() if label in labels]

@@ -1,10 +1,11 @@
 """The edits that are tried: small changes of one place, each with what it costs in a reader's eyes.
 
-Most are rules (see ``rules.py``); here are those that look at more than one expression, and what is in scope. A low cost
-stands for a likely slip of the pen, a high one for what somebody would rarely mean.
+Most are rules (see ``rules.py``); here are those that look at more than one expression, and what is in scope. A low
+cost stands for a likely slip of the pen, a high one for what somebody would rarely mean.
 """
 
 import ast
+import functools
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -30,8 +31,9 @@ from tinytorch_course.repair.scope import Atom, atoms_of, evaluated, sizes_of
 from tinytorch_course.repair.source import Change, Editable, Node, Slot
 
 NEIGHBOURS = (
-    "sum mean", "max min", "amax amin", "argmax argmin", "maximum minimum", "clamp_min clamp_max", "exp log expm1 log1p",
-    "sin cos", "tanh sigmoid", "softmax log_softmax", "sqrt rsqrt square", "abs sign square", "floor ceil",
+    "sum mean", "max min", "amax amin", "argmax argmin", "maximum minimum", "clamp_min clamp_max", "sin cos",
+    "exp log expm1 log1p",
+    "tanh sigmoid", "softmax log_softmax", "sqrt rsqrt square", "abs sign square", "floor ceil",
     "zeros_like ones_like", "zeros ones", "scatter_ scatter_add_ index_add_", "copy_ add_ sub_", "mul div", "mul_ div_",
     "add sub", "any all", "var std", "cumsum cumprod", "logical_and logical_or", "gt ge lt le", "tril triu",
 )  # fmt: skip
@@ -65,7 +67,12 @@ KINDS = {
     "default": "an argument's default",
     "formula": "a formula",
 }
-SAID_AS = {"shift": "index", "mask": "comparison", "whole": "call", "answer": "formula"}  # rules' kinds that only say where they belong
+SAID_AS = {
+    "shift": "index",
+    "mask": "comparison",
+    "whole": "call",
+    "answer": "formula",
+}  # rules' kinds that only say where they belong
 
 
 class Edit(NamedTuple):
@@ -152,9 +159,7 @@ class Surroundings:
     def edit(self, site: Site, new: New) -> Edit:
         """The edit that puts ``new`` in the place of the site."""
         cost, kind, node = new
-        return Edit(
-            cost + self.extra, SAID_AS.get(kind, kind), self.editable, (Change(site.slot, site.node, node),)
-        )
+        return Edit(cost + self.extra, SAID_AS.get(kind, kind), self.editable, (Change(site.slot, site.node, node),))
 
     def plain_at(self, site: Site) -> list[New]:
         """All that may stand there without anything put in."""
@@ -215,7 +220,7 @@ def inserting_edits(around: Surroundings) -> Iterator[Edit]:
     for site in around.sites:
         kinds = _fitting(site) - {"sign"}
         if kinds:
-            for new in inserted(site.node, kinds, lambda letter, site=site: around.choices(site, letter)):
+            for new in inserted(site.node, kinds, functools.partial(around.choices, site)):
                 yield around.edit(site, new)
         if isinstance(site.node, ast.stmt):
             for new in _new_statements(site, around):
@@ -293,7 +298,8 @@ def _axes(node: ast.Call, name: str, place: int) -> Iterator[New]:
     given = node.args[place] if len(node.args) > place else None
     keywords = [keyword for keyword in node.keywords if keyword.arg not in ("dim", "axis")]
     named = next((keyword.value for keyword in node.keywords if keyword.arg in ("dim", "axis")), None)
-    now = ast.unparse(given or named) if given or named else ""
+    shown = given or named
+    now = ast.unparse(shown) if shown else ""
     keepdim = any(keyword.arg == "keepdim" for keyword in node.keywords)
     for text in AXES:
         if text == now:
@@ -329,7 +335,8 @@ def _constants(site: Site, around: Surroundings) -> Iterator[New]:
     if _keyword_of(site) in ("dim", "axis", "start_dim", "end_dim"):
         yield from ((1.0, "axis", constant(other, node)) for other in (0, 1, -1, 2, -2, 3) if other != value)
         return
-    kind, cost, others = "constant", 1.2, [value / 2, 2 * value, 1 - value, 1.0, 0.0, 1 / value if value else 1.0, -value]
+    kind, cost = "constant", 1.2
+    others: list[float] = [value / 2, 2 * value, 1 - value, 1.0, 0.0, 1 / value if value else 1.0, -value]
     if isinstance(value, int):
         kind, cost = ("index", 1.3) if _is_index(site) else ("constant", 1.1)
         others = sorted({value + 1, value - 1, -value, 2 * value, 0, 1, 2}, key=lambda one: abs(one - value))
@@ -402,7 +409,7 @@ def _subscripts(site: Site, around: Surroundings) -> Iterator[New]:
         yield 1.1, "index", like(node, slice=like(node.slice, elts=[rows, parts[1]]))
 
 
-def _swapped(node: ast.Tuple) -> Iterator[tuple[int, ast.Tuple]]:
+def _swapped(node: Any) -> Iterator[tuple[int, ast.Tuple]]:
     """The tuple with two of its elements exchanged, and how far apart they are."""
     for first, second in itertools.combinations(range(len(node.elts)), 2):
         elements = list(node.elts)
@@ -428,9 +435,10 @@ def _negative_stops(node: ast.Subscript, parts: list[ast.expr]) -> Iterator[New]
 
 def _tuples(site: Site, around: Surroundings) -> Iterator[New]:
     node = site.node
-    if isinstance(node, ast.Tuple) and len(node.elts) > 1 and not isinstance(site.parent, ast.Subscript):
-        if not (isinstance(node.ctx, ast.Store) and _is_unpacking(site, ast.Call)):
-            yield from ((1.0 + 0.1 * distance, "order", other) for distance, other in _swapped(node))
+    if not isinstance(node, ast.Tuple) or len(node.elts) < 2 or isinstance(site.parent, ast.Subscript):
+        return
+    if not (isinstance(node.ctx, ast.Store) and _is_unpacking(site, ast.Call)):
+        yield from ((1.1 + 0.1 * distance, "order", other) for distance, other in _swapped(node))
 
 
 def _statements_changed(site: Site, around: Surroundings) -> Iterator[New]:
@@ -584,9 +592,8 @@ def _new_statements(site: Site, around: Surroundings) -> Iterator[New]:
         return
     target = getattr(node, "target", None) or (node.targets[0] if isinstance(node, ast.Assign) else None)
     changed = target.value if isinstance(target, ast.Subscript) else target if isinstance(node, ast.AugAssign) else None
-    if isinstance(changed, ast.Name):
-        if any(atom.text == changed.id and atom.kind == "tensor" for atom in around.atoms):
-            yield 1.6, "statement", [parse_statement(f"{changed.id} = {changed.id}.clone()", node), node]
+    if isinstance(changed, ast.Name) and any(a.text == changed.id and a.kind == "tensor" for a in around.atoms):
+        yield 1.6, "statement", [parse_statement(f"{changed.id} = {changed.id}.clone()", node), node]
     if isinstance(target, ast.Name) and isinstance(node, ast.Assign):
         stored = {ast.unparse(s.node) for s in around.sites if isinstance(getattr(s.node, "ctx", None), ast.Store)}
         for part in ast.walk(node.value):
@@ -613,15 +620,15 @@ def _fitting(site: Site) -> set[str]:
     on_the_right = site.slot.field == "right"
     found = set()
     if not index and not negated and not site.inside(ast.Compare):
-        if operator not in PRODUCTS or (operator is ast.Div and on_the_right):
-            found |= {"factor", "sign"} if isinstance(node, (ast.Name, ast.Call, ast.BinOp)) else {"factor"}
+        found |= {"factor"} if operator not in PRODUCTS or (operator is ast.Div and on_the_right) else set()
+        found |= {"sign"} if found and isinstance(node, (ast.Name, ast.Call, ast.BinOp)) else set()
     if not negated and not constant and (operator not in SUMS or (operator is ast.Sub and on_the_right)):
         found |= {"shift"} if index else {"summand", "formula"}
     if not constant and not index and not negated:
         found.add("call")
         if operator not in (*SUMS, *PRODUCTS) or isinstance(node, ast.Name):
             found.add("whole")
-        if isinstance(parent, (ast.Return, ast.Assign)) or isinstance(parent, ast.Tuple):
+        if isinstance(parent, (ast.Return, ast.Assign, ast.Tuple)):
             found.add("answer")
     return found
 
@@ -640,9 +647,9 @@ def _is_value(site: Site) -> bool:
         return False
     if isinstance(parent, ast.Call) and site.slot.field == "func":
         return False
-    if isinstance(parent, ast.Attribute):
-        if not isinstance(node, (ast.BinOp, ast.Call, ast.Name)) or parent.attr in ("shape", "dtype", "saved_tensors"):
-            return False
+    of_value = isinstance(node, (ast.BinOp, ast.Call, ast.Name))
+    if isinstance(parent, ast.Attribute) and (not of_value or parent.attr in ("shape", "dtype", "saved_tensors")):
+        return False
     if isinstance(node, ast.Attribute) and isinstance(parent, ast.Call) and node.attr in ("shape", "dtype", "device"):
         return False
     return not (isinstance(node, ast.Name) and node.id in ("torch", "math", "np", "F", "self", "ctx"))

@@ -21,7 +21,7 @@ def _parsed(text: str, line: int) -> Any:
     node = ast.parse(text, mode="eval").body
     for part in ast.walk(node):
         if isinstance(part, (ast.expr, ast.keyword)):
-            part.made = True  # type: ignore[attr-defined]
+            part.made = True  # type: ignore[union-attr]
             part.lineno = part.end_lineno = line
             part.col_offset = part.end_col_offset = 0
     return node

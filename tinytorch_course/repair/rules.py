@@ -1,8 +1,8 @@
 """Rewriting rules: what a reader could have meant instead of what stands there, in Python's own syntax.
 
 A row is a cost, a kind (see ``edits.KINDS``), a pattern, and what may stand in its place. Capital letters are any
-expression, F(A) is a call or method of A with whatever else it takes, and ∘ and • are any operators. In SCOPED, E is any
-value, and a small letter is something of a kind (see VARIABLES) that is in scope.
+expression, F(A) is a call or method of A with whatever else it takes, ∘ and • are any operators. In SCOPED, E is any
+value, and a small letter is something of a kind (see edits.VARIABLES) that is in scope.
 """
 
 import ast
@@ -30,6 +30,8 @@ PLAIN = """
 1.5 operator   A @ B => A * B
 1.5 operator   A & B => A | B
 1.5 operator   A | B => A & B
+1.0 dropped    A - 1 => A
+1.0 dropped    A + 1 => A
 1.2 dropped    A ∘ B => A
 1.2 dropped    A + B => B
 1.2 dropped    A * B => B

@@ -12,8 +12,8 @@ from tinytorch_course.checking.case_tables.optimizers import OPTIMIZERS
 from tinytorch_course.checking.ops import OPS, check_fitted, find_op
 from tinytorch_course.checking.suite import quiet_and_exact
 from tinytorch_course.diagnosis import diagnose
-from tinytorch_course.grading.optimizers import check_optimizer_like
 from tinytorch_course.grading.child import _Checked
+from tinytorch_course.grading.optimizers import check_optimizer_like
 from tinytorch_course.grading.own_code import Request
 
 MISTAKEN = list(dict.fromkeys(mistake.op for mistake in LEARNER_MISTAKES))

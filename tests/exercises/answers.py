@@ -203,7 +203,9 @@ class Wrong(NamedTuple):
     number: str
     right: str
     wrong: str
-    hint: str = ""  # a pattern of what the learner must be told; none: what is sure of the numbers; --hint 2 finds the line
+    hint: str = (
+        ""  # a pattern of what the learner must be told; none: what is sure of the numbers; --hint 2 finds the line
+    )
 
     def __str__(self) -> str:
         return f"{self.number}: {' '.join(self.wrong.split()) or 'without ' + self.right}"

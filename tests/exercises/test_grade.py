@@ -66,7 +66,7 @@ def test_every_exercise_has_five_wrong_answers():
 def test_a_wrong_answer_fails_with_the_right_hint(graded, wrong):
     grades = graded(wrong.number, wrong_answer(wrong), (mistaken_task(wrong),))
     assert not grades[0].ok
-    assert re.search(wrong.hint or "it is ", told(grades)), told(grades)
+    assert re.search(wrong.hint or "it is |sum over|order|shape", told(grades)), told(grades)
 
 
 def test_only_the_wrong_task_fails(graded):

@@ -214,7 +214,7 @@ class Wrong(NamedTuple):
 WRONG = [
     Wrong("02", "dout * 3 * x * x", "dout * x * x", "the slope of x³ is 3 x²"),
     Wrong("02", "dout * 3 * x * x", "3 * x * x", "dout is not used"),
-    Wrong("02", "dout * y, dout * x", "dout * x, dout * y", "x's slope is y"),
+    Wrong("02", "dout * y, dout * x", "dout * x, dout * y", "it is what dy should be"),
     Wrong("02", "dout * y, dout * x", "dout * y", "there are 2 to return: dx, dy"),
     Wrong("02", "s + x * s * (1 - s)", "s * (1 - s)", "product rule"),
     Wrong("04", "dout.T @ x", "x.T @ dout"),

@@ -44,13 +44,14 @@ def test_each_seed_has_a_run_of_its_own(tmp_path):
         json.loads((tmp_path / f"alone-{seed}" / "result.json").read_text())["test_accuracy"] for seed in (3, 0, 8)
     ]
     assert [run.test_accuracy for run in outcome.runs] == accuracies
-    assert outcome.test_accuracy.mean == pytest.approx(sum(accuracies) / 3)
-    assert outcome.test_accuracy.deviation == pytest.approx(statistics.stdev(accuracies))
-    assert (outcome.test_accuracy.low, outcome.test_accuracy.high) == (min(accuracies), max(accuracies))
+    spread = outcome.spread("test_accuracy")
+    assert spread.mean == pytest.approx(sum(accuracies) / 3)
+    assert spread.deviation == pytest.approx(statistics.stdev(accuracies))
+    assert (spread.low, spread.high) == (min(accuracies), max(accuracies))
     document = json.loads((tmp_path / "many" / "seeds.json").read_text())
     assert document == json.loads(json.dumps(outcome.to_dict()))
     assert document["seeds"] == [3, 0, 8]
-    assert document["test_accuracy"]["mean"] == outcome.test_accuracy.mean
+    assert document["test_accuracy"]["mean"] == spread.mean
     assert len(document["runs"]) == 3
 
 

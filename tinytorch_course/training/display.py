@@ -309,7 +309,7 @@ def print_seed_runs(done: "SeedRuns", table: TextIO) -> None:
     for seed, run in zip(done.seeds, done.runs, strict=True):
         cells = (percent(run.test_accuracy), percent(run.val_accuracy), number(run.test_loss))
         console.print(f"{seed:>6}  {cells[0]:>9}  {cells[1]:>9}  {cells[2]:>9}  {run.best_epoch:>10}")
-    accuracy, loss = done.test_accuracy, done.test_loss
+    accuracy, loss = done.spread("test_accuracy"), done.spread("test_loss")
     console.print()
     for name, value, remark in (
         ("Test accuracy", percent(accuracy.mean), f"± {100 * accuracy.deviation:.2f} % (deviation of a single run)"),

@@ -48,28 +48,16 @@ class SeedRuns:
     seeds: tuple[int, ...]
     runs: tuple[loop.Result, ...]
 
-    @property
-    def test_accuracy(self) -> Spread:
-        """Over the runs, a share from 0 to 1."""
-        return Spread.of([run.test_accuracy for run in self.runs])
-
-    @property
-    def test_loss(self) -> Spread:
-        """Over the runs."""
-        return Spread.of([run.test_loss for run in self.runs])
-
-    @property
-    def val_accuracy(self) -> Spread:
-        """Over the runs, a share from 0 to 1."""
-        return Spread.of([run.val_accuracy for run in self.runs])
+    def spread(self, figure: str) -> Spread:
+        """Of a field of their results, such as "test_accuracy"."""
+        return Spread.of([getattr(run, figure) for run in self.runs])
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
-        spreads = {name: getattr(self, name)._asdict() for name in ("test_accuracy", "test_loss", "val_accuracy")}
         return {
             "folder": self.folder,
             "seeds": list(self.seeds),
-            **spreads,
+            **{figure: self.spread(figure)._asdict() for figure in ("test_accuracy", "test_loss", "val_accuracy")},
             "seconds": math.fsum(run.seconds for run in self.runs),
             "runs": [run.to_dict() for run in self.runs],
         }

@@ -168,6 +168,18 @@ def test_watching_changes_no_result(function):
     assert len(watched_losses) > 10
 
 
+@pytest.mark.parametrize("step", ["", "    optimizer.step(); optimizer.zero_grad()\n"])
+def test_loop_without_an_end_is_left(tmp_path, monkeypatch, step):
+    monkeypatch.setitem(sys.modules, "__main__", sys.modules["__main__"])  # which the script becomes
+    file = tmp_path / "endless.py"
+    source = "import torch\nmodel = torch.nn.Linear(3, 1)\noptimizer = torch.optim.SGD(model.parameters(), lr=0.01)\n"
+    loop = "while True:\n    model(torch.randn(8, 3)).pow(2).mean().backward()\n"
+    file.write_text(source + loop + step, encoding="utf-8")
+    answer = training._watched(training.Request(str(file), None), tmp_path)
+    assert len(answer["losses"]) == 200
+    assert answer["steps"] == (200 if step else 0)
+
+
 def test_hooks_are_gone_afterwards():
     watched("correct", "frozen_within")
     from torch.nn.modules import module

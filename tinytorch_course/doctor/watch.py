@@ -409,6 +409,8 @@ class Watch(TorchFunctionMode):
     # --- backward and step -------------------------------------------------------------------------------------------
 
     def _backward(self, original: Callable, tensors: Any, *args: Any, **kwargs: Any) -> None:
+        if self.stopped:
+            raise Enough
         roots = _flat(tensors)
         with self.looking():
             for held in self.held.values():

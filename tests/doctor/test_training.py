@@ -64,7 +64,7 @@ def accused(found):
 
 NOTES = {"eval_with_grad", "metric_on_training_data", "retain_graph", "dropout_p", "unused", "same_order", "graph_kept"}
 BASE = {"graph_kept_in_a_sum": "graph-kept", "broadcast_by_hand": "broadcast", "graph_cut_loss": "graph-cut",
-        "graph_cut_raises": "graph-cut"}  # fmt: skip
+        "graph_cut_raises": "graph-cut", "lr_of_nothing": "lr-too-small"}  # fmt: skip
 
 
 @pytest.mark.parametrize("function", functions_of("planted"))

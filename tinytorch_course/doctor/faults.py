@@ -29,10 +29,6 @@ EXPLAINED_BY = {  # what is not said beside its cause
     "dead-relu": {"not-finite", "lr-too-large", "inputs-not-normalised"},
     "lr-too-large": {"inputs-not-normalised", "targets-out-of-range"},
     "scale-mismatch": {"inputs-not-normalised"},
-    "nothing-changes": {
-        "softmax-of-one", "other-parameters", "all-frozen", "graph-cut", "no-backward", "cleared-before-step",
-        "not-finite", "lr-too-small", "zero-gradient", "constant-output",
-    },
 }  # fmt: skip
 DRIFT = 0.6  # of the classes, from the first third of the labels to the last; at random below 0.3
 DEAD = 0.9  # of a layer's units
@@ -262,7 +258,7 @@ def learning_rate(watch: Watch) -> Iterator[Finding]:
         )
         yield wrong("lr-too-large", where, text, advice)
     rising = steps[-1].lr > steps[0].lr
-    if most < SMALL_RATIO and not rising and any(step.changed or step.lr < 1e-6 for step in steps):
+    if most < SMALL_RATIO and not rising and any(step.norm for step in steps):
         text = f"no layer changes by more than {most:.0e} of its weights at a step (learning rate {rate:.3g})"
         yield wrong(
             "lr-too-small", where, text, "a healthy update is about 0.001 of the weights: raise the learning rate"
@@ -635,11 +631,6 @@ def progress(watch: Watch) -> Iterator[Finding]:
     """Whether it learns at all."""
     losses = [loss for loss in _losses(watch) if math.isfinite(loss)]
     steps = watch.of("step")
-    if len(steps) >= FEW and not any(event.data.changed for event in steps) and steps[0].data.trainable:
-        text = f"{len(steps)} steps changed no parameter at all"
-        yield wrong(
-            "nothing-changes", steps[0].where, text, "look at the other findings: gradients, learning rate, parameters"
-        )
     many = len(losses) >= 4 * FEW and len({id(event.data.optimizer) for event in steps}) == 1
     if many and mean(losses[-2 * FEW :]) >= 0.995 * mean(losses[: 2 * FEW]) > 0:
         text = f"the loss does not fall: {mean(losses[: 2 * FEW]):.4g} in the first {2 * FEW} backwards, "

@@ -163,7 +163,6 @@ class Watch(TorchFunctionMode):
         self._sum: Any = None  # of losses that had their backward
         self._since: dict[int, int] = {}  # backward passes before an optimizer's last step
         self._before: dict[int, Tensor] = {}  # weights before a step
-        self._step: SimpleNamespace | None = None  # the one that is being taken
         self._closure = False  # whether it calls the loop's own closure
 
     # --- the run -----------------------------------------------------------------------------------------------------
@@ -462,7 +461,6 @@ class Watch(TorchFunctionMode):
     def _step_begins(self, stepping: Any, args: tuple, kwargs: dict[str, Any]) -> None:
         self.optimizers.setdefault(id(stepping), stepping)
         closure = any(callable(value) for value in (*args, *kwargs.values()))
-        self._step = None
         helds = [self.hold(p) for group in stepping.param_groups for p in group["params"]]
         with self.looking():
             for held in helds:
@@ -476,11 +474,11 @@ class Watch(TorchFunctionMode):
             gradients = [held.tensor.grad for held in helds if held.tensor.grad is not None]
             fresh = self.backwards - self._since.get(id(stepping), 0)
             norm = math.sqrt(sum(grad.double().pow(2).sum().item() for grad in gradients if not grad.is_sparse))
-            self._step = self.note(
+            self.note(
                 "step", optimizer=stepping, closure=closure, fresh=fresh, norm=norm, gradients=len(gradients),
                 stale=sum(held.stale for held in helds) if fresh and not closure else 0, parameters=len(helds),
                 trainable=sum(held.tensor.requires_grad for held in helds), lr=_rate(stepping), loader=self.current,
-                gave=any(held.gave for held in helds), changed=False,
+                gave=any(held.gave for held in helds),
             )  # fmt: skip
         self._closure = closure
         if closure:
@@ -498,8 +496,6 @@ class Watch(TorchFunctionMode):
                     if old is None or old.shape != parameter.shape:
                         continue
                     change = (parameter.detach() - old).norm().item()
-                    if self._step is not None:
-                        self._step.changed |= change != 0
                     if parameter.ndim > 1 and parameter.requires_grad:
                         usual = math.sqrt(len(parameter) / 3)  # the length of a layer's default start
                         held.ratios.append(change / max(old.norm().item(), usual))

@@ -304,3 +304,11 @@ class Constant(nn.Module):
 
     def forward(self, x):
         return x.mean(0, keepdim=True).expand(len(x), -1)
+
+
+def zero_gradient():
+    loop(loss=lambda out, y: F.cross_entropy(0 * out, y))
+
+
+def lr_of_nothing():
+    loop(lr=0.0)

@@ -426,7 +426,7 @@ class Watch(TorchFunctionMode):
             single = roots[0] if len(roots) == 1 and roots[0].numel() == 1 else None
             self.note(
                 "backward", value=None if single is None else single.item(), retain=bool(retain), alive=alive,
-                leaf=bool(roots) and all(root.is_leaf for root in roots), leaves=len(leaves),
+                leaf=bool(roots) and all(root.is_leaf for root in roots),
                 made=type(single.grad_fn).__name__ if single is not None and single.grad_fn is not None else "",
             )  # fmt: skip
         self._spent += [weakref.ref(root) for root in roots]
@@ -476,8 +476,8 @@ class Watch(TorchFunctionMode):
             norm = math.sqrt(sum(grad.double().pow(2).sum().item() for grad in gradients if not grad.is_sparse))
             self.note(
                 "step", optimizer=stepping, closure=closure, fresh=fresh, norm=norm, gradients=len(gradients),
-                stale=sum(held.stale for held in helds) if fresh and not closure else 0, parameters=len(helds),
-                trainable=sum(held.tensor.requires_grad for held in helds), lr=_rate(stepping), loader=self.current,
+                stale=sum(held.stale for held in helds) if fresh and not closure else 0,
+                trainable=sum(held.tensor.requires_grad for held in helds), lr=_rate(stepping),
                 gave=any(held.gave for held in helds),
             )  # fmt: skip
         self._closure = closure

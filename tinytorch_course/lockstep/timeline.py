@@ -77,19 +77,21 @@ def beyond_rounding(ours: Tensors, twin: Tensors, before: Mapping[str, Tensor]) 
     for quantity in Timeline([dict.fromkeys(ours, Distance(0.0, 0.0))]).quantities():
         mine, theirs = ours[quantity].double(), twin[quantity].double()
         limit = BEYOND_ROUNDING * max(_size(steps[quantity]), NOTHING_BUT_ROUNDING * largest[_sort_of(quantity)])
-        if (
-            quantity.kind == "output gradient"
-        ):  # some of it is elsewhere where a layer of one's own breaks ties otherwise
+        if quantity.kind == "output gradient":  # which is elsewhere where a layer of one's own breaks ties otherwise
             limit *= 10
         if quantity.kind == "parameter":  # which is rounded itself, however small the step
             limit += 16 * torch.finfo(torch.float32).eps * _size(theirs)
+        if not theirs.isfinite().all():  # torch is lost itself, and its next loss says so
+            return None
         if mine.shape != theirs.shape or not _size(_differences(mine, theirs)) <= limit:
             return quantity
     return None
 
 
 def _size(tensor: Tensor) -> float:
-    return tensor.square().mean().sqrt().item() if tensor.numel() else 0.0
+    """The root of the mean square, which does not overflow before its result does."""
+    largest = tensor.abs().max().item() if tensor.numel() else 0.0
+    return largest * (tensor / largest).square().mean().sqrt().item() if largest > 0 else largest
 
 
 def _sort_of(quantity: Quantity) -> str:

@@ -39,6 +39,25 @@ def test_a_second_shape_tells_the_batch_size_from_two():
     assert "factor N, the size of the batch" in str(diagnose([check(doubled_batch, (5, 3))])[0])
 
 
+def test_a_sign_and_a_size_at_once():
+    (finding,) = diagnose([check(lambda dx, dw, db: (dx, -dw * len(dx), db), shape) for shape in ((2, 3), (5, 3))])
+    assert finding.sentence.startswith(
+        "the sign is flipped, and it is too large by the factor N, the size of the batch"
+    )
+
+
+def test_another_gradients_value():
+    (finding,) = diagnose([check(lambda dx, dw, db: (dx, dw, dw[:, 0]), (5, 3))])
+    assert finding.key == "unrecognised"
+    pair = check_gradient(
+        lambda x, y: (x * y, (x, y)), lambda dout, cache: (dout * cache[0], dout * cache[1]), draw(((4, 3), (4, 3)))
+    )
+    assert [str(one).partition(" (")[0] for one in diagnose([pair])] == [
+        "dx: it is what dy should be",
+        "dy: it is what dx should be",
+    ]
+
+
 def test_a_case_that_passes_speaks_against_what_would_have_spoiled_it():
     """A factor of two would spoil a batch of one, the batch's size would not."""
     assert keys(check(doubled_batch, (2, 3))) == ["factor-2"]

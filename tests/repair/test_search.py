@@ -139,3 +139,19 @@ def test_a_search_that_takes_python_with_it_leaves_the_check(tmp_path):
     row = check_own_code(request, timeout=60.0).row
     assert not row.ok
     assert row.diagnosis
+
+
+def test_an_edit_gets_its_word(repair):
+    found = repair(
+        """
+def forward(x):
+    return x * (x > 0), x
+
+def backward(dout, x):
+    return dout * (dout > 0)
+""",
+        "4x5",
+    )
+    assert "`dout > 0` should be `x > 0` (the mask is taken from the wrong tensor)" in found.sentence
+    found = repair("def forward(x):\n    return x * x, x\n\n\ndef backward(dout, x):\n    return 2 * x\n", "4x5")
+    assert "(the chain rule: dout is what comes from above)" in found.sentence

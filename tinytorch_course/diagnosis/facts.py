@@ -157,14 +157,15 @@ def _ratio(wrong: list[Evidence], fine: list[Evidence], quantity: Quantity) -> t
     said = next((words for one, words in CONSTANTS.items() if value is not None and abs(value - one) < 1e-9), None)
     if said and not fine:
         return said
+    flipped = -1.0 if all(ratio < 0 for ratio in ratios) and not fine else 1.0
+    also = "the sign is flipped, and " if flipped < 0 else ""
     for what, sizes in _sizes([*wrong, *fine]):
-        pairs = list(zip([*ratios, *[1.0] * len(fine)], sizes, strict=True))
+        pairs = list(zip([flipped * ratio for ratio in ratios] + [1.0] * len(fine), sizes, strict=True))
         if all(abs(r - n) < 1e-9 * abs(r) for r, n in pairs):
-            return "missing-mean", (
-                f"it is too large by the factor {what}: a sum stands where a mean belongs, so divide by that number"
-            )
+            rule = "a sum stands where a mean belongs, so divide by that number"
+            return "missing-mean", f"{also}it is too large by the factor {what}: {rule}"
         if all(n and abs(r - 1 / n) < 1e-9 * abs(r) for r, n in pairs):
-            return "extra-mean", f"it is divided by {what}, and should not be: a mean stands where a sum belongs"
+            return "extra-mean", f"{also}it is divided by {what}, and should not be: a mean stands where a sum belongs"
     if said or value is not None:
         return said or ("factor", f"it is {value:.6g} times what is right")
     return "factor", f"in each case it is a constant times what is right: {ratios[0]:.6g} in {wrong[0].case}"
@@ -175,7 +176,7 @@ def _sizes(evidences: list[Evidence]) -> Iterator[tuple[str, list[int]]]:
     if not all(any(isinstance(x, Tensor) for x in e.inputs) for e in evidences):
         return  # an optimizer's run
     xs = [_first(e) for e in evidences]
-    columns = [x.shape[1] if x.dim() > 1 else 1 for x in xs]
+    columns = [x.shape[1] if x.dim() > 1 else x.numel() for x in xs]
     yield "N, the size of the batch", [x.shape[0] if x.dim() else 1 for x in xs]
     yield "the number of entries of the first argument", [x.numel() for x in xs]
     yield "the number of entries of out", [e.dout.numel() or 1 for e in evidences]

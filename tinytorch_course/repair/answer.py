@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tinytorch_course.repair.edits import KINDS, Edit
 from tinytorch_course.repair.search import Found, Search, Subject, can_be_written
-from tinytorch_course.repair.source import Patch, parsed, patched, shown
+from tinytorch_course.repair.source import Change, Patch, parsed, patched, shown
 
 HINTS = 4
 BUDGET = 10.0  # seconds
@@ -25,6 +25,7 @@ class OneEdit(NamedTuple):
     after: str  # empty: the line goes
     kind: str
     words: str = ""  # what to do, where "this should be that" would not say it
+    why: str = ""  # what that mistake is called
 
     def __str__(self) -> str:
         return f"line {self.line}: {self.said}"
@@ -34,7 +35,8 @@ class OneEdit(NamedTuple):
         """The edit in words."""
         if self.words:
             return self.words
-        return f"`{self.before}` should go" if not self.after else f"`{self.before}` should be `{self.after}`"
+        said = f"`{self.before}` should be `{self.after}`" if self.after else f"`{self.before}` should go"
+        return f"{said} ({self.why})" if self.why else said
 
 
 @dataclass
@@ -163,7 +165,21 @@ def _as_text(edit: Edit) -> list[OneEdit]:
         return [
             OneEdit(_relative(path), line, before, after, edit.kind, f"{side} it, `{ast.unparse(other)}` is missing")
         ]
-    return [OneEdit(_relative(path), line, before, after, edit.kind)]
+    return [OneEdit(_relative(path), line, before, after, edit.kind, why=_why(edit, change))]
+
+
+def _why(edit: Edit, change: Change) -> str:
+    """The word for an edit, if there is one."""
+    tree, parent = edit.editable.tree, change.slot.parent
+    if edit.kind == "accumulate" and isinstance(change.new, ast.AugAssign):
+        return "what comes from several places is added up"
+    if edit.kind == "name" and isinstance(parent, ast.Compare):
+        return "the mask is taken from the wrong tensor"
+    if edit.kind == "factor" and edit.editable.backward and tree.args.args and isinstance(change.new, ast.BinOp):
+        dout = tree.args.args[0].arg
+        if ast.unparse(change.new.right) == dout and dout not in ast.unparse(change.old):
+            return f"the chain rule: {dout} is what comes from above"
+    return ""
 
 
 def _by_lines(edit: Edit) -> list[OneEdit]:

@@ -154,7 +154,7 @@ def _shallow(cache: Any) -> Any:
     return type(cache)(cache) if type(cache) in (dict, list) else cache
 
 
-def _tensors(thing: Any, depth: int = 3) -> list[Tensor]:
+def _tensors(thing: Any, depth: int = 7) -> list[Tensor]:
     if isinstance(thing, Tensor):
         return [thing]
     if depth and isinstance(thing, (tuple, list)):

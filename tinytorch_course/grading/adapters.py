@@ -40,8 +40,10 @@ def check_like(pair: Pair, op: str, *, spell: Callable[[Exception], str] | None 
     pair, _ = understood(pair, row)
     if "mask" in row.parameters and "mask" not in (pair.takes or "mask"):
         options |= {"tolerance": OF_MASKS}
+    axes = []  # of the plain cases' first inputs
     for case in row.cases:
-        if sum(x.numel() for x in row.draw(case) if isinstance(x, Tensor)) > LARGE:
+        inputs = [x for x in row.draw(case) if isinstance(x, Tensor)]
+        if sum(x.numel() for x in inputs) > LARGE:
             continue
         fitted = fit(pair, case, row)
         if isinstance(fitted, str):
@@ -53,7 +55,8 @@ def check_like(pair: Pair, op: str, *, spell: Callable[[Exception], str] | None 
                 fitted, pair.forward, pair.backward, constant=pair.constant, names=pair.labels, **options
             )
         except DoesNotFit as refusal:
-            outcome.leave_out(str(refusal))
+            if plain:
+                outcome.leave_out(str(refusal))
             continue
         except Exception as error:
             if not _runs_in_torch(row, fitted):
@@ -65,22 +68,21 @@ def check_like(pair: Pair, op: str, *, spell: Callable[[Exception], str] | None 
                 raise
             check = raised(str(case), op, error, spell)
         (outcome.plain if plain else outcome.beyond).append(check)
-    return _of_its_axes(outcome) if row.any_shape and "weight" in row.parameters else outcome
+        axes += [inputs[0].dim()] * plain
+    return _of_its_axes(outcome, axes) if row.any_shape and "weight" in row.parameters else outcome
 
 
-def _of_its_axes(outcome: PairChecks) -> PairChecks:
-    """A normalization of (N, D) is not asked about more axes, if there it raises or leaves out a sum."""
-    axes = [check.evidence.inputs[0].dim() if check.evidence.inputs else 0 for check in outcome.plain]
-    fits = [bool(axis) and check.ok for axis, check in zip(axes, outcome.plain, strict=True)]
-    good = {axis for axis in axes if all(ok for ok, one in zip(fits, axes, strict=True) if one == axis)}
-    kept = []
-    for check, axis in zip(outcome.plain, axes, strict=True):
-        if good and axis not in good and {problem.key for problem in check.problems} <= {"raised", "shape"}:
-            outcome.leave_out(
-                f"it is right for inputs of {' and '.join(map(str, sorted(good)))} axes, and not made for others"
-            )
-        else:
-            kept.append(check)
+def _of_its_axes(outcome: PairChecks, axes: list[int]) -> PairChecks:
+    """A normalization of (N, D) is not asked about more axes, if there it raises, or only leaves out a sum."""
+    keys: dict[int, set[str]] = {}  # number of axes -> what is wrong
+    for axis, check in zip(axes, outcome.plain, strict=True):
+        keys.setdefault(axis, set()).update(problem.key for problem in check.problems)
+    forgiven = {"raised"} if any("raised" not in found for found in keys.values()) else set()
+    forgiven |= {"shape"} if not all(keys.values()) else set()
+    made_for = [axis for axis, found in keys.items() if not found or not found <= forgiven]
+    for _ in range(sum(axis not in made_for for axis in axes)):
+        outcome.leave_out(f"it is made for {' or '.join(map(str, made_for))} axes alone")
+    kept = [check for axis, check in zip(axes, outcome.plain, strict=True) if axis in made_for]
     return outcome._replace(plain=kept)
 
 

@@ -1,5 +1,6 @@
 """What a search for a repair is given: the learner's functions, and probes that say what is right."""
 
+import contextlib
 import functools
 import inspect
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from tinytorch_course.checking.optimizers import is_plain as is_plain_run
 from tinytorch_course.grading.adapters import LARGE
 from tinytorch_course.grading.forms import fit, is_plain
 from tinytorch_course.grading.optimizers import starter, strange_keywords
-from tinytorch_course.grading.pairs import Pair
+from tinytorch_course.grading.pairs import DoesNotFit, Pair
 from tinytorch_course.repair import Subject
 from tinytorch_course.repair.truth import GradientProbe, RunProbe, gradient_probe, other_shapes
 
@@ -58,12 +59,9 @@ def _like(pair: Pair, op: str, seed: int) -> list[GradientProbe]:
         inputs = row.draw(fitted, seed=seed)
         if sum(x.numel() for x in inputs if isinstance(x, Tensor)) > LARGE:
             continue
-        run = (pair.forward, pair.backward)
-        found.append(
-            gradient_probe(
-                str(case), run, inputs, fitted.kwargs, row.twin, constant=(*row.constant, *pair.constant), seed=seed
-            )
-        )
+        run, constant = (pair.forward, pair.backward), (*row.constant, *pair.constant)
+        with contextlib.suppress(DoesNotFit):
+            found.append(gradient_probe(str(case), run, inputs, fitted.kwargs, row.twin, constant=constant, seed=seed))
     return [probe for probe in found if probe is not None]
 
 

@@ -74,15 +74,16 @@ def check_like(pair: Pair, op: str, *, spell: Callable[[Exception], str] | None 
 
 def _of_its_axes(outcome: PairChecks, axes: list[int]) -> PairChecks:
     """A normalization of (N, D) is not asked about more axes, if there it raises, or only leaves out a sum."""
-    keys: dict[int, set[str]] = {}  # number of axes -> what is wrong
-    for axis, check in zip(axes, outcome.plain, strict=True):
-        keys.setdefault(axis, set()).update(problem.key for problem in check.problems)
-    forgiven = {"raised"} if any("raised" not in found for found in keys.values()) else set()
-    forgiven |= {"shape"} if not all(keys.values()) else set()
-    made_for = [axis for axis, found in keys.items() if not found or not found <= forgiven]
-    for _ in range(sum(axis not in made_for for axis in axes)):
-        outcome.leave_out(f"it is made for {' or '.join(map(str, made_for))} axes alone")
-    kept = [check for axis, check in zip(axes, outcome.plain, strict=True) if axis in made_for]
+    keys = [{problem.key for problem in check.problems} for check in outcome.plain]
+    runs = [axis for axis, found in zip(axes, keys, strict=True) if "raised" not in found]
+    usual = max(runs, key=runs.count, default=0)
+    right = all(not found or "raised" in found for axis, found in zip(axes, keys, strict=True) if axis == usual)
+    kept = []
+    for axis, found, check in zip(axes, keys, outcome.plain, strict=True):
+        if usual and (found == {"raised"} or (found == {"shape"} and right and axis != usual)):
+            outcome.leave_out(f"it is made for inputs of {usual} axes, with weight and bias")
+        else:
+            kept.append(check)
     return outcome._replace(plain=kept)
 
 

@@ -34,7 +34,7 @@ class Sample:
 
 
 class Watch(Display):
-    """Measures after every epoch, and ends the run with SIGINT when the time is over."""
+    """Measures after every epoch, and ends the run with a signal when the time is over."""
 
     def __init__(self, seconds):
         super().__init__()
@@ -50,7 +50,7 @@ class Watch(Display):
         self.samples.append(Sample(memory, len(os.listdir("/proc/self/fd")), cpu - self.cpu))
         self.cpu = cpu
         if time.monotonic() > self.end:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGTERM)  # SIGINT is ignored in the background of a shell
 
 
 def soak(seconds, impl):

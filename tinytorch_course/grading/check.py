@@ -67,6 +67,9 @@ def check_gradient(
     """
     if isinstance(backward, (tuple, list)):
         inputs, backward = tuple(backward), None
+    for half, function in (("forward", code), ("backward", backward)):
+        if not callable(function) and (half == "forward" or function is not None):
+            raise TypeError(f"{half} must be a function, but it is {function!r:.60}")
     if isinstance(code, torch.nn.Module):
         inputs = (*inputs, *code.parameters())
     if like is not None:

@@ -44,7 +44,7 @@ def outcome(mistake, form="textbook"):
 # What the numbers say for sure, whatever the mistake is called.
 FACTS = {"unrecognised", "zeros", "sign", "factor", "factor-2", "missing-mean", "extra-mean", "transposed", "reversed",
          "swapped", "passed-through", "another-op", "ignored-keyword", "unused-argument", "missing-sum", "dout-ignored",
-         "kink", "not-finite"}  # fmt: skip
+         "kink", "not-finite", "rounding"}  # fmt: skip
 
 PLANTED = [
     (mistake, form)

@@ -36,6 +36,37 @@ def test_a_pool_with_an_argument_padding_is_checked_on_padded_cases(checked, fil
     assert row.ok == ok, row.diagnosis
 
 
+MEANS = """
+import torch
+import torch.nn.functional as F
+
+def means(x, kernel_size, stride=None):
+    stride = stride or kernel_size
+    return F.avg_pool2d(x, kernel_size, stride), (x.shape, kernel_size, stride)
+
+def means_backward(dout, cache):
+    shape, (kh, kw), (sh, sw) = cache[0], *(k if isinstance(k, tuple) else (k, k) for k in cache[1:])
+    dx = torch.zeros(*shape[:2], 99, 99, dtype=dout.dtype)
+    for i in range(dout.shape[2]):
+        for j in range(dout.shape[3]):
+            dx[:, :, i * ROWS : i * ROWS + kh, j * COLUMNS : j * COLUMNS + kw] += dout[:, :, i, j, None, None] / kh / kw
+    return dx[:, :, : shape[2], : shape[3]]
+"""
+
+
+@pytest.mark.parametrize(("rows", "columns", "ok"), [("sh", "sw", True), ("sw", "sh", False)])
+def test_a_forward_that_is_right_for_pairs_has_to_be_right_backward(checked, rows, columns, ok):
+    row = checked(MEANS.replace("ROWS", rows).replace("COLUMNS", columns), "means", "avg_pool2d")
+    assert row.ok == ok
+
+
+def test_a_pair_that_backward_cannot_take_is_no_mistake(checked):
+    only_numbers = (
+        MEANS.replace("isinstance(k, tuple)", "k * 1.0 and False").replace("ROWS", "sh").replace("COLUMNS", "sw")
+    )
+    assert checked(only_numbers, "means", "avg_pool2d").ok
+
+
 WEIGHTED = """
 def nll(input, target, weight=None):
     w = input.new_ones(input.shape[1]) if weight is None else weight

@@ -41,6 +41,12 @@ def test_a_letter_that_stands_twice_must_be_the_same():
     assert "(1 - b) * m + b * g" not in texts(rewritten(expression("a * m + (1 - b) * g")))
 
 
+def test_texts_are_not_put_in_order():
+    made = texts(rewritten(expression("reduction != 'none'")))
+    assert "reduction == 'none'" in made
+    assert not any("<" in text or ">" in text for text in made)
+
+
 def test_what_is_put_in_comes_from_scope():
     scope = {"m": [(0.0, expression("mask"))], "t": [(0.0, expression("x"))], "n": [(0.5, expression("len(y)"))]}
     found = list(inserted(expression("d"), {"factor"}, lambda letter: scope.get(letter, [])))

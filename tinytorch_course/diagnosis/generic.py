@@ -47,7 +47,7 @@ def _last_samples(evidence: Evidence) -> Predictions:
 
 ROUNDED = Hypothesis(
     "rounding", (), _rounded,
-    "it is right to about seven digits, which is float32's rounding: somewhere the code computes in float32 "
+    "it is right to about seven digits, as if somewhere the code computed in float32 "
     "(torch.zeros without dtype=, .float(), a numpy float32); use float64 throughout",
 )  # fmt: skip
 # fmt: off

@@ -23,7 +23,7 @@ FEW = 5  # steps, that say something
 LARGE_RATIO, HUGE_RATIO, LEAP, SMALL_RATIO = 0.1, 0.7, 0.5, 1e-6  # of update to weight; 0.001 is healthy
 LARGE_INPUT, LARGISH_INPUT = 30.0, 6.0  # root mean square of what enters the first layer; 1 is healthy
 EXPLAINED_BY = {  # what is not said beside its cause
-    "no-backward": {"all-frozen", "other-parameters", "graph-cut"},
+    "no-backward": {"all-frozen", "other-parameters", "graph-cut", "cleared-before-step"},
     "zero-gradient": {"softmax-of-one", "dead-relu", "not-finite", "cleared-before-step", "equal-weights"},
     "constant-output": {"softmax-of-one", "not-finite", "lr-too-large", "inputs-not-normalised", "dead-relu"},
     "dead-relu": {"not-finite", "lr-too-large", "inputs-not-normalised"},

@@ -247,7 +247,8 @@ def _beyond(outcome: PairChecks, explain: bool) -> list[str]:
     names = "; ".join(failed[:3]) + ("; ..." if len(failed) > 3 else "")
     unusual = f"of {len(outcome.beyond)} unusual cases, which are not counted, {len(failed)} fail: {names}"
     count, reasons = sum(outcome.left_out.values()), "; ".join(_joined(list(outcome.left_out)))
-    left = f"could not be told: {reasons}" if "inputs " in reasons else f"left out: {count} cases; {reasons}"
+    cases = "1 case" if count == 1 else f"{count} cases"
+    left = f"could not be told: {reasons}" if reasons.startswith("inputs ") else f"left out: {cases}; {reasons}"
     return [*([unusual] if failed and explain else []), *([left] if outcome.left_out else [])]
 
 

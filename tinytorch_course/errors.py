@@ -47,7 +47,7 @@ def find_near(value: object, names: Iterable[str]) -> str | None:
     bare = {name.lstrip("-"): name for name in names}
     asked = value.lower().lstrip("-")
     known = OTHERWISE_CALLED.get(asked)
-    if known is not None and (known in bare.values() or (" " in known and asked not in bare)):
+    if known is not None and known.split()[0] in bare.values():  # an option of this command, a name of this list
         return known
     return next((bare[name] for name in difflib.get_close_matches(asked, bare, n=1)), None)
 

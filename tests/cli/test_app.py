@@ -50,6 +50,8 @@ def test_help_lists_the_commands(args, capsys):
         (["frobnicate"], "there is no command 'frobnicate'; the commands are "),
         (["--versoin"], "tinytorch has no option '--versoin'; did you mean --version?"),
         (["train", "--epoch", "3"], "tinytorch train has no option '--epoch'; did you mean --epochs?"),
+        (["train", "--gpu"], "tinytorch train has no option '--gpu'; did you mean --device cuda?"),
+        (["models", "--gpu"], "tinytorch models has no option '--gpu'; `tinytorch models --help` lists them."),
         (["version"], "there is no command 'version'; did you mean --version?"),
         (["help"], "there is no command 'help'; did you mean --help?"),
         (["train", "--learning-rate", "1"], "has no option '--learning-rate'; did you mean --lr?"),

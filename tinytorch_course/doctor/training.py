@@ -3,13 +3,11 @@
 The first half starts that process and needs no torch; ``main`` is what runs in it.
 """
 
-import contextlib
 import inspect
 import json
 import math
 import os
 import sys
-import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Any
 
 from tinytorch_course.doctor.checks import NOTE, WRONG, Finding
 from tinytorch_course.errors import InputError
-from tinytorch_course.grading.own_code import leave, run_child
+from tinytorch_course.grading.own_code import answer_and_end, run_child
 from tinytorch_course.user_code import find_in, run_file, spell_error
 
 LONG = 400  # characters of an error that are shown
@@ -108,18 +106,8 @@ def watch_training(code: str, steps: int = 20, timeout: float = 60.0) -> Report:
 
 def main() -> None:
     """Watch what the request in the first argument names, and leave the answer in the folder in the second."""
-    request, folder = Request(**json.loads(sys.argv[1])), Path(sys.argv[2])
     os.environ["TORCHDYNAMO_DISABLE"] = "1"  # compiled code shows nothing
-    try:
-        answer = _watched(request, folder)
-    except InputError as refusal:
-        answer = {"refused": str(refusal)}
-    except BaseException:
-        answer = {"broken": traceback.format_exc()}
-    with contextlib.suppress(Exception):
-        sys.stdout.flush()
-    leave(answer, folder)
-    os._exit(0)  # workers and threads that the code has started need not end
+    answer_and_end(_watched, Request(**json.loads(sys.argv[1])), Path(sys.argv[2]))
 
 
 def _watched(request: Request, folder: Path) -> dict[str, Any]:

@@ -1,13 +1,10 @@
 """What runs in the process of its own in which a learner's code is checked. See ``own_code.py``."""
 
-import contextlib
 import functools
 import inspect
 import json
-import os
 import re
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -32,7 +29,7 @@ from tinytorch_course.errors import InputError
 from tinytorch_course.grading.adapters import PairChecks, check_like, check_shapes
 from tinytorch_course.grading.forms import understood
 from tinytorch_course.grading.optimizers import check_optimizer_like
-from tinytorch_course.grading.own_code import Request, leave
+from tinytorch_course.grading.own_code import Request, answer_and_end, leave
 from tinytorch_course.grading.pairs import Pair, pair_of
 from tinytorch_course.grading.subjects import subject_of_optimizer, subject_of_pair
 from tinytorch_course.repair import Subject, find_repair
@@ -46,16 +43,7 @@ def main() -> None:
 
     What is wrong is left there first: should the search for a repair take Python with it, that much is known.
     """
-    folder = Path(sys.argv[2])
-    try:
-        answer = answer_to(Request(**json.loads(sys.argv[1])), folder)
-    except BaseException:
-        answer = {"broken": traceback.format_exc()}
-    with contextlib.suppress(Exception):  # the code may have closed them
-        sys.stdout.flush()
-        sys.stderr.flush()
-    leave(answer, folder)
-    os._exit(0)  # threads that the code has started need not end
+    answer_and_end(answer_to, Request(**json.loads(sys.argv[1])), Path(sys.argv[2]))
 
 
 def answer_to(request: Request, folder: Path) -> dict[str, Any]:
@@ -140,8 +128,12 @@ class _Checked:
         forward, *backward = self.request.names
         return backward[0] if backward else f"{forward.removesuffix('_forward')}_backward"
 
+    def _has_both_halves(self, code: Any) -> bool:
+        """Whether it is a class that was named alone, with a backward of its own."""
+        return isinstance(code, type) and len(self.request.names) == 1 and hasattr(code, "backward")
+
     def _pair(self, name: str, code: Any, module: ModuleType, op: Op | None) -> Pair:
-        halves = isinstance(code, type) and len(self.request.names) == 1 and hasattr(code, "backward")
+        halves = self._has_both_halves(code)
         backward = None if halves else getattr(module, self.backward_name, None)
         if not halves and not callable(backward) and next(iter(inspect.signature(code).parameters), None) == "L":
             raise InputError(
@@ -152,7 +144,7 @@ class _Checked:
 
     def _roots(self, code: Any, module: ModuleType) -> tuple[list[Any], list[Any]]:
         """What forward and backward are made of, as the learner wrote them."""
-        if isinstance(code, type) and len(self.request.names) == 1 and hasattr(code, "backward"):
+        if self._has_both_halves(code):
             parts = [getattr(code, name, None) for name in ("setup_context", "forward", "__call__")]
             return [vars(code).get("__init__"), *filter(inspect.isfunction, parts)], [code.backward]
         backward = getattr(module, self.backward_name, None)

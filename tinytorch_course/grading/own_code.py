@@ -13,10 +13,11 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import tinytorch_course
 from tinytorch_course.checking.rows import Answer, Row
@@ -148,6 +149,21 @@ def leave(answer: dict[str, Any], folder: Path) -> None:
     temporary = folder / "unfinished"
     temporary.write_text(json.dumps(answer), encoding="utf-8")
     os.replace(temporary, folder / "answer")
+
+
+def answer_and_end(work: Callable[[Any, Path], dict[str, Any]], request: Any, folder: Path) -> NoReturn:
+    """The child's side, to its end: leave what ``work`` answers, or that it refused, or where it broke."""
+    try:
+        answer = work(request, folder)
+    except InputError as refusal:
+        answer = {"refused": str(refusal)}
+    except BaseException:
+        answer = {"broken": traceback.format_exc()}
+    with contextlib.suppress(Exception):  # the code may have closed them
+        sys.stdout.flush()
+        sys.stderr.flush()
+    leave(answer, folder)
+    os._exit(0)  # workers and threads that the code has started need not end
 
 
 def with_repair(row: Row, repair: dict[str, Any] | None) -> None:
